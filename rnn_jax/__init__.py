@@ -1,0 +1,50 @@
+"""Recurrent neural networks in JAX as pure functions.
+
+One time step (`cells`) → over time (`scan_cell`) → over depth and direction (`Recurrent`, `Bidirectional`, `Stack`).
+Importing this package needs only jax; what needs Flax, Optax, Orbax or TFDS is in `modules`, `models`, `training` and
+`data`, which are imported by name.
+"""
+
+from rnn_jax.cells import (
+    CELLS,
+    GRU,
+    LSTM,
+    CoupledLSTM,
+    Elman,
+    LayerNormGRU,
+    LayerNormLSTM,
+    Memoryless,
+    PeepholeLSTM,
+    ResetBeforeGRU,
+    make_cell,
+)
+from rnn_jax.layers import Bidirectional, LayerOutput, Recurrent, Stack
+from rnn_jax.masking import lengths_to_mask, segment_ids_to_mask, segment_ids_to_resets
+from rnn_jax.scan import scan_cell
+from rnn_jax.types import Cell, Layer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "Bidirectional",
+    "Cell",
+    "CoupledLSTM",
+    "Elman",
+    "Layer",
+    "LayerNormGRU",
+    "LayerNormLSTM",
+    "LayerOutput",
+    "Memoryless",
+    "PeepholeLSTM",
+    "Recurrent",
+    "ResetBeforeGRU",
+    "Stack",
+    "lengths_to_mask",
+    "make_cell",
+    "scan_cell",
+    "segment_ids_to_mask",
+    "segment_ids_to_resets",
+]

@@ -1,0 +1,101 @@
+"""Cells: one time step each, one family a file, and the registry that flags and sweeps name them by."""
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rnn_jax.cells.elman import ACTIVATIONS, Elman, ElmanCarry, ElmanParams, Memoryless, MemorylessParams
+from rnn_jax.cells.gru import (
+    GRU,
+    GRUCarry,
+    GRUParams,
+    LayerNormGRU,
+    LayerNormGRUParams,
+    ResetBeforeGRU,
+    ResetBeforeGRUParams,
+)
+from rnn_jax.cells.lstm import (
+    LSTM,
+    CoupledLSTM,
+    LayerNormLSTM,
+    LayerNormLSTMParams,
+    LSTMCarry,
+    LSTMParams,
+    PeepholeLSTM,
+    PeepholeLSTMParams,
+)
+from rnn_jax.types import Cell
+
+CELLS: dict[str, Callable[..., Cell]] = {
+    "elman": Elman,
+    **{f"elman_{name}": functools.partial(Elman, activation=name) for name in ACTIVATIONS if name != "tanh"},
+    "lstm": LSTM,
+    "lstm_coupled": CoupledLSTM,
+    "lstm_peephole": PeepholeLSTM,
+    "lstm_layer_norm": LayerNormLSTM,
+    "gru": GRU,
+    "gru_reset_before": ResetBeforeGRU,
+    "gru_layer_norm": LayerNormGRU,
+    "memoryless": Memoryless,
+}
+
+
+def make_cell(name: str, hidden_size: int, options: Mapping[str, Any] | None = None) -> Cell:
+    """A cell by its name in `CELLS`, or a class of your own as "package.module:Class".
+
+    `options` are further fields of the cell, such as {"w_h_init": "identity"}.
+
+    Raises:
+      ValueError: an unknown name, a class that cannot be imported or is no cell, or options that it does not take.
+    """
+    constructor = _import_cell(name) if ":" in name else CELLS.get(name)
+    if constructor is None:
+        raise ValueError(
+            f"No cell {name!r}. There are: {', '.join(CELLS)}; or name a class of your own as package.module:Class."
+        )
+    try:
+        cell = constructor(hidden_size=hidden_size, **(options or {}))
+    except TypeError as error:
+        raise ValueError(
+            f"Cell {name!r} cannot be made with hidden_size and {dict(options or {})}: {error}."
+        ) from error
+    missing = [method for method in ("init", "initial_carry", "step") if not hasattr(cell, method)]
+    if missing:
+        raise ValueError(f"{name!r} is no cell: it has no {', '.join(missing)}.")
+    return cell
+
+
+def _import_cell(path: str) -> Callable[..., Cell]:
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"Cell {path!r} cannot be imported: {error}.") from error
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "CELLS",
+    "GRU",
+    "LSTM",
+    "CoupledLSTM",
+    "Elman",
+    "ElmanCarry",
+    "ElmanParams",
+    "GRUCarry",
+    "GRUParams",
+    "LSTMCarry",
+    "LSTMParams",
+    "LayerNormGRU",
+    "LayerNormGRUParams",
+    "LayerNormLSTM",
+    "LayerNormLSTMParams",
+    "Memoryless",
+    "MemorylessParams",
+    "PeepholeLSTM",
+    "PeepholeLSTMParams",
+    "ResetBeforeGRU",
+    "ResetBeforeGRUParams",
+    "make_cell",
+]

@@ -1,0 +1,104 @@
+"""The Elman network (simple recurrent network), and its control without memory.
+
+Source: Elman (1990), Finding structure in time. IRNN: activation "relu" with `w_h_init="identity"` (Le et al. 2015).
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.cells.base import GatedCell
+from rnn_jax.initializers import init_gates
+from rnn_jax.types import Array, Float, Key
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "sigmoid": jax.nn.sigmoid,
+    "identity": lambda x: x,
+}
+
+
+class ElmanParams(NamedTuple):
+    """Weights of the Elman cell."""
+
+    w_x: Float[Array, "D H"]
+    w_h: Float[Array, "H H"]
+    b: Float[Array, " H"]
+
+
+class ElmanCarry(NamedTuple):
+    """The hidden state."""
+
+    h: Float[Array, " H"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Elman(GatedCell):
+    """h_t = φ(x_t W_x + h_{t−1} W_h + b), y_t = h_t; φ is `activation`.
+
+    Raises:
+      ValueError: `activation` is not one of `ACTIVATIONS`.
+    """
+
+    activation: str = "tanh"
+
+    def __post_init__(self):
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"No activation {self.activation!r}; there are: {', '.join(ACTIVATIONS)}.")
+
+    def init(self, key: Key, input_size: int) -> ElmanParams:
+        """Draws w_x (D, H), w_h (H, H) and b (H,)."""
+        size, (key_x, key_h, key_b) = self.hidden_size, jax.random.split(key, 3)
+        return ElmanParams(
+            w_x=init_gates(key_x, self.w_x_init, 1, (input_size, size)),
+            w_h=init_gates(key_h, self.w_h_init, 1, (size, size)),
+            b=init_gates(key_b, self.b_init, 1, (size,)),
+        )
+
+    def initial_carry(self) -> ElmanCarry:
+        """h_0 = 0."""
+        return ElmanCarry(jnp.zeros(self.hidden_size))
+
+    def recur(self, params: ElmanParams, carry: ElmanCarry, z: Float[Array, " H"]):
+        """Adds h_{t−1} W_h to z = x_t W_x + b and applies φ."""
+        h = ACTIVATIONS[self.activation](z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype))
+        return ElmanCarry(h), h
+
+
+class MemorylessParams(NamedTuple):
+    """Weights of the control without memory."""
+
+    w_x: Float[Array, "D H"]
+    b: Float[Array, " H"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Memoryless(GatedCell):
+    """The control: y_t = tanh(x_t W_x + b), which sees one step only.
+
+    Its carry holds y_t, so that it fits wherever an Elman cell does, but the next step never reads it.
+    """
+
+    def init(self, key: Key, input_size: int) -> MemorylessParams:
+        """Draws w_x (D, H) and b (H,)."""
+        key_x, key_b = jax.random.split(key)
+        return MemorylessParams(
+            w_x=init_gates(key_x, self.w_x_init, 1, (input_size, self.hidden_size)),
+            b=init_gates(key_b, self.b_init, 1, (self.hidden_size,)),
+        )
+
+    def initial_carry(self) -> ElmanCarry:
+        """Zeros."""
+        return ElmanCarry(jnp.zeros(self.hidden_size))
+
+    def recur(self, params: MemorylessParams, carry: ElmanCarry, z: Float[Array, " H"]):
+        """tanh z, whatever the carry holds."""
+        del params, carry
+        y = jnp.tanh(z)
+        return ElmanCarry(y), y

@@ -1,0 +1,139 @@
+"""Gated recurrent units. Gates are stored in the order r z n (reset, update, candidate).
+
+Sources: Cho et al. (2014) apply the reset gate before the recurrent matmul (`ResetBeforeGRU`); the usual library form
+(cuDNN, torch.nn.GRU) applies it after, with a bias of its own (`GRU`). Weights of `GRU` move to and from torch.nn.GRU
+by transposing, with b = b_ih + b_hh for r and z, b = b_in and b_hn kept apart for n. Deviation from Cho et al.: z
+keeps the old state where it is 1 (as in torch), which is the paper's own convention in its eq. 7.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.cells.base import GatedCell, accumulating, layer_norm
+from rnn_jax.initializers import init_gates
+from rnn_jax.types import Array, Float, Key
+
+
+class GRUParams(NamedTuple):
+    """Weights of the GRU; `b_hn` is the candidate's recurrent bias, inside the reset gate."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+    b_hn: Float[Array, " H"]
+
+
+class GRUCarry(NamedTuple):
+    """The hidden state; it accumulates and so stays float32 when the inputs are bfloat16."""
+
+    h: Float[Array, " H"]
+
+
+def _init(cell: GatedCell, key: Key, input_size: int) -> tuple[Array, Array, Array]:
+    size, (key_x, key_h, key_b) = cell.hidden_size, jax.random.split(key, 3)
+    w_x = init_gates(key_x, cell.w_x_init, 3, (input_size, size))
+    w_h = init_gates(key_h, cell.w_h_init, 3, (size, size))
+    return w_x, w_h, init_gates(key_b, cell.b_init, 3, (size,))
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU(GatedCell):
+    """Gated recurrent unit, reset gate after the recurrent matmul (as torch.nn.GRU).
+
+    r_t, z_t = σ(x_t W_x + h_{t−1} W_h + b)
+    n_t = tanh(x_t W_xn + b_n + r_t ⊙ (h_{t−1} W_hn + b_hn))
+    h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t−1},  y_t = h_t
+    """
+
+    def init(self, key: Key, input_size: int) -> GRUParams:
+        """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
+        return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size))
+
+    def initial_carry(self) -> GRUCarry:
+        """h_0 = 0."""
+        return GRUCarry(jnp.zeros(self.hidden_size))
+
+    def recur(self, params: GRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+        """The gates from x_t W_x + b and the carry, then the new state."""
+        from_h = carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+        return _reset_after(carry, z, from_h, params.b_hn)
+
+
+def _reset_after(carry: GRUCarry, from_x: Array, from_h: Array, b_hn: Array) -> tuple[GRUCarry, Array]:
+    x_r, x_z, x_n = jnp.split(accumulating(from_x), 3)
+    h_r, h_z, h_n = jnp.split(accumulating(from_h), 3)
+    reset, update = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
+    candidate = jnp.tanh(x_n + reset * (h_n + b_hn.astype(h_n.dtype)))
+    return _interpolate(carry, update, candidate, from_x.dtype)
+
+
+def _interpolate(carry: GRUCarry, update: Array, candidate: Array, dtype) -> tuple[GRUCarry, Array]:
+    h = (1 - update) * candidate + update * carry.h.astype(update.dtype)
+    return GRUCarry(h), h.astype(dtype)
+
+
+class ResetBeforeGRUParams(NamedTuple):
+    """Weights of the GRU's 2014 form."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResetBeforeGRU(GRU):
+    """The GRU of Cho et al. (2014): the reset gate acts on the state before the recurrent matmul.
+
+    n_t = tanh(x_t W_xn + b_n + (r_t ⊙ h_{t−1}) W_hn), all else as in `GRU`
+    """
+
+    def init(self, key: Key, input_size: int) -> ResetBeforeGRUParams:
+        """Draws w_x (D, 3H), w_h (H, 3H) and b (3H,)."""
+        return ResetBeforeGRUParams(*_init(self, key, input_size))
+
+    def recur(self, params: ResetBeforeGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+        """Two matmuls in sequence: first the gates, then the candidate from the reset state."""
+        h, w_h, size = carry.h.astype(z.dtype), params.w_h.astype(z.dtype), self.hidden_size
+        gates = jax.nn.sigmoid(accumulating(z[: 2 * size] + h @ w_h[:, : 2 * size]))
+        reset, update = jnp.split(gates, 2)
+        reset_h = (reset * carry.h.astype(reset.dtype)).astype(z.dtype)
+        candidate = jnp.tanh(accumulating(z[2 * size :] + reset_h @ w_h[:, 2 * size :]))
+        return _interpolate(carry, update, candidate, z.dtype)
+
+
+class LayerNormGRUParams(NamedTuple):
+    """The GRU's weights and the scales of the two normalisations."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+    b_hn: Float[Array, " H"]
+    scale_x: Float[Array, " GH"]
+    scale_h: Float[Array, " GH"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNormGRU(GRU):
+    """The GRU with layer normalisation (LN) of x_t W_x and of h_{t−1} W_h, each over its 3H numbers.
+
+    As `GRU`, with LN(x_t W_x) in place of x_t W_x and LN(h_{t−1} W_h) in place of h_{t−1} W_h. Deviation from Ba et
+    al. (2016), who normalise gates and candidate apart: one normalisation each, as their LSTM has it.
+    """
+
+    def init(self, key: Key, input_size: int) -> LayerNormGRUParams:
+        """Draws the GRU's weights; scales are 1."""
+        size = self.hidden_size
+        weights = _init(self, key, input_size)
+        return LayerNormGRUParams(*weights, jnp.zeros(size), jnp.ones(3 * size), jnp.ones(3 * size))
+
+    def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
+        """LN(x_t W_x) + b."""
+        return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
+
+    def recur(self, params: LayerNormGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+        """As the GRU's, with the recurrent part normalised."""
+        from_h = layer_norm(carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.scale_h)
+        return _reset_after(carry, z, from_h, params.b_hn)

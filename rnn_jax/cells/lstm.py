@@ -1,0 +1,163 @@
+"""Long short-term memory and its variants. Gates are stored in the order i f g o (input, forget, candidate, output).
+
+Sources: Hochreiter & Schmidhuber (1997); forget gate: Gers et al. (2000); peepholes: Gers & Schmidhuber (2000);
+coupled gates (CIFG): Greff et al. (2017); layer normalisation: Ba et al. (2016). The forget gate's bias starts at 1
+(Jozefowicz et al. 2015). Weights move to and from torch.nn.LSTM by transposing, with b = b_ih + b_hh.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.cells.base import GatedCell, GateInit, accumulating, layer_norm
+from rnn_jax.initializers import init_gates
+from rnn_jax.types import Array, Float, Key
+
+
+class LSTMParams(NamedTuple):
+    """Weights of the LSTM: G = 4 gates (3 in the coupled form)."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+
+
+class LSTMCarry(NamedTuple):
+    """Hidden state h and memory c; c accumulates and so stays float32 when the inputs are bfloat16."""
+
+    h: Float[Array, " H"]
+    c: Float[Array, " H"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTM(GatedCell):
+    """Long short-term memory with a forget gate.
+
+    i_t, f_t, o_t = σ(x_t W_x + h_{t−1} W_h + b)    g_t = tanh(…), each gate with its own block of the weights
+    c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
+    h_t = o_t ⊙ tanh(c_t),  y_t = h_t
+    """
+
+    b_init: GateInit = (0.0, 1.0, 0.0, 0.0)  # i f g o
+
+    def init(self, key: Key, input_size: int) -> LSTMParams:
+        """Draws w_x (D, 4H), w_h (H, 4H) and b (4H,)."""
+        return _init(self, key, input_size, num_gates=4)
+
+    def initial_carry(self) -> LSTMCarry:
+        """h_0 = c_0 = 0."""
+        return LSTMCarry(jnp.zeros(self.hidden_size), jnp.zeros(self.hidden_size))
+
+    def recur(self, params: LSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+        """The gates from z = x_t W_x + b and the carry, then the new memory and output."""
+        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+        i, f, g, o = jnp.split(accumulating(gates), 4)
+        c = jax.nn.sigmoid(f) * carry.c.astype(f.dtype) + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(z.dtype)
+        return LSTMCarry(h, c), h
+
+
+def _init(cell: GatedCell, key: Key, input_size: int, num_gates: int) -> LSTMParams:
+    size, (key_x, key_h, key_b) = cell.hidden_size, jax.random.split(key, 3)
+    return LSTMParams(
+        w_x=init_gates(key_x, cell.w_x_init, num_gates, (input_size, size)),
+        w_h=init_gates(key_h, cell.w_h_init, num_gates, (size, size)),
+        b=init_gates(key_b, cell.b_init, num_gates, (size,)),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class CoupledLSTM(LSTM):
+    """The LSTM with coupled input and forget gates (CIFG): i_t = 1 − f_t. Gates in the order f g o.
+
+    c_t = f_t ⊙ c_{t−1} + (1 − f_t) ⊙ g_t
+    """
+
+    b_init: GateInit = (1.0, 0.0, 0.0)  # f g o
+
+    def init(self, key: Key, input_size: int) -> LSTMParams:
+        """Draws w_x (D, 3H), w_h (H, 3H) and b (3H,)."""
+        return _init(self, key, input_size, num_gates=3)
+
+    def recur(self, params: LSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+        """As the LSTM's, with one gate for keeping and writing."""
+        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+        f, g, o = jnp.split(accumulating(gates), 3)
+        keep = jax.nn.sigmoid(f)
+        c = keep * carry.c.astype(f.dtype) + (1 - keep) * jnp.tanh(g)
+        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(z.dtype)
+        return LSTMCarry(h, c), h
+
+
+class PeepholeLSTMParams(NamedTuple):
+    """The LSTM's weights and the peepholes p of the gates i, f and o."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+    p: Float[Array, "3 H"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PeepholeLSTM(LSTM):
+    """The LSTM whose gates see the memory through diagonal weights.
+
+    i_t = σ(… + p_i ⊙ c_{t−1})    f_t = σ(… + p_f ⊙ c_{t−1})    o_t = σ(… + p_o ⊙ c_t)
+    """
+
+    def init(self, key: Key, input_size: int) -> PeepholeLSTMParams:
+        """Draws the LSTM's weights, and p (3, H) as zeros: it starts as an LSTM without peepholes."""
+        return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=jnp.zeros((3, self.hidden_size)))
+
+    def recur(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+        """As the LSTM's, with c_{t−1} seen by i and f, and c_t seen by o."""
+        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+        i, f, g, o = jnp.split(accumulating(gates), 4)
+        c, (p_i, p_f, p_o) = carry.c.astype(f.dtype), params.p.astype(f.dtype)
+        c = jax.nn.sigmoid(f + p_f * c) * c + jax.nn.sigmoid(i + p_i * c) * jnp.tanh(g)
+        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(z.dtype)
+        return LSTMCarry(h, c), h
+
+
+class LayerNormLSTMParams(NamedTuple):
+    """The LSTM's weights, the scales of the three normalisations, and the shift of the memory's."""
+
+    w_x: Float[Array, "D GH"]
+    w_h: Float[Array, "H GH"]
+    b: Float[Array, " GH"]
+    scale_x: Float[Array, " GH"]
+    scale_h: Float[Array, " GH"]
+    scale_c: Float[Array, " H"]
+    b_c: Float[Array, " H"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNormLSTM(LSTM):
+    """The LSTM with layer normalisation (LN) of what enters the gates and of the memory (Ba et al. 2016, eqs. 20–22).
+
+    gates = LN(x_t W_x) + LN(h_{t−1} W_h) + b
+    h_t = o_t ⊙ tanh(LN(c_t) + b_c)
+
+    Each gate is normalised over all 4H numbers together, as in the paper. Shifts of the first two are in b.
+    """
+
+    def init(self, key: Key, input_size: int) -> LayerNormLSTMParams:
+        """Draws the LSTM's weights; scales are 1 and the memory's shift 0."""
+        size = self.hidden_size
+        scales = (jnp.ones(4 * size), jnp.ones(4 * size), jnp.ones(size))
+        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, b_c=jnp.zeros(size))
+
+    def project(self, params: LayerNormLSTMParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
+        """LN(x_t W_x) + b."""
+        return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
+
+    def recur(self, params: LayerNormLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+        """As the LSTM's, with the recurrent part and the memory normalised."""
+        gates = z + layer_norm(carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.scale_h)
+        i, f, g, o = jnp.split(accumulating(gates), 4)
+        c = jax.nn.sigmoid(f) * carry.c.astype(f.dtype) + jax.nn.sigmoid(i) * jnp.tanh(g)
+        squashed = jnp.tanh(layer_norm(c, params.scale_c) + params.b_c.astype(c.dtype))
+        h = (jax.nn.sigmoid(o) * squashed).astype(z.dtype)
+        return LSTMCarry(h, c), h

@@ -1,0 +1,16 @@
+"""Errors meant for people: scripts print the message and exit, without a traceback."""
+
+
+class UserError(Exception):
+    """Something the user gave cannot be used. The message says what was given, what is allowed and what to do.
+
+    Scripts print it on standard error and exit with code 2.
+    """
+
+    exit_code = 2
+
+
+class TrainingDiverged(Exception):
+    """The loss or its gradient became NaN or infinite; scripts exit with code 3."""
+
+    exit_code = 3
