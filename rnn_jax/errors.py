@@ -14,3 +14,11 @@ class TrainingDiverged(Exception):
     """The loss or its gradient became NaN or infinite; scripts exit with code 3."""
 
     exit_code = 3
+
+
+class TrainingInterrupted(Exception):
+    """A signal stopped the run after its state was saved; scripts exit with 128 + signal number (SIGTERM: 143)."""
+
+    def __init__(self, message: str, signal_number: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

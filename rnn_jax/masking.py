@@ -8,7 +8,8 @@ from rnn_jax.types import Array, Bool, Int
 def lengths_to_mask(lengths: Int[Array, "*B"], max_length: int) -> Bool[Array, "*B T"]:
     """mask[…, t] = t < length: True at the real steps of rows padded at the end."""
     shape = (*lengths.shape, max_length)
-    return jnp.broadcast_to(jnp.arange(max_length), shape) < jnp.broadcast_to(lengths[..., None], shape)
+    steps, lengths = jnp.arange(max_length, dtype=jnp.int32), lengths.astype(jnp.int32)
+    return jnp.broadcast_to(steps, shape) < jnp.broadcast_to(lengths[..., None], shape)
 
 
 def segment_ids_to_mask(segment_ids: Int[Array, "*B T"]) -> Bool[Array, "*B T"]:

@@ -48,7 +48,7 @@ class Embedding(nnx.Module):
 
     def __init__(self, vocabulary_size: int, size: int, *, dropout: float = 0.0, scale: float = 0.1, rngs: nnx.Rngs):
         self.dropout = dropout
-        self.table = nnx.Param(scale * jax.random.normal(rngs.params(), (vocabulary_size, size)))
+        self.table = nnx.Param(scale * jax.random.normal(rngs.params(), (vocabulary_size, size), jnp.float32))
 
     def __call__(self, tokens: Int[Array, "..."], *, key: Key | None = None) -> Float[Array, "..."]:
         """tokens (…) → rows (…, F)."""
@@ -60,7 +60,7 @@ class Linear(nnx.Module):
 
     def __init__(self, input_size: int, output_size: int, *, rngs: nnx.Rngs):
         self.w = nnx.Param(jax.nn.initializers.glorot_uniform()(rngs.params(), (input_size, output_size), jnp.float32))
-        self.b = nnx.Param(jnp.zeros(output_size))
+        self.b = nnx.Param(jnp.zeros(output_size, jnp.float32))
 
     def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B F"]:
         """The projection, in the dtype of x."""
@@ -77,7 +77,7 @@ class NGramConvolution(nnx.Module):
     def __init__(self, input_size: int, output_size: int, width: int, *, rngs: nnx.Rngs):
         self.width = width
         self.w = nnx.Param(jax.nn.initializers.he_normal()(rngs.params(), (width * input_size, output_size)))
-        self.b = nnx.Param(jnp.zeros(output_size))
+        self.b = nnx.Param(jnp.zeros(output_size, jnp.float32))
 
     def __call__(self, xs: Float[Array, "*B T D"], *, mask: Bool[Array, "*B T"]) -> Float[Array, "*B T F"]:
         """xs (…, T, D) → (…, T, F)."""

@@ -50,7 +50,7 @@ class GRU(GatedCell):
 
     def init(self, key: Key, input_size: int) -> GRUParams:
         """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
-        return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size))
+        return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
 
     def initial_carry(self) -> GRUCarry:
         """h_0 = 0."""
@@ -126,8 +126,8 @@ class LayerNormGRU(GRU):
     def init(self, key: Key, input_size: int) -> LayerNormGRUParams:
         """Draws the GRU's weights; scales are 1."""
         size = self.hidden_size
-        weights = _init(self, key, input_size)
-        return LayerNormGRUParams(*weights, jnp.zeros(size), jnp.ones(3 * size), jnp.ones(3 * size))
+        b_hn, scale = jnp.zeros(size, jnp.float32), jnp.ones(3 * size, jnp.float32)
+        return LayerNormGRUParams(*_init(self, key, input_size), b_hn, scale_x=scale, scale_h=scale)
 
     def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""

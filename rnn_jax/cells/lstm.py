@@ -109,7 +109,8 @@ class PeepholeLSTM(LSTM):
 
     def init(self, key: Key, input_size: int) -> PeepholeLSTMParams:
         """Draws the LSTM's weights, and p (3, H) as zeros: it starts as an LSTM without peepholes."""
-        return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=jnp.zeros((3, self.hidden_size)))
+        p = jnp.zeros((3, self.hidden_size), jnp.float32)
+        return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=p)
 
     def recur(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
         """As the LSTM's, with c_{t−1} seen by i and f, and c_t seen by o."""
@@ -146,8 +147,8 @@ class LayerNormLSTM(LSTM):
     def init(self, key: Key, input_size: int) -> LayerNormLSTMParams:
         """Draws the LSTM's weights; scales are 1 and the memory's shift 0."""
         size = self.hidden_size
-        scales = (jnp.ones(4 * size), jnp.ones(4 * size), jnp.ones(size))
-        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, b_c=jnp.zeros(size))
+        scales = [jnp.ones(length, jnp.float32) for length in (4 * size, 4 * size, size)]
+        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, b_c=jnp.zeros(size, jnp.float32))
 
     def project(self, params: LayerNormLSTMParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""

@@ -1,0 +1,6 @@
+"""Our own datasets: TFDS builders that write themselves, found by name (`SYNTHETIC`) and prepared on first use."""
+
+SYNTHETIC: dict[str, str] = {
+    # name: module:class, imported only when the dataset is first prepared
+    "synthetic_reviews": "rnn_jax.data.synthetic.reviews:SyntheticReviews",
+}

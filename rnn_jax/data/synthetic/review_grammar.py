@@ -48,8 +48,8 @@ SENTENCES: tuple[str, ...] = (
     "there is no doubt that {+clause}",
     "I doubt, {aside}, that {-clause}",
     "nobody can deny that {+clause}",
-    "{people} said that {+clause}, and {people} were right",
-    "{people} said that {-clause}, and {people} were wrong",
+    "{people} said that {+clause}, and they were right",
+    "{people} said that {-clause}, and they were wrong",
     "not only was {aspect} {+adj}, {aspect} was {+adj} too",
     "I have never seen {kind} that was so {+adj}",
 )
@@ -79,66 +79,90 @@ CLAUSES: tuple[str, ...] = (
     "none of {people} {-verb} {aspect}",
 )
 
+
+def _phrases(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split("|"))
+
+
 _POSITIVE: dict[str, tuple[str, ...]] = {
-    "adj": tuple(
-        "good great wonderful brilliant charming moving funny clever gripping beautiful fresh delightful superb "
-        "touching witty elegant inspired splendid lovely exciting warm sharp perfect honest memorable".split()
+    "adj": _phrases(
+        "good|great|wonderful|brilliant|charming|moving|funny|clever|gripping|beautiful|fresh|delightful|superb|"
+        "touching|witty|elegant|inspired|splendid|lovely|exciting|warm|sharp|perfect|honest|memorable"
     ),
-    "thing": (
+    "thing": _phrases(
         "a joy|a triumph|a delight|a masterpiece|a treat|a gem|a success|a pleasure|a wonder|a work of art|"
         "pure magic|time well spent"
-    ).split("|"),
-    "verb": tuple("loved enjoyed admired liked adored praised treasured".split()),
-    "comparative": tuple("better funnier smarter livelier warmer stronger".split()),
+    ),
+    "verb": _phrases("loved|enjoyed|admired|liked|adored|praised|treasured"),
+    "comparative": _phrases("better|funnier|smarter|livelier|warmer|stronger"),
 }
 _NEGATIVE: dict[str, tuple[str, ...]] = {
-    "adj": tuple(
-        "bad awful terrible dull boring tedious clumsy stupid weak stale dreadful poor annoying silly ugly flat "
-        "lifeless messy predictable shallow hollow lazy painful empty forgettable".split()
+    "adj": _phrases(
+        "bad|awful|terrible|dull|boring|tedious|clumsy|stupid|weak|stale|dreadful|poor|annoying|silly|ugly|flat|"
+        "lifeless|messy|predictable|shallow|hollow|lazy|painful|empty|forgettable"
     ),
-    "thing": (
+    "thing": _phrases(
         "a mess|a disaster|a bore|a failure|a letdown|a waste of time|a chore|a joke|an insult|a train wreck|"
         "pure torture|money down the drain"
-    ).split("|"),
-    "verb": tuple("hated disliked regretted despised mocked loathed cursed".split()),
-    "comparative": tuple("worse duller clumsier slower emptier weaker".split()),
+    ),
+    "verb": _phrases("hated|disliked|regretted|despised|mocked|loathed|cursed"),
+    "comparative": _phrases("worse|duller|clumsier|slower|emptier|weaker"),
 }
 _NEUTRAL: dict[str, tuple[str, ...]] = {
-    "part": (
+    "part": _phrases(
         "the acting|the plot|the ending|the music|the dialogue|the camera work|the pacing|the script|the story|"
         "the opening|the soundtrack|the editing|the direction|the humour|the romance|the villain|the hero|"
         "the love story|the final scene|the first act|the lead actor|the car chase|the lighting|the setting|the cast"
-    ).split("|"),
-    "where": (
+    ),
+    "where": _phrases(
         "in the second half|of this film|of the whole series|in the crowd scenes|before the credits|by the sea|"
         "of the early chapters|in the hotel|on the island"
-    ).split("|"),
-    "degree": tuple("very really so truly quite utterly".split()),
+    ),
+    "degree": _phrases("very|really|so|truly|quite|utterly"),
     "was": ("was", "was", "felt", "seemed"),
-    "people": (
+    "people": _phrases(
         "the critics|my friends|my parents|the reviewers|the neighbours|my cousins|the posters|the fans"
-    ).split("|"),
-    "film": ("this film", "this picture", "this version", "this part", "the film we saw"),
-    "rival": ("the book", "the original", "the trailer", "the sequel", "the old series", "the stage play"),
-    "kind": tuple(f"a {genre} film" for genre in "western crime family horror spy war space silent".split()),
-    "when": ("in the last hour", "after the first act", "by the end", "in a single scene", "halfway through"),
-    "aside": (
+    ),
+    "film": (
+        "this film",
+        "this picture",
+        "this version",
+        "this part",
+        "the film we saw",
+    ),
+    "rival": (
+        "the book",
+        "the original",
+        "the trailer",
+        "the sequel",
+        "the old series",
+        "the stage play",
+    ),
+    "kind": tuple(f"a {genre} film" for genre in _phrases("western|crime|family|horror|spy|war|space|silent")),
+    "when": (
+        "in the last hour",
+        "after the first act",
+        "by the end",
+        "in a single scene",
+        "halfway through",
+    ),
+    "aside": _phrases(
         "as far as I can tell|whatever the papers wrote|after a second viewing|to be fair|now that I have seen it|"
         "a week later|as some claim|in spite of the noise"
-    ).split("|"),
-    "opener": (
+    ),
+    "opener": _phrases(
         "honestly|in short|to my surprise|on a rainy sunday|with my brother beside me|after a long day|"
         "as a fan of old films|for once|at the festival"
-    ).split("|"),
-    "closer": (
+    ),
+    "closer": _phrases(
         "we saw it on a rainy sunday|my brother watched it too|it runs for two hours|the cinema was full|"
         "I went with my cousins|I saw it on a plane|it was filmed on an island"
-    ).split("|"),
+    ),
 }
 _SLOT = re.compile(r"\{([+-]?)(\w+)\}")
 
 
-def _pick(rng: Random, options: tuple[str, ...] | list[str]) -> str:
+def _pick(rng: Random, options: tuple[str, ...]) -> str:
     # random() is the one method whose values Python promises to keep, so the sentences are the same everywhere.
     return options[int(rng.random() * len(options))]
 

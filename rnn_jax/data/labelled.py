@@ -1,0 +1,109 @@
+"""One split or file of texts with the names of their labels, whatever the source calls its fields and types."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn_jax.data.files import read_labelled_file
+from rnn_jax.data.source import (
+    class_names_of,
+    field_values,
+    find_label_fields,
+    find_text_fields,
+    flat_features,
+    is_class_field,
+    is_float_field,
+    open_split,
+    pick_field,
+)
+from rnn_jax.errors import UserError
+
+UNLABELLED = ""
+
+
+class LabelledPart(NamedTuple):
+    """Texts, the name of each one's label (`UNLABELLED` where there is none) and where they came from."""
+
+    name: str
+    texts: list[str]
+    labels: list[str]
+    class_names: tuple[str, ...] | None = None  # where the source knows its classes by itself
+    lines: list[int] | None = None  # in a file
+
+    def where(self, row: int) -> str:
+        """The place of a row, for messages."""
+        return f"{self.name}:{self.lines[row]}" if self.lines else f"{self.name}: example {row}"
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "LabelledPart":
+        """The part that has only these rows."""
+        return self._replace(
+            texts=[self.texts[i] for i in rows],
+            labels=[self.labels[i] for i in rows],
+            lines=[self.lines[i] for i in rows] if self.lines else None,
+        )
+
+
+def read_file(path: str, text_field: str = "", label_field: str = "") -> LabelledPart:
+    """Reads a CSV, TSV or JSONL file; errors as `read_labelled_file`."""
+    rows = read_labelled_file(path, text_field=text_field, label_field=label_field)
+    return LabelledPart(path, rows.texts, rows.labels, lines=rows.lines)
+
+
+def read_split(
+    dataset: str, split: str, data_dir: str | None = None, text_field: str = "", label_field: str = ""
+) -> LabelledPart:
+    """Reads a split of a TFDS dataset that has one text and one class a row.
+
+    The class is a ClassLabel, an integer or a boolean; a text where it is named. A negative ClassLabel, and integers
+    that are all -1, mean that there is no label (the hidden test labels of some benchmarks).
+
+    Raises:
+      UserError: as `open_split`; no field or several fits (names the candidates); text that is not UTF-8.
+    """
+    source = open_split(dataset, split, data_dir)
+    features = flat_features(source.dataset_info.features)
+    label_field = _label_field(dataset, features, label_field)
+    text_field = _text_field(dataset, features, text_field, label_field)
+    name = f"{dataset} {split}"
+    examples = source.__getitems__(range(len(source)))
+    texts = _decoded(field_values(examples, text_field), name, text_field)
+    values = field_values(examples, label_field)
+    if class_names := class_names_of(features[label_field]):
+        return LabelledPart(name, texts, [class_names[v] if v >= 0 else UNLABELLED for v in values], class_names)
+    if isinstance(values[0], bytes):
+        return LabelledPart(name, texts, _decoded(values, name, label_field))
+    if all(value == -1 for value in values):
+        return LabelledPart(name, texts, [UNLABELLED] * len(values))
+    return LabelledPart(name, texts, [str(value) for value in values])
+
+
+def _text_field(dataset: str, features: dict[str, Any], given: str, label_field: str) -> str:
+    candidates = [name for name in find_text_fields(features) if name != label_field]
+    return pick_field(given, candidates, "text", dataset)
+
+
+def _label_field(dataset: str, features: dict[str, Any], given: str) -> str:
+    numeric = [name for name, feature in features.items() if is_float_field(feature)]
+    if given in numeric:
+        raise UserError(f"{dataset}: the field {given!r} holds real numbers; a label is one of several classes.")
+    if given:
+        named = [name for name, feature in features.items() if is_class_field(feature)]
+        return pick_field(given, named, "label", dataset)
+    candidates = find_label_fields(features)
+    if not candidates and numeric:
+        raise UserError(
+            f"{dataset}: no field can be the label. {', '.join(numeric)} holds real numbers, not classes; "
+            f"--label_field can name one of {', '.join(find_text_fields(features)) or 'no other field'}."
+        )
+    return pick_field("", candidates, "label", dataset)
+
+
+def _decoded(values: Sequence[bytes], name: str, field: str) -> list[str]:
+    texts = []
+    for row, value in enumerate(values):
+        try:
+            texts.append(value.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}: the field {field!r} of example {row} is not UTF-8.") from error
+    return texts

@@ -1,0 +1,106 @@
+"""The knobs of a recurrent stack, shared by all experiments, and the stack that they describe."""
+
+import ast
+import dataclasses
+from typing import Any
+
+from rnn_jax.cells import CELLS, make_cell
+from rnn_jax.errors import UserError
+from rnn_jax.layers import MERGES, Bidirectional, Recurrent, Stack
+from rnn_jax.training.config import knob
+
+
+@dataclasses.dataclass(frozen=True)
+class RecurrentConfig:
+    """Which cells, how wide, how deep, in which directions, and what is dropped."""
+
+    cell: tuple[str, ...] = knob(
+        ("lstm",),
+        f"cell of every layer, or one a layer: {', '.join(CELLS)}; or your own class as package.module:Class",
+    )
+    cell_options: tuple[str, ...] = knob((), "further fields of the cells, as in w_h_init=identity,activation=relu")
+    hidden_size: tuple[int, ...] = knob((128,), "hidden size of every layer, or one a layer", minimum=1)
+    num_layers: int = knob(1, "number of recurrent layers", minimum=1)
+    bidirectional: bool = knob(False, "read in both directions in every layer")
+    merge: str = knob("concat", "how the two directions' outputs are merged", choices=tuple(MERGES))
+    residual: bool = knob(False, "every layer but the first adds its input to its output")
+    input_dropout: float = knob(0.0, "dropout on the input of the first layer", minimum=0.0, maximum=0.99)
+    layer_dropout: float = knob(0.0, "dropout between layers", minimum=0.0, maximum=0.99)
+    variational_dropout: bool = knob(False, "input and layer dropout drop the same units at every step of a sequence")
+    recurrent_dropout: float = knob(0.0, "DropConnect on the recurrent weights w_h", minimum=0.0, maximum=0.99)
+    unroll: int = knob(1, "steps joined in one iteration of the compiled loop; changes speed only", minimum=1)
+
+
+def make_stack(config: RecurrentConfig) -> Stack:
+    """The stack that the knobs describe.
+
+    Raises:
+      UserError: an unknown cell or option, or lists of cells or sizes that are not one a layer.
+    """
+    names = _one_a_layer("cell", config.cell, config.num_layers)
+    sizes = _one_a_layer("hidden_size", config.hidden_size, config.num_layers)
+    options = _parse_options(config.cell_options)
+    try:
+        cells = [make_cell(name, size, options) for name, size in zip(names, sizes, strict=True)]
+        layers = [_directed(cell, config) for cell in cells]
+    except ValueError as error:
+        raise UserError(f"--cell: {error}") from error
+    return Stack.of(
+        *layers,
+        dropout=config.layer_dropout,
+        input_dropout=config.input_dropout,
+        variational=config.variational_dropout,
+        residual=config.residual,
+    )
+
+
+def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:
+    shared = {"recurrent_dropout": config.recurrent_dropout, "unroll": config.unroll}
+    return Bidirectional(cell, merge=config.merge, **shared) if config.bidirectional else Recurrent(cell, **shared)
+
+
+def _one_a_layer(flag: str, values: tuple, num_layers: int) -> tuple:
+    if len(values) not in (1, num_layers):
+        raise UserError(
+            f"--{flag}={','.join(map(str, values))} has {len(values)} entries for --num_layers={num_layers}:"
+            f" give one for all layers, or {num_layers}."
+        )
+    return values * num_layers if len(values) == 1 else values
+
+
+def _parse_options(options: tuple[str, ...]) -> dict[str, Any]:
+    parsed = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals:
+            raise UserError(f"--cell_options: {option!r} is not of the form field=value.")
+        try:
+            parsed[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            parsed[name] = text
+    return parsed
+
+
+def solve_hidden_size(config: RecurrentConfig, num_params: int, count) -> int:
+    """The hidden size whose model comes nearest to `num_params`; `count(config)` gives the number for a config.
+
+    Raises:
+      UserError: even one unit a layer is more than asked for.
+    """
+
+    def with_size(size: int) -> int:
+        return count(dataclasses.replace(config, hidden_size=(size,)))
+
+    low, high = 1, 2
+    smallest = with_size(1)
+    if smallest > num_params:
+        raise UserError(
+            f"--num_params={num_params}: the model has {smallest} parameters even with one hidden unit."
+            " Raise it, or make the embedding or vocabulary smaller."
+        )
+    while with_size(high) < num_params:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if with_size(middle) < num_params else (low, middle)
+    return min((low, high), key=lambda size: abs(with_size(size) - num_params))

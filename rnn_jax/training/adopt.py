@@ -1,0 +1,41 @@
+"""Starting from another run's parameters."""
+
+from typing import Any
+
+import jax
+
+from rnn_jax.errors import UserError
+
+PyTree = Any
+
+
+def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: str) -> tuple[PyTree, list[str]]:
+    """The trained parameters where they fit, and the names of those kept fresh.
+
+    Only arrays below `replaceable` (the output layer: another task may have other classes) may differ in shape.
+
+    Raises:
+      UserError: an array that must be there is missing or has another shape.
+    """
+    old = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(trained)}
+    kept_fresh, unfit = [], []
+
+    def choose(path, leaf):
+        name = _name(path)
+        if name in old and old[name].shape == leaf.shape:
+            return old[name]
+        (kept_fresh if name.startswith(replaceable) else unfit).append(name)
+        return leaf
+
+    adopted = jax.tree_util.tree_map_with_path(choose, fresh)
+    if unfit:
+        have = ", ".join(f"{name} {tuple(old[name].shape) if name in old else 'missing'}" for name in unfit[:5])
+        raise UserError(
+            f"--init_from: that run's parameters do not fit this model ({have}). Give the same --cell, --hidden_size,"
+            " --num_layers, --embedding_size and so on as that run; its config.json lists them."
+        )
+    return adopted, kept_fresh
+
+
+def _name(path: tuple) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", "")

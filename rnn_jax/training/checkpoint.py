@@ -1,0 +1,308 @@
+"""Checkpoints that survive kills, full disks and flipped bits. The only module that knows Orbax.
+
+Orbax by itself casts a wrong dtype silently, ignores a second save of a step, and does not notice changed bytes. So a
+checkpoint here is a folder `latest_000000123` (or `best_…`) with
+
+    arrays/         what Orbax wrote: a flat dict path → array, so that no class of ours or optax's is in the file
+    manifest.json   step, config hash, shape and dtype of every array, SHA-256 of every file, host state
+
+written under a temporary name and renamed when complete. A folder with its final name is therefore whole after a kill
+at any moment; after a power failure or a bad disk the checksums tell, and the previous checkpoint is used.
+"""
+
+import contextlib
+import errno
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from rnn_jax.errors import UserError
+from rnn_jax.training.checkpoint_format import (
+    CorruptError,
+    describe,
+    file_digests,
+    first_line,
+    flatten,
+    read_manifest,
+    require_match,
+    verify_files,
+    write_manifest,
+)
+
+PyTree = Any
+
+_NAME = re.compile(r"(latest|best)_(\d+)(?:\.(\d+))?")
+_TEMPORARY = ".tmp_"
+_DISK_FULL = re.compile("no space left|disk quota|file too large|RESOURCE_EXHAUSTED", re.IGNORECASE)
+
+
+class Restored(NamedTuple):
+    """A checkpoint read back: tree has the template's structure and host (NumPy) arrays."""
+
+    step: int
+    tree: PyTree
+    extra: dict[str, Any]
+
+
+class _Saved(NamedTuple):
+    """A finished checkpoint folder. `attempt` counts saves of the same step: a newer one never overwrites in place."""
+
+    step: int
+    attempt: int
+    path: Path
+
+
+class Checkpointer:
+    """Saves and restores the training state below one directory.
+
+    config_hash: of the run's configuration; a checkpoint with another one is refused.
+    keep_latest: how many of the newest checkpoints stay; the best one stays besides them.
+    warn: receives one line where a broken checkpoint is skipped.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        config_hash: str,
+        keep_latest: int = 2,
+        warn: Callable[[str], None] | None = None,
+    ):
+        self.directory = Path(directory).expanduser().absolute()  # Orbax refuses relative paths
+        self.config_hash = config_hash
+        self.keep_latest = max(1, keep_latest)
+        self._warn = warn or (lambda message: print(f"warning: {message}", file=sys.stderr, flush=True))
+        self._cleaned = False
+        self._orbax: ocp.Checkpointer | None = None
+
+    def save(self, step: int, tree: PyTree, extra: dict[str, Any], *, best: bool = False) -> None:
+        """Saves arrays and JSON host state (floats stay exact) as the latest checkpoint and, on request, as the best.
+
+        Returns when the checkpoint is complete. Only process 0 writes. UserError when the disk is full: the earlier
+        checkpoints are then untouched and nothing half-written stays behind.
+        """
+        if jax.process_index() != 0:
+            return
+        arrays = flatten(tree)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if not self._cleaned:  # not at opening: a reader must not delete what a running training is writing
+                self._remove_temporaries()
+                self._cleaned = True
+            self._write(step, arrays, extra, best)
+        except Exception as error:
+            self._remove_temporaries()
+            if _is_disk_full(error):
+                raise UserError(self._disk_full_message(step)) from error
+            raise
+        self._rotate(step, best)
+
+    def restore_latest(self, template: PyTree) -> Restored | None:
+        """The newest readable checkpoint, None where none was ever saved.
+
+        Broken ones are skipped with a warning. UserError: all are broken; another configuration; or arrays whose
+        paths, shapes or dtypes differ from the template (arrays or jax.ShapeDtypeStruct).
+        """
+        return self._restore("latest", template, subset=False)
+
+    def restore_best(
+        self, template: PyTree, *, subset: bool = False, fallback_to_latest: bool = False
+    ) -> Restored | None:
+        """The checkpoint last saved with best=True, None where there is none.
+
+        subset: the template may leave out arrays (for prediction: no optimiser state).
+        fallback_to_latest: where the best one is broken or there is none yet, warn and use the latest instead.
+        """
+        try:
+            restored = self._restore("best", template, subset)
+            problem = "there is no best checkpoint yet"
+        except _AllCorruptError as error:
+            if not fallback_to_latest:
+                raise
+            restored, problem = None, str(error).partition(" Delete ")[0]
+        if restored is None and fallback_to_latest:
+            restored = self._restore("latest", template, subset)
+            if restored is not None:
+                self._warn(f"{problem}: using the latest one, of step {restored.step}")
+        return restored
+
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint (not yet verified), None without one."""
+        found = self._find("latest")
+        return found[0].step if found else None
+
+    def wait(self) -> None:
+        """Saves are synchronous: nothing to wait for."""
+
+    def close(self) -> None:
+        """Releases Orbax's threads."""
+        if self._orbax is not None:
+            self._orbax.close()
+            self._orbax = None
+
+    def __enter__(self) -> "Checkpointer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _write(self, step: int, arrays: dict[str, np.ndarray], extra: dict[str, Any], best: bool) -> None:
+        folder = self._temporary()
+        folder.mkdir()
+        stored = {path: array for path, array in arrays.items() if array.size}  # Orbax refuses arrays of size 0
+        self._checkpointer().save(folder / "arrays", stored)
+        manifest = {
+            "step": step,
+            "config_hash": self.config_hash,
+            "arrays": describe(arrays),
+            "files": file_digests(folder / "arrays"),
+            "extra": extra,
+        }
+        write_manifest(folder, manifest)
+        if best:
+            # A copy, not a hard link: damage to one must not be damage to both. And before the latest: a run resumed
+            # from this step relies on the best it knows of being there.
+            copy = self._temporary()
+            shutil.copytree(folder, copy)
+            copy.rename(self._free_name("best", step))
+        folder.rename(self._free_name("latest", step))
+
+    def _temporary(self) -> Path:
+        return self.directory / f"{_TEMPORARY}{time.time_ns()}"
+
+    def _free_name(self, kind: str, step: int) -> Path:
+        attempts = [saved.attempt for saved in self._find(kind) if saved.step == step]
+        name = f"{kind}_{step:09d}"
+        return self.directory / (f"{name}.{max(attempts) + 1}" if attempts else name)
+
+    def _rotate(self, step: int, best: bool) -> None:
+        """Deletes what the checkpoint just saved makes superfluous, including steps of a future that was abandoned."""
+        latest = self._find("latest")
+        kept = {saved.step: saved for saved in reversed(latest) if saved.step <= step}  # newest attempt of each step
+        keep = sorted(kept.values(), reverse=True)[: self.keep_latest]
+        superfluous = [saved for saved in latest if saved not in keep]
+        if best:
+            own = next(saved for saved in self._find("best") if saved.step == step)
+            superfluous += [saved for saved in self._find("best") if saved != own]
+        for saved in superfluous:
+            doomed = self._temporary()
+            with contextlib.suppress(OSError):
+                saved.path.rename(doomed)  # first the name: a folder half deleted must not look like a checkpoint
+                shutil.rmtree(doomed, ignore_errors=True)
+
+    def _remove_temporaries(self) -> None:
+        for path in self.directory.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _disk_full_message(self, step: int) -> str:
+        earlier = self.latest_step()
+        kept = "no earlier checkpoint exists" if earlier is None else f"the checkpoint of step {earlier} is intact"
+        return (
+            f"no space left while saving the checkpoint of step {step} in {self.directory}; {kept}. "
+            "Free some space and run the same command again to continue."
+        )
+
+    def _checkpointer(self) -> ocp.Checkpointer:
+        if self._orbax is None:
+            # Every process reads for itself and only process 0 writes, so Orbax must not wait for the other processes.
+            alone = ocp.options.MultiprocessingOptions(
+                primary_host=jax.process_index(),
+                active_processes={jax.process_index()},
+                barrier_sync_key_prefix=f"process_{jax.process_index()}",
+            )
+            # Trained float weights do not compress; trying to costs half of the time of a save.
+            handler = ocp.PyTreeCheckpointHandler(use_zarr3=True, use_compression=False, multiprocessing_options=alone)
+            self._orbax = ocp.Checkpointer(handler, multiprocessing_options=alone)
+        return self._orbax
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def _find(self, kind: str) -> list[_Saved]:
+        """Finished checkpoints, newest first."""
+        if not self.directory.is_dir():
+            return []
+        matches = [(path, _NAME.fullmatch(path.name)) for path in self.directory.iterdir()]
+        found = [_Saved(int(m[2]), int(m[3] or 0), path) for path, m in matches if m is not None and m[1] == kind]
+        return sorted(found, reverse=True)
+
+    def _candidates(self, kind: str) -> list[_Saved]:
+        found = self._find(kind)
+        latest = self._find("latest")
+        if kind == "best" and latest:
+            # A best checkpoint newer than the latest belongs to steps that a kill took back.
+            known = [saved for saved in found if saved.step <= latest[0].step]
+            return known or found
+        return found
+
+    def _restore(self, kind: str, template: PyTree, subset: bool) -> Restored | None:
+        problems = []
+        for saved in self._candidates(kind):
+            try:
+                restored = self._read(saved.path, template, subset)
+            except CorruptError as error:
+                if not saved.path.exists():  # a training run that goes on meanwhile has replaced it
+                    return self._restore(kind, template, subset)
+                problems.append(f"{saved.path.name}: {error}")
+                continue
+            for problem in problems:
+                self._warn(f"checkpoint {problem}. Falling back to the one of step {restored.step}.")
+            return restored
+        if problems:
+            raise _AllCorruptError(
+                f"no {kind} checkpoint in {self.directory} can be read ({'; '.join(problems)}). "
+                "Delete the run directory to train from the start."
+            )
+        return None
+
+    def _read(self, path: Path, template: PyTree, subset: bool) -> Restored:
+        manifest = read_manifest(path)
+        if manifest["config_hash"] != self.config_hash:
+            raise UserError(
+                f"checkpoint {path} was made with another configuration (hash {manifest['config_hash']}, now "
+                f"{self.config_hash}): use another --workdir, or the flags in its config.json"
+            )
+        expected = describe(template)
+        require_match(path, manifest["arrays"], expected, subset)
+        arrays = self._read_arrays(path / "arrays", manifest["files"], expected)
+        tree = jax.tree.unflatten(jax.tree.structure(template), list(arrays.values()))
+        return Restored(manifest["step"], tree, manifest["extra"])
+
+    def _read_arrays(self, folder: Path, files: dict[str, str], wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+        try:
+            # Before Orbax sees them: from damaged files its reading threads print errors that nobody can catch.
+            verify_files(folder, files)
+            stored = self._checkpointer().restore(folder)
+            arrays = {
+                name: np.zeros(here["shape"], here["dtype"]) if 0 in here["shape"] else np.asarray(stored[name])
+                for name, here in wanted.items()
+            }
+        except (OSError, ValueError, KeyError) as error:
+            raise CorruptError(f"unreadable ({type(error).__name__}: {first_line(error)})") from error
+        if describe(arrays) != wanted:
+            raise CorruptError("Orbax returned other shapes or dtypes than it was given")
+        return arrays
+
+
+class _AllCorruptError(UserError):
+    """Checkpoints exist, and none can be read."""
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Orbax wraps the system's error in its own types, so the chain and the text are searched."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if _DISK_FULL.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,168 @@
+"""Optimisers and learning rate schedules from a configuration.
+
+One update of the weights w with the gradient g of the data loss, in this order:
+
+    g ← clip(g, ±clip_value)                          each entry by itself
+    g ← g · min(1, clip_global_norm / ‖g‖)            ‖g‖ over all parameters
+    g ← g + l2 · w + l1 · sign(w)                     only arrays of rank ≥ 2: weights, not biases or gains
+    u ← rule(g)                                       sgd … adamw, below
+    u ← u + weight_decay · w                          adamw only, rank ≥ 2: decoupled from the rule's scaling
+    w ← w − learning_rate(t) · u
+
+The penalties come after clipping, where torch's `weight_decay` is as well: clipping tames exploding data gradients and
+must not weaken the pull of the penalty on such steps. (Adding the penalties to the loss instead would clip both.)
+
+    sgd       u = g
+    momentum  v ← momentum · v + g,                        u = v
+    adagrad   s ← s + g²  (s₀ = 0),                        u = g / √(s + ε²)
+    rmsprop   s ← β₂ s + (1 − β₂) g²  (s₀ = 0),            u = g / (√s + ε)
+    adam(w)   m ← β₁ m + (1 − β₁) g, s as in rmsprop,      u = m̂ / (√ŝ + ε),  m̂ = m / (1 − β₁ᵗ), ŝ = s / (1 − β₂ᵗ)
+
+These are torch's conventions (adagrad up to where the tiny ε stands).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from rnn_jax.errors import UserError
+from rnn_jax.training.config import knob
+
+OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "exponential", "step")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Knobs of the optimiser."""
+
+    optimizer: str = knob("adam", "update rule", choices=OPTIMIZERS)
+    learning_rate: float = knob(1e-3, "peak learning rate", minimum=0.0)
+    schedule: str = knob(
+        "constant",
+        "learning rate after warm-up: cosine falls over the whole run, exponential and step multiply by --decay_rate "
+        "every --decay_steps (exponential continuously, step at once)",
+        choices=SCHEDULES,
+    )
+    warmup_steps: int = knob(0, "steps over which the learning rate rises linearly to its peak", minimum=0)
+    decay_rate: float = knob(0.5, "factor of the exponential and step schedules", minimum=0.0, maximum=1.0)
+    decay_steps: int = knob(1000, "steps per factor of --decay_rate", minimum=1)
+    final_learning_rate_fraction: float = knob(
+        0.0, "no schedule falls below this fraction of the peak", minimum=0.0, maximum=1.0
+    )
+    momentum: float = knob(0.9, "coefficient of --optimizer=momentum", minimum=0.0, maximum=1.0)
+    beta1: float = knob(0.9, "decay of the gradient average (adam, adamw)", minimum=0.0, maximum=1.0)
+    beta2: float = knob(0.999, "decay of the squared-gradient average (rmsprop, adam, adamw)", minimum=0.0, maximum=1.0)
+    epsilon: float = knob(1e-8, "added to the denominator (adagrad, rmsprop, adam, adamw)", minimum=0.0)
+    clip_global_norm: float = knob(0.0, "scale gradients down to this norm over all parameters (0 = off)", minimum=0.0)
+    clip_value: float = knob(0.0, "clip each gradient entry to ± this value (0 = off)", minimum=0.0)
+    l1: float = knob(0.0, "adds l1·sign(w) to the gradient of weight matrices", minimum=0.0)
+    l2: float = knob(0.0, "adds l2·w to the gradient of weight matrices", minimum=0.0)
+    weight_decay: float = knob(0.0, "decoupled weight decay of weight matrices (adamw only)", minimum=0.0)
+    ema_decay: float = knob(
+        0.0,
+        "evaluate averaged weights: ema ← d·ema + (1−d)·w every step, debiased (0 = off)",
+        minimum=0.0,
+        maximum=0.999999,
+    )
+
+
+def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
+    """Learning rate of update t = 0, 1, …, with W = warmup_steps, r = decay_rate, f = final_learning_rate_fraction:
+
+        t < W        learning_rate · (t + 1) / W
+        constant     learning_rate
+        cosine       learning_rate · (f + (1 − f) · ½(1 + cos(π p))),  p = (t − W) / (total_steps − W) up to 1
+        exponential  learning_rate · max(f, r^((t − W) / decay_steps))
+        step         learning_rate · max(f, r^⌊(t − W) / decay_steps⌋)
+
+    Raises UserError when a cosine has no steps left after the warm-up.
+    """
+    peak, warmup, floor = (config.learning_rate, config.warmup_steps, config.final_learning_rate_fraction)
+    if config.schedule == "cosine" and total_steps <= warmup:
+        raise UserError(
+            f"--warmup_steps={warmup} leaves nothing of the {total_steps} training steps for --schedule=cosine: "
+            "lower --warmup_steps or train longer"
+        )
+
+    def schedule(count: Any) -> Float[Array, "*ensemble"]:
+        steps = jnp.asarray(count).astype(jnp.float32)
+        after = jnp.maximum(steps - warmup, 0.0)
+        if config.schedule == "cosine":
+            progress = jnp.minimum(after / (total_steps - warmup), 1.0)
+            fraction = floor + (1.0 - floor) * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+        elif config.schedule in ("exponential", "step"):
+            exponent = after / config.decay_steps
+            exponent = jnp.floor(exponent) if config.schedule == "step" else exponent
+            fraction = jnp.maximum(jnp.float32(config.decay_rate) ** exponent, floor)
+        else:
+            fraction = jnp.ones_like(after)
+        return peak * jnp.where(steps < warmup, (steps + 1.0) / max(warmup, 1), fraction)
+
+    return schedule
+
+
+def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+    """The update rule of the module's docstring; its state is a plain pytree of arrays."""
+    if config.weight_decay and config.optimizer != "adamw":
+        raise UserError(
+            f"--weight_decay={config.weight_decay} is decoupled decay and needs --optimizer=adamw "
+            f"(given: {config.optimizer}); use --l2 for a penalty with any optimizer"
+        )
+    parts = []
+    if config.clip_value:
+        parts.append(optax.clip(config.clip_value))
+    if config.clip_global_norm:
+        parts.append(optax.clip_by_global_norm(config.clip_global_norm))
+    if config.l1 or config.l2:
+        parts.append(add_penalty_gradients(config.l1, config.l2))
+    parts.append(_rule(config))
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_weight))
+    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps)))
+    return _with_standard_promotion(optax.chain(*parts))
+
+
+def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
+    match config.optimizer:
+        case "sgd":
+            return optax.identity()
+        case "momentum":
+            return optax.trace(config.momentum)
+        case "adagrad":
+            return optax.scale_by_rss(initial_accumulator_value=0.0, eps=config.epsilon**2)
+        case "rmsprop":
+            return optax.scale_by_rms(config.beta2, config.epsilon, eps_in_sqrt=False)
+        case "adam" | "adamw":
+            return optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    raise UserError(f"--optimizer={config.optimizer}: allowed: {', '.join(OPTIMIZERS)}")
+
+
+def add_penalty_gradients(l1: float, l2: float) -> optax.GradientTransformation:
+    """Adds l2·w + l1·sign(w) on arrays of rank ≥ 2: the gradient of l2·½‖w‖² + l1·|w|₁."""
+
+    def penalise(gradient: Array, weight: Array) -> Array:
+        return gradient + l2 * weight + l1 * jnp.sign(weight) if weight.ndim >= 2 else gradient
+
+    def update(updates: Any, params: Any) -> Any:
+        return jax.tree.map(penalise, updates, params)
+
+    return optax.stateless(update)
+
+
+def _is_weight(params: Any) -> Any:
+    return jax.tree.map(lambda array: array.ndim >= 2, params)
+
+
+def _with_standard_promotion(inner: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Optax computes β**count with an integer count, which JAX's strict dtype promotion (used in our tests) refuses."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        with jax.numpy_dtype_promotion("standard"):
+            return inner.update(updates, state, params)
+
+    return optax.GradientTransformation(inner.init, update)

@@ -1,0 +1,68 @@
+"""What a train step carries: parameters, optimiser state and averaged weights, as one plain pytree."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+PyTree = Any
+
+
+class TrainState(NamedTuple):
+    """Everything that an update reads and writes.
+
+    step: int32 scalar, number of updates made. ema: running average of the parameters, biased towards zero until
+    `evaluation_params` divides by 1 − decay^step; None without averaging.
+    """
+
+    step: Any
+    params: PyTree
+    opt_state: PyTree
+    ema: PyTree | None
+
+
+def create_state(params: PyTree, optimizer: optax.GradientTransformation, ema_decay: float = 0.0) -> TrainState:
+    """The state before the first update."""
+    ema = jax.tree.map(jnp.zeros_like, params) if ema_decay else None
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), ema)
+
+
+def apply_gradients(
+    state: TrainState, grads: PyTree, optimizer: optax.GradientTransformation, ema_decay: float = 0.0
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    """One update: w ← w + optimizer(g), ema ← d · ema + (1 − d) · w.
+
+    Also returns {"gradient_norm": ‖g‖₂ over all parameters, before any clipping}.
+    """
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema_decay:
+        ema = jax.tree.map(lambda average, new: ema_decay * average + (1.0 - ema_decay) * new, ema, params)
+    metrics = {"gradient_norm": global_norm(grads)}
+    return TrainState(state.step + 1, params, opt_state, ema), metrics
+
+
+def evaluation_params(state: TrainState, ema_decay: float = 0.0) -> PyTree:
+    """The averaged weights, ema / (1 − decay^step), where they are kept; otherwise (or before any update) the weights.
+
+    Without the division the average of a short run would still be mostly the zeros that it started from.
+    """
+    if not ema_decay:
+        return state.params
+    # −expm1(t·log d) is 1 − dᵗ without the cancellation that float32 suffers for d near 1.
+    weight = -jnp.expm1(jnp.asarray(state.step).astype(jnp.float32) * math.log(ema_decay))
+    started = weight > 0.0
+    scale = 1.0 / jnp.where(started, weight, 1.0)
+    return jax.tree.map(
+        lambda average, new: jnp.where(started, average * scale.astype(average.dtype), new), state.ema, state.params
+    )
+
+
+def global_norm(tree: PyTree) -> Float[Array, ""]:
+    """√(sum of squares over all arrays), accumulated in float32."""
+    squares = [jnp.sum(jnp.square(jnp.abs(leaf.astype(jnp.float32)))) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)))

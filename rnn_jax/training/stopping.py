@@ -1,0 +1,122 @@
+"""Reasons to end a run early: a signal, a diverged loss, no more progress; and when a checkpoint is due."""
+
+import math
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_jax.errors import TrainingDiverged, TrainingInterrupted
+
+
+class StopSignal:
+    """Turns SIGTERM and SIGINT into a flag that the training loop polls; a second SIGINT interrupts at once.
+
+    with StopSignal() as stop:
+        for ...:
+            if stop.requested:
+                checkpointer.save(...)
+                raise stop.interruption(step)
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """True once a signal has arrived."""
+        return self.signal_number is not None
+
+    def interruption(self, step: int) -> TrainingInterrupted:
+        """The exception to raise once the state is saved: one line that says how to continue."""
+        number = self.signal_number or signal.SIGTERM
+        name = signal.Signals(number).name
+        return TrainingInterrupted(
+            f"stopped by {name} at step {step}, checkpoint saved. Run the same command again to continue.", number
+        )
+
+    def __enter__(self) -> "StopSignal":
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            if self.signal_number == signal.SIGINT:
+                raise KeyboardInterrupt
+            print("stopping after this step; press Ctrl-C again to stop without saving", file=sys.stderr, flush=True)
+        self.signal_number = number
+
+
+def check_finite(
+    loss: Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | float,
+    gradient_norm: Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | float,
+    step: int,
+    *,
+    checkpoint: str | None = None,
+) -> None:
+    """Raises TrainingDiverged when the loss or the gradient norm is NaN or infinite.
+
+    Both may hold several consecutive steps, of which `step` is the last; the message names the first bad one.
+    checkpoint: where the last good state lies, for the message. Waits for the device.
+    """
+    losses, norms = (np.atleast_1d(np.asarray(loss)), np.atleast_1d(np.asarray(gradient_norm)))
+    bad = ~(np.isfinite(losses) & np.isfinite(norms))
+    if not bad.any():
+        return
+    first = int(np.argmax(bad))
+    kept = f"The last good checkpoint is kept: {checkpoint}." if checkpoint else "No checkpoint had been saved."
+    raise TrainingDiverged(
+        f"training diverged at step {step - len(bad) + 1 + first}: loss {losses[first]:g}, "
+        f"gradient norm {norms[first]:g}. {kept} "
+        "Try a lower --learning_rate, more --warmup_steps or --clip_global_norm=1, with another --workdir."
+    )
+
+
+class Patience:
+    """Counts evaluations without a new best value; 0 = never give up. Restorable from its two numbers.
+
+    best: best value so far, higher is better. waited: evaluations since.
+    """
+
+    def __init__(self, patience: int, best: int | float = -math.inf, waited: int = 0):
+        self.patience, self.best, self.waited = patience, best, waited
+
+    def update(self, value: int | float) -> bool:
+        """True if the value is a new best one."""
+        is_best = value > self.best
+        self.best, self.waited = (value, 0) if is_best else (self.best, self.waited + 1)
+        return is_best
+
+    @property
+    def exhausted(self) -> bool:
+        """True when training should stop."""
+        return 0 < self.patience <= self.waited
+
+
+class SaveTimer:
+    """Says when a checkpoint is due: every so many seconds, or steps (0 = not by this measure)."""
+
+    def __init__(self, seconds: int | float = 0.0, steps: int = 0):
+        self.seconds, self.steps = seconds, steps
+        self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """True if it is time to save; the seconds then count anew."""
+        by_time = self.seconds > 0 and time.monotonic() - self._last >= self.seconds
+        if by_time or (self.steps > 0 and step % self.steps == 0):
+            self._last = time.monotonic()
+            return True
+        return False

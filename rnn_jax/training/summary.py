@@ -1,0 +1,54 @@
+"""What a run would do, before it does it: parameter table, batch shapes, memory, steps."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from rnn_jax.training.config import config_to_dict
+
+PyTree = Any
+
+
+def num_parameters(params: PyTree) -> int:
+    """Numbers in all arrays (or shapes) of a tree."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def parameter_table(params: PyTree) -> str:
+    """A line for each array: name, shape, dtype, count; then the total."""
+    rows = [("parameter", "shape", "dtype", "count")]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", "")
+        rows.append((name, str(tuple(leaf.shape)), str(leaf.dtype), f"{math.prod(leaf.shape):,}"))
+    rows.append(("total", "", "", f"{num_parameters(params):,}"))
+    return _aligned(rows)
+
+
+def shape_table(arrays: Mapping[str, Any]) -> str:
+    """A line for each array of a batch."""
+    return _aligned([(name, str(tuple(array.shape)), str(array.dtype)) for name, array in arrays.items()])
+
+
+def describe_run(config: Any, params: PyTree, arrays: Mapping[str, Any]) -> str:
+    """The resolved configuration, the parameter table and the shapes of a batch."""
+    knobs = json.dumps(config_to_dict(config), indent=2, ensure_ascii=False)
+    return f"{knobs}\n\n{parameter_table(params)}\n\nThe longest batch:\n{shape_table(arrays)}\n"
+
+
+def memory_estimate(step: Callable, *arguments: PyTree) -> str:
+    """What XLA plans for one compiled step: arguments and results, and temporary memory; per device."""
+    analysis = step.lower(*arguments).compile().memory_analysis()  # type: ignore[attr-defined]
+    if analysis is None:
+        return "not known on this platform"
+    held, temporary = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
+    return f"{held / 1e6:,.1f} MB state and batch + {temporary / 1e6:,.1f} MB temporary for one step"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

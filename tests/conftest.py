@@ -1,0 +1,44 @@
+"""What holds for every test: CPU, strict promotion, shapes checked, caches in temporary folders."""
+
+import os
+
+# Before the first import of jax. launch.sh sets it too; a plain `python -m pytest` should mean the same.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+
+# Every call of a function in rnn_jax checks the shapes and dtypes written in its signature. Before the first import of
+# rnn_jax: the hook works on modules as they are loaded. Users' runs don't pay for it.
+jaxtyping.install_import_hook("rnn_jax", "typechecking.check")
+
+# Same examples in every run, and no deadline: a first call compiles.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+# Mixing dtypes (int32 with float32, bfloat16 with float32) or ranks without saying so is an error, in fixtures too.
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def _promotion(request):
+    """Undo the strictness for tests marked `lenient_promotion`."""
+    if request.node.get_closest_marker("lenient_promotion"):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            yield
+    else:
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synthetic_cache(tmp_path_factory):
+    """The folder of the embedded datasets, made once a session and never in the user's home."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNN_JAX_CACHE", str(folder))
+        yield folder

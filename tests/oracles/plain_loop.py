@@ -1,0 +1,92 @@
+"""What running a cell over a sequence means: a Python loop with `if`s, and its gradient by the chain rule, step by step.
+
+Nothing is batched, masked by `where` or scanned here, and padding is never looked at: that makes it the definition
+that the compiled engine is held against. Only a single step is differentiated by JAX; the sum over time is ours.
+Everything but that step is numpy, which compiles nothing.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from oracles.jitting import quick_jit
+
+
+class Result(NamedTuple):
+    """What a run returns, and its cotangents (∂L/∂· is ·_bar) for given ∂L/∂carry, ∂L/∂ys and ∂L/∂states."""
+
+    carry: Any
+    ys: Any
+    states: Any
+    params_bar: Any
+    xs_bar: Any
+    carry_bar: Any
+
+
+def run_row(cell, params, xs, carry, mask, resets, cotangents, *, reverse=False, cuts=()) -> Result:
+    """One row: xs (T, D), mask and resets (T,), cotangents of (carry, ys, states).
+
+    At the steps in `cuts` the gradient does not flow into the step before: truncated BPTT.
+    """
+    step, step_vjp = _compiled(cell)
+    final_bar, ys_bar, states_bar = cotangents
+    steps = list(range(len(xs)))[:: -1 if reverse else 1]
+    initial = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), cell.initial_carry(), carry)
+    before, ys, states = {}, [np.zeros_like(ys_bar[0])] * len(xs), [None] * len(xs)
+    for t in steps:
+        if resets[t]:
+            carry = initial
+        if mask[t]:
+            before[t] = carry
+            carry, ys[t] = step(params, carry, xs[t])
+        states[t] = carry
+
+    params_bar, bar = jax.tree.map(np.zeros_like, params), final_bar
+    xs_bar = [np.zeros_like(xs[0])] * len(xs)
+    for t in reversed(steps):
+        bar = _add(bar, jax.tree.map(lambda leaf, t=t: leaf[t], states_bar))
+        if mask[t]:
+            from_step, bar, xs_bar[t] = step_vjp(params, before[t], xs[t], bar, ys_bar[t])
+            params_bar = _add(params_bar, from_step)
+        if resets[t] or t in cuts:
+            bar = jax.tree.map(np.zeros_like, bar)
+    return Result(carry, np.stack(ys), stack(states), params_bar, np.stack(xs_bar), bar)
+
+
+def run_batch(cell, params, xs, carry, mask, resets, cotangents, **options) -> Result:
+    """Row after row, stacked; the params' gradient is the sum over rows."""
+    rows = run_rows(cell, params, xs, carry, mask, resets, cotangents, **options)
+    params_bar = functools.reduce(_add, [row.params_bar for row in rows])
+    return stack(rows)._replace(params_bar=params_bar)
+
+
+def run_rows(cell, params, xs, carry, mask, resets, cotangents, **options) -> list[Result]:
+    """A `Result` a row."""
+    return [
+        run_row(cell, params, xs[row], take(carry, row), mask[row], resets[row], take(cotangents, row), **options)
+        for row in range(len(xs))
+    ]
+
+
+def take(tree, index):
+    """Row `index` of every leaf, or whatever else numpy indexes by."""
+    return jax.tree.map(lambda leaf: (leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf))[index], tree)
+
+
+def stack(trees):
+    """One tree, whose leaves have a new leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _add(a, b):
+    return jax.tree.map(np.add, a, b)
+
+
+@functools.cache
+def _compiled(cell):
+    def step_vjp(params, carry, x, carry_bar, y_bar):
+        return jax.vjp(cell.step, params, carry, x)[1]((carry_bar, y_bar))
+
+    return quick_jit(cell.step), quick_jit(step_vjp)

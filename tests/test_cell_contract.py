@@ -1,0 +1,576 @@
+"""Every cell × everything that a cell run by `scan_cell` promises.
+
+The reference is `oracles.plain_loop`: a Python loop with `if`s and the chain rule by hand. Most tests run in float64,
+where agreement to 1e-10 leaves no room for a wrong term. One compiled program a cell (outputs and cotangents together)
+serves most promises, so the shapes are the same throughout.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracles import plain_loop
+from oracles.jitting import quick_jit
+from oracles.plain_loop import Result, stack, take
+
+from rnn_jax import CELLS, Bidirectional, make_cell, scan_cell, segment_ids_to_resets
+from rnn_jax.cells import *  # noqa: F403 — eval(repr(cell)) needs the classes' names
+
+B, T, D, H = 4, 6, 3, 4
+
+
+class DecayingSum:
+    """A user's own cell: a plain class, a dict of params, a tuple carry of two shapes that does not start at zero,
+    and an output wider than the state."""
+
+    def __init__(self, hidden_size):
+        self.hidden_size = hidden_size
+
+    def init(self, key, input_size):
+        key_in, key_rec = jax.random.split(key)
+        return {
+            "in": jax.random.normal(key_in, (input_size, self.hidden_size), jnp.float32),
+            "rec": 0.3 * jax.random.normal(key_rec, (self.hidden_size, self.hidden_size), jnp.float32),
+        }
+
+    def initial_carry(self):
+        return jnp.full(self.hidden_size, 0.5), jnp.ones(())
+
+    def step(self, params, carry, x):
+        h, energy = carry
+        h = jnp.tanh(x @ params["in"].astype(x.dtype) + h.astype(x.dtype) @ params["rec"].astype(x.dtype))
+        energy = (0.9 * energy.astype(x.dtype) + jnp.sum(h * h)).astype(x.dtype)
+        return (h, energy), jnp.concatenate([h, jnp.broadcast_to(energy, h.shape)])
+
+
+NAMES = (*CELLS, "a user's class")
+every_cell = pytest.mark.parametrize("name", NAMES)
+every_built_in = pytest.mark.parametrize("name", tuple(CELLS))
+both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+
+
+@functools.cache
+def make(name):
+    return make_cell(name, H) if name in CELLS else DecayingSum(H)
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+# --- data and programs ------------------------------------------------------------------------------------------------
+
+
+def random_tree(like, seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: scale * rng.normal(size=leaf.shape), like)
+
+
+@functools.cache
+def float64_params(name):
+    """Params with no zero left in them: biases, peepholes and scales are moved off their initial values."""
+    params = make(name).init(jax.random.key(7), D)
+    return jax.tree.map(lambda leaf, noise: np.asarray(leaf, np.float64) + 0.3 * noise, params, random_tree(params, 1))
+
+
+def random_carry(name, batch=B, seed=2):
+    carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), make(name).initial_carry())
+    return random_tree(carry, seed, 0.5)
+
+
+def initial_carry(name, batch=B):
+    return stack([make(name).initial_carry()] * batch)
+
+
+def random_xs(seed=3, shape=(B, T, D)):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def random_cotangents(name, seed=4, shape=(B, T)):
+    """∂L/∂ of (carry, ys, states) for runs over `shape`."""
+
+    def run(params, xs):
+        return scan_cell(make(name), params, xs, return_states=True)
+
+    return random_tree(jax.eval_shape(run, float64_params(name), jax.ShapeDtypeStruct((*shape, D), float)), seed)
+
+
+def bools(*rows):
+    return np.array([[character == "1" for character in row] for row in rows])
+
+
+ALL, NONE = bools(*["1" * T] * B), bools(*["0" * T] * B)
+MASK = bools("111111", "111000", "000000", "010110")
+RESETS = bools("001000", "010010", "000100", "001000")
+
+
+def differentiated(name, reverse=False, unroll=1):
+    """(params, xs, carry, mask, resets, cotangents) → everything that comes out, forward and back."""
+
+    def run_and_pull_back(params, xs, carry, mask, resets, cotangents):
+        def run(params, xs, carry):
+            return scan_cell(
+                make(name),
+                params,
+                xs,
+                mask=mask,
+                resets=resets,
+                carry=carry,
+                reverse=reverse,
+                unroll=unroll,
+                return_states=True,
+            )
+
+        out, vjp = jax.vjp(run, params, xs, carry)
+        return Result(*out, *vjp(cotangents))
+
+    return run_and_pull_back
+
+
+@functools.cache
+def program(name, reverse=False, unroll=1):
+    return quick_jit(differentiated(name, reverse, unroll))
+
+
+def assert_close(actual, expected, tolerance=1e-10):
+    wanted = jax.tree.leaves(expected)
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for (path, leaf), other in zip(jax.tree.leaves_with_path(actual), wanted, strict=True):
+        np.testing.assert_allclose(leaf, other, rtol=tolerance, atol=tolerance, err_msg=jax.tree_util.keystr(path))
+
+
+def assert_same_bits(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+# --- one step ---------------------------------------------------------------------------------------------------------
+
+
+@every_built_in
+def test_step_is_recur_of_project(name, float64):
+    """Projecting the whole sequence first and recurring over it gives the outputs of the plain loop over `step`."""
+    cell, row = make(name), take((random_xs(), random_carry(name), ALL, NONE, random_cotangents(name)), 0)
+
+    @quick_jit
+    def project_then_recur(params, xs, carry):
+        projected, ys = jax.vmap(cell.project, in_axes=(None, 0))(params, xs), []
+        for t in range(T):
+            carry, y = cell.recur(params, carry, take(projected, t))
+            ys.append(y)
+        return carry, jnp.stack(ys)
+
+    expected = plain_loop.run_row(cell, float64_params(name), *row)
+    assert_close(project_then_recur(float64_params(name), *row[:2]), (expected.carry, expected.ys))
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float64], ids=lambda dtype: dtype.__name__)
+def test_carry_keeps_structure_and_dtype(name, dtype):
+    """y has the dtype of x; what a step returns is what it takes; gradients have the dtypes of what they belong to."""
+    with jax.enable_x64(dtype == jnp.float64):
+        cell = make(name)
+        params = jax.eval_shape(lambda key: cell.init(key, D), jax.random.key(0))
+        xs = jax.ShapeDtypeStruct((B, T, D), dtype)
+        assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+
+        carry, ys, states = jax.eval_shape(lambda p, xs: scan_cell(cell, p, xs, return_states=True), params, xs)
+        after_one_step, y = jax.eval_shape(
+            jax.vmap(cell.step, in_axes=(None, 0, 0)), params, carry, jax.ShapeDtypeStruct((B, D), dtype)
+        )
+        assert after_one_step == carry
+        assert jax.tree.structure(carry) == jax.tree.structure(cell.initial_carry())
+        assert ys == jax.ShapeDtypeStruct((B, T, *y.shape[1:]), dtype)
+        assert states == jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((B, T, *leaf.shape[1:]), leaf.dtype), carry)
+
+        def loss(params, xs):
+            return scan_cell(cell, params, xs)[1].astype(jnp.float32).sum()
+
+        params_bar, xs_bar = jax.eval_shape(jax.grad(loss, argnums=(0, 1)), params, xs)
+        assert params_bar == params and xs_bar == xs
+
+
+@every_built_in
+def test_repr_hash_and_replace(name):
+    cell = make_cell(name, 5, {"w_x_init": ("zeros",) * 3 if name.startswith("gru") else "normal"})
+    assert eval(repr(cell)) == cell and hash(eval(repr(cell))) == hash(cell)
+    wider = dataclasses.replace(cell, hidden_size=6)
+    assert wider != cell and wider.hidden_size == 6 and wider.w_x_init == cell.w_x_init
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cell.hidden_size = 7
+
+
+# --- values and gradients ---------------------------------------------------------------------------------------------
+
+
+@every_cell
+@both_directions
+def test_scan_equals_a_plain_loop(name, reverse, float64):
+    """Outputs, carries of every step, and gradients wrt params, xs and carry; mask with gaps, resets, an empty row."""
+    arguments = (float64_params(name), random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    actual = program(name, reverse)(*arguments)
+    expected = plain_loop.run_batch(make(name), *arguments[:3], MASK, RESETS, arguments[-1], reverse=reverse)
+    assert_close(actual, expected)
+    assert_same_bits(take(actual.states, (slice(None), 0 if reverse else -1)), actual.carry)
+
+
+@every_cell
+def test_gradients_equal_finite_differences(name, float64):
+    """Central differences along a random direction in each argument."""
+    params, xs, carry, cotangents = (
+        float64_params(name),
+        random_xs(),
+        random_carry(name),
+        random_cotangents(name),
+    )
+    run = program(name)
+
+    def loss(*arguments):
+        result = run(*arguments, MASK, RESETS, cotangents)
+        return inner((result.carry, result.ys, result.states), cotangents)
+
+    def inner(a, b):
+        return sum(np.vdot(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+    result = run(params, xs, carry, MASK, RESETS, cotangents)
+    bars, epsilon = (result.params_bar, result.xs_bar, result.carry_bar), 1e-5
+    for index, (argument, bar) in enumerate(zip((params, xs, carry), bars, strict=True)):
+        direction = random_tree(argument, 10 + index)
+        moved = [
+            [
+                jax.tree.map(lambda a, d, e=e: a + e * d, argument, direction) if other == index else kept
+                for other, kept in enumerate((params, xs, carry))
+            ]
+            for e in (epsilon, -epsilon)
+        ]
+        slope = (loss(*moved[0]) - loss(*moved[1])) / (2 * epsilon)
+        np.testing.assert_allclose(inner(bar, direction), slope, rtol=1e-6, atol=1e-6)
+
+
+@every_cell
+def test_jit_equals_eager(name, float64):
+    """Without jit a scan is a Python loop over primitives."""
+    params, xs, carry = float64_params(name), random_xs(), random_carry(name)
+    compiled = program(name)(params, xs, carry, MASK, RESETS, random_cotangents(name))
+    with jax.disable_jit():
+        eager = scan_cell(
+            make(name),
+            jax.tree.map(jnp.asarray, params),
+            jnp.asarray(xs),
+            mask=jnp.asarray(MASK),
+            resets=jnp.asarray(RESETS),
+            carry=carry,
+            return_states=True,
+        )
+    assert_close(eager, (compiled.carry, compiled.ys, compiled.states))
+
+
+@every_cell
+def test_vmap_equals_loop_and_gives_per_example_gradients(name, float64):
+    """vmap over examples of the single-sequence form: each example's own gradients, params included."""
+    arguments = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    mapped = quick_jit(jax.vmap(differentiated(name), in_axes=(None, 0, 0, 0, 0, 0)))(float64_params(name), *arguments)
+    rows = plain_loop.run_rows(make(name), float64_params(name), *arguments)
+    assert_close(mapped, stack(rows))
+
+
+@every_cell
+def test_single_sequence_is_a_batch_of_one(name, float64):
+    arguments = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    row = 3
+    single = program(name)(float64_params(name), *take(arguments, row))
+    expected = plain_loop.run_row(make(name), float64_params(name), *take(arguments, row))
+    assert_close(single, expected)
+
+
+@every_cell
+def test_ensemble_over_params_equals_a_loop_over_members(name, float64):
+    members = [float64_params(name), jax.tree.map(lambda leaf: 0.5 - leaf, float64_params(name))]
+    shared = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    ensemble = quick_jit(jax.vmap(differentiated(name), in_axes=(0, None, None, None, None, None)))
+    actual = ensemble(stack(members), *shared)
+    expected = [plain_loop.run_batch(make(name), member, *shared) for member in members]
+    assert_close(actual, stack(expected))
+
+
+@every_cell
+def test_unroll_changes_nothing(name, float64):
+    """2 does not divide T = 3."""
+    arguments = (random_xs(shape=(B, 3, D)), random_carry(name), MASK[:, 3:], RESETS[:, 3:])
+    cotangents = random_cotangents(name, shape=(B, 3))
+    unrolled = program(name, unroll=2)(float64_params(name), *arguments, cotangents)
+    assert_close(unrolled, plain_loop.run_batch(make(name), float64_params(name), *arguments, cotangents))
+
+
+# --- mask -------------------------------------------------------------------------------------------------------------
+
+
+@every_cell
+@both_directions
+@pytest.mark.parametrize("padding", [1e30, np.inf, np.nan], ids=["garbage", "inf", "nan"])
+def test_padding_is_invisible(name, reverse, padding, float64):
+    """Not to outputs, carry or states, and not to any gradient: not a bit of them changes."""
+    xs = random_xs()
+    arguments = (random_carry(name), MASK, RESETS, random_cotangents(name))
+    clean = program(name, reverse)(float64_params(name), np.where(MASK[..., None], xs, 0.0), *arguments)
+    dirty = program(name, reverse)(float64_params(name), np.where(MASK[..., None], xs, padding), *arguments)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(clean))
+    assert_same_bits(dirty, clean)
+    assert not np.asarray(dirty.ys)[~MASK].any() and not np.asarray(dirty.xs_bar)[~MASK].any()
+
+
+@every_cell
+@both_directions
+def test_row_of_length_0_returns_the_carry_it_was_given_and_zeros(name, reverse, float64):
+    xs, cotangents = np.full((B, T, D), np.nan), random_cotangents(name)
+    for carry in (initial_carry(name), random_carry(name)):
+        result = program(name, reverse)(float64_params(name), xs, carry, NONE, NONE, cotangents)
+        assert_same_bits(result.carry, carry)
+        assert not np.any(result.ys)
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves((result.params_bar, result.xs_bar)))
+        from_states = jax.tree.map(lambda leaf: leaf.sum(axis=1), cotangents[2])
+        assert_close(result.carry_bar, jax.tree.map(np.add, cotangents[0], from_states))
+
+
+@every_cell
+def test_gaps_equal_the_sequence_without_them(name, float64):
+    """Rows with holes against the same steps moved together, padded at the end."""
+    gaps = bools("101101", "010101", "011110", "100001")
+    rows = [np.concatenate([x[real], np.full((T - real.sum(), D), np.nan)]) for x, real in zip(random_xs(), gaps, strict=True)]
+    together = np.sort(gaps, axis=1)[:, ::-1]
+    arguments = (float64_params(name), random_carry(name), random_cotangents(name))
+    with_gaps = program(name)(arguments[0], random_xs(), arguments[1], gaps, NONE, arguments[2])
+    without = program(name)(arguments[0], np.stack(rows), arguments[1], together, NONE, arguments[2])
+    assert_close(with_gaps.carry, without.carry)
+    np.testing.assert_allclose(np.asarray(with_gaps.ys)[gaps], np.asarray(without.ys)[together], rtol=1e-12)
+
+
+# --- resets: packed rows ----------------------------------------------------------------------------------------------
+
+# Rows of segment ids; 0 is padding. In the last row the first sequence has a gap, which is no boundary.
+PACKED = ("112222", "100220", "000000", "011013")
+SEQUENCES = [[(0, 1), (2, 3, 4, 5)], [(0,), (3, 4)], [], [(1, 2, 4), (5,)]]
+PACKED_MASK = bools(*(row.replace("2", "1").replace("3", "1") for row in PACKED))
+
+
+@functools.cache
+def packed_resets():
+    from_ids = segment_ids_to_resets(jnp.asarray([[int(character) for character in row] for row in PACKED]))
+    return np.concatenate([from_ids[:3], bools("010001")])
+
+
+def run_apart(name, params, xs, cotangents, reverse):
+    """Each packed sequence alone, by the plain loop: {(row, steps): Result}; no mask, no resets, no padding."""
+    apart, start = {}, make(name).initial_carry()
+    zero = jax.tree.map(np.zeros_like, start)
+    for row, sequences in enumerate(SEQUENCES):
+        for steps in sequences:
+            index = np.array(steps)
+            bars = (zero, cotangents[1][row, index], jax.tree.map(lambda leaf, r=row, i=index: leaf[r, i], cotangents[2]))
+            everywhere, nowhere = np.ones(len(steps), bool), np.zeros(len(steps), bool)
+            apart[row, steps] = plain_loop.run_row(
+                make(name), params, xs[row, index], start, everywhere, nowhere, bars, reverse=reverse
+            )
+    return apart
+
+
+@every_cell
+def test_packed_rows_equal_separate_sequences(name, float64):
+    """Outputs and gradients; NaN between the sequences."""
+    params, xs = float64_params(name), np.where(PACKED_MASK[..., None], random_xs(), np.nan)
+    final, ys_bar, states_bar = random_cotangents(name)
+    zeros = jax.tree.map(np.zeros_like, (final, states_bar))
+    packed = program(name)(params, xs, initial_carry(name), PACKED_MASK, packed_resets(), (zeros[0], ys_bar, zeros[1]))
+    apart = run_apart(name, params, xs, (final, ys_bar, zeros[1]), reverse=False)
+    for (row, steps), alone in apart.items():
+        assert_close(take((packed.ys, packed.xs_bar), (row, np.array(steps))), (alone.ys, alone.xs_bar))
+    total = functools.reduce(lambda a, b: jax.tree.map(np.add, a, b), [alone.params_bar for alone in apart.values()])
+    assert_close(packed.params_bar, total)
+
+
+@every_cell
+def test_bidirectional_packed_rows_equal_separate_sequences(name, float64):
+    """Hence bidirectional results don't depend on the padding either: the separate sequences have none."""
+    layer, xs = Bidirectional(make(name)), np.where(PACKED_MASK[..., None], random_xs(), np.nan)
+    params = layer.init(jax.random.key(0), D)._replace(
+        forward=float64_params(name), backward=jax.tree.map(lambda leaf: 0.5 - leaf, float64_params(name))
+    )
+    run = quick_jit(lambda params, xs, mask, resets: layer.run(params, xs, mask=mask, resets=resets))
+    out = run(params, xs, PACKED_MASK, packed_resets())
+    cotangents = random_cotangents(name)
+    forward = run_apart(name, params.forward, xs, cotangents, reverse=False)
+    backward = run_apart(name, params.backward, xs, cotangents, reverse=True)
+    for row, steps in forward:
+        expected = np.concatenate([forward[row, steps].ys, backward[row, steps].ys], axis=-1)
+        assert_close(take(out.ys, (row, np.array(steps))), expected)
+    for row, sequences in enumerate(SEQUENCES):
+        if not sequences:
+            assert_close(take(out.carry.forward, row), make(name).initial_carry())
+            assert not out.last[row].any()
+            continue
+        # The scan that goes forward ends with the last sequence, the one that goes back with the first; a boundary
+        # in the padding beyond them (here: of rows 1 and 3) leaves the initial carry.
+        initial, resets = make(name).initial_carry(), packed_resets()[row]
+        boundary_after, boundary_before = resets[sequences[-1][-1] + 1 :].any(), resets[1 : sequences[0][0] + 1].any()
+        assert_close(take(out.carry.forward, row), initial if boundary_after else forward[row, sequences[-1]].carry)
+        assert_close(take(out.carry.backward, row), initial if boundary_before else backward[row, sequences[0]].carry)
+        last = np.concatenate([forward[row, sequences[-1]].ys[-1], backward[row, sequences[0]].ys[0]])
+        assert_close(out.last[row], last)
+
+
+@every_cell
+@both_directions
+def test_reset_forgets_even_a_carry_that_is_not_a_number(name, reverse, float64):
+    """A reset replaces the carry; a product with zero would keep the NaN, in the outputs and in the gradients."""
+    first = np.zeros((B, T), bool)
+    first[:, -1 if reverse else 0] = True
+    arguments = (float64_params(name), random_xs())
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), random_carry(name))
+    reset = program(name, reverse)(*arguments, broken, ALL, first, random_cotangents(name))
+    fresh = plain_loop.run_batch(
+        make(name), *arguments, initial_carry(name), ALL, NONE, random_cotangents(name), reverse=reverse
+    )
+    assert_close(reset._replace(carry_bar=None), fresh._replace(carry_bar=None))
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(reset.carry_bar))
+
+
+# --- chunks and directions --------------------------------------------------------------------------------------------
+
+
+@every_cell
+@pytest.mark.parametrize("truncated", [False, True], ids=["whole", "truncated"])
+def test_chunks_equal_the_whole(name, truncated, float64):
+    """Two chunks of 3 steps: outputs and carry, the gradient through both, and truncated BPTT's, cut between them.
+
+    The gradient goes from chunk to chunk by the chain rule: the second one's ∂L/∂carry is the first one's cotangent,
+    or zero where `stop_gradient` stands between them.
+    """
+    params, xs, start, (final_bar, ys_bar, states_bar) = (
+        float64_params(name),
+        random_xs(),
+        random_carry(name),
+        random_cotangents(name),
+    )
+
+    def part(tree, chunk):
+        return jax.tree.map(lambda leaf: leaf[:, 3 * chunk : 3 * chunk + 3], tree)
+
+    def run(chunk, carry, carry_bar):
+        cotangents = (carry_bar, part(ys_bar, chunk), part(states_bar, chunk))
+        return program(name)(params, part(xs, chunk), carry, part(MASK, chunk), part(RESETS, chunk), cotangents)
+
+    zeros = jax.tree.map(np.zeros_like, start)
+    second = run(1, run(0, start, zeros).carry, final_bar)
+    first = run(0, start, zeros if truncated else second.carry_bar)
+    expected = plain_loop.run_batch(
+        make(name),
+        params,
+        xs,
+        start,
+        MASK,
+        RESETS,
+        (final_bar, ys_bar, states_bar),
+        cuts=(3,) if truncated else (),
+    )
+    ys, states, xs_bar = (
+        jax.tree.map(lambda a, b: np.concatenate([a, b], axis=1), getattr(first, field), getattr(second, field))
+        for field in ("ys", "states", "xs_bar")
+    )
+    params_bar = jax.tree.map(np.add, first.params_bar, second.params_bar)
+    assert_close(Result(second.carry, ys, states, params_bar, xs_bar, first.carry_bar), expected)
+
+
+@every_cell
+def test_reverse_equals_flipped(name, float64):
+    """A reverse scan is a forward one over everything flipped in time."""
+    params, xs, carry, (final, ys_bar, states_bar) = (
+        float64_params(name),
+        random_xs(),
+        random_carry(name),
+        random_cotangents(name),
+    )
+
+    def flip(tree):
+        return jax.tree.map(lambda leaf: leaf[:, ::-1], tree)
+
+    backward = program(name, reverse=True)(params, xs, carry, MASK, RESETS, (final, ys_bar, states_bar))
+    flipped = program(name)(
+        params, flip(xs), carry, flip(MASK), flip(RESETS), (final, flip(ys_bar), flip(states_bar))
+    )
+    unflipped = flipped._replace(ys=flip(flipped.ys), states=flip(flipped.states), xs_bar=flip(flipped.xs_bar))
+    assert_close(backward, unflipped)
+
+
+# --- lengths, compilation, precision ----------------------------------------------------------------------------------
+
+
+@every_cell
+def test_one_step_equals_the_step(name, float64):
+    """T = 1, values and gradients."""
+    arguments = (
+        float64_params(name),
+        random_xs(shape=(B, 1, D)),
+        random_carry(name),
+        bools("1", "1", "0", "1"),
+        bools("0", "1", "1", "0"),
+        random_cotangents(name, shape=(B, 1)),
+    )
+    assert_close(program(name)(*arguments), plain_loop.run_batch(make(name), *arguments))
+
+
+@every_cell
+def test_gradients_are_finite_after_1000_steps(name):
+    """With the initial weights as drawn; the loss looks at all outputs. The first step's input still has a gradient."""
+    cell = make(name)
+    params = cell.init(jax.random.key(0), D)
+    xs = jax.random.normal(jax.random.key(1), (2, 1000, D))
+
+    @quick_jit
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def gradients(params, xs):
+        ys = scan_cell(cell, params, xs)[1]
+        return jnp.mean(jnp.square(ys))
+
+    params_bar, xs_bar = gradients(params, xs)
+    for path, leaf in jax.tree.leaves_with_path((params_bar, xs_bar)):
+        assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
+    assert np.abs(xs_bar[:, 0]).max() > 0
+
+
+@every_cell
+def test_second_call_compiles_nothing(name):
+    """Other values and an equal cell made anew find the compiled program; another length does not."""
+    traces = []
+
+    @functools.partial(quick_jit, static_argnames="cell")
+    def run(cell, params, xs, mask):
+        traces.append(xs.shape)
+        return scan_cell(cell, params, xs, mask=mask)
+
+    cell, mask = make(name), MASK
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
+    first = run(cell, cell.init(jax.random.key(0), D), xs, mask)
+    again = make_cell(name, H) if name in CELLS else cell
+    second = run(again, cell.init(jax.random.key(1), D), 2 * xs, ALL)
+    assert len(traces) == 1 and not np.allclose(first[1], second[1])
+    run.lower(cell, cell.init(jax.random.key(0), D), xs[:, :2], mask[:, :2])
+    assert len(traces) == 2
+
+
+@every_cell
+def test_bfloat16_stays_near_float32(name):
+    """bfloat16 has 8 bits: after 6 steps outputs are within 3 % of their largest value, carries likewise."""
+    cell = make(name)
+    params = cell.init(jax.random.key(3), D)
+    xs = jnp.asarray(np.random.default_rng(5).normal(size=(B, T, D)), jnp.bfloat16)  # the same numbers in both runs
+    run = quick_jit(lambda params, xs: scan_cell(cell, params, xs, mask=jnp.asarray(MASK)))
+    exact, rounded = run(params, xs.astype(jnp.float32)), run(params, xs)
+    assert rounded[1].dtype == jnp.bfloat16
+    for wide, narrow in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
+        narrow, largest = np.asarray(narrow, np.float32), np.abs(wide).max()
+        np.testing.assert_allclose(narrow, wide, rtol=0, atol=0.03 * largest)
+        assert np.abs(narrow - wide).max() > 0  # the narrow run did compute in bfloat16

@@ -1,0 +1,48 @@
+"""Sums over real examples, by hand-computed numbers and by scikit-learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from rnn_jax.losses import cross_entropy
+from rnn_jax.metrics import ClassificationTotals
+
+
+def test_cross_entropy_by_hand():
+    # softmax(0, ln 3) = (1/4, 3/4): −log 3/4 for label 1, −log 1/4 for label 0.
+    logits = jnp.array([[0.0, np.log(3.0)], [0.0, np.log(3.0)]])
+    total, count = cross_entropy(logits, jnp.array([1, 0]), jnp.array([1.0, 1.0]))
+    assert float(count) == 2.0
+    assert float(total) == pytest.approx(np.log(4 / 3) + np.log(4.0), rel=1e-6)
+
+
+def test_filler_rows_reach_neither_loss_nor_gradient():
+    logits = jnp.array([[0.0, 1.0], [jnp.nan, jnp.inf]])
+    labels, weights = jnp.array([1, 0]), jnp.array([1.0, 0.0])
+    total, count = cross_entropy(logits, labels, weights)
+    alone, _ = cross_entropy(logits[:1], labels[:1], weights[:1])
+    assert float(total) == float(alone) and float(count) == 1.0
+    gradient = jax.grad(lambda row: cross_entropy(jnp.stack([logits[0], row]), labels, weights)[0])(jnp.zeros(2))
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_totals_do_not_depend_on_how_examples_are_batched():
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
+    totals = ClassificationTotals.zero(3)
+    for part in (slice(0, 7), slice(7, 8), slice(8, 50)):
+        size = part.stop - part.start
+        totals = totals.add(2.0 * size, size, labels[part], predictions[part])
+    summary = totals.summary()
+    assert summary["loss"] == pytest.approx(2.0)
+    assert summary["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(labels, predictions))
+    assert summary["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(labels, predictions, average="macro"))
+    np.testing.assert_array_equal(totals.confusion, sklearn.metrics.confusion_matrix(labels, predictions))
+
+
+def test_adding_leaves_the_earlier_totals_alone():
+    zero = ClassificationTotals.zero(2)
+    zero.add(1.0, 1.0, np.array([0]), np.array([1]))
+    assert zero.confusion.sum() == 0 and zero.summary() == {"loss": 0.0, "accuracy": 0.0, "macro_f1": 0.0}
