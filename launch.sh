@@ -16,7 +16,7 @@ list_experiments() {
   local file name summary
   for file in "$root"/experiments/*.py; do
     name=$(basename -- "$file" .py)
-    case $name in __init__ | sweep | benchmark) continue ;; esac
+    [[ $name == __init__ ]] && continue
     summary=$(awk 'sub(/^[rR]?"""/, "") { sub(/"""$/, ""); print; exit }' "$file") # the docstring's first line
     printf '  %-11s %s\n' "$name" "$summary"
   done
@@ -26,12 +26,10 @@ usage() {
   cat <<EOF
 usage: ./launch.sh COMMAND [--platform=cpu|gpu|tpu] [flags passed on]
 
-experiments (--helpshort lists the flags of one):
+scripts in experiments/ (--helpshort lists the flags of one):
 $(list_experiments)
 
 commands:
-  sweep       run the rows of a sweep file
-  benchmark   speed and memory of the cells
   test        lint, types and all tests, on the CPU; flags go to pytest: ./launch.sh test -k scan
   lint        the first two only
   lock        resolve requirements/*.txt from pyproject.toml again; --upgrade takes newer versions
@@ -110,20 +108,23 @@ find_uv() { # PYTHON: prints a command that runs uv
     mkdir -p "$root/.venvs"
     # Either pip or venv is enough. `--target` is allowed where the system forbids changes to its own Python.
     if "$1" -m pip --version >/dev/null 2>&1; then
-      PIP_ROOT_USER_ACTION=ignore "$1" -m pip install --quiet --target "$new" "uv==$uv_version" >&2 || return
+      PIP_ROOT_USER_ACTION=ignore "$1" -m pip install --quiet --target "$new" "uv==$uv_version" >&2
+    elif "$1" -m venv "$new" >&2; then
+      "$new/bin/python" -m pip install --quiet "uv==$uv_version" >&2
     else
-      "$1" -m venv "$new" >&2 || { rm -rf -- "$new"; say "$1 has neither pip nor venv (Debian: apt install python3-venv)."; return 2; }
-      "$new/bin/python" -m pip install --quiet "uv==$uv_version" >&2 || return
+      say "$1 has neither pip nor venv (Debian: apt install python3-venv)."
     fi
+    [[ -x $new/bin/uv ]] || { rm -rf -- "$new"; say "uv could not be installed, see above."; return 1; }
     put_in_place "$1" "$new" "$home"
   fi
   echo "$home/bin/uv"
 }
 
+partial="" # the environment being built
 # make_environment NAME LOCK…: sets $python. Ready means that a copy of the very lock files lies inside; an environment
 # is built beside its place and renamed last, so an interrupted set-up never looks ready.
 make_environment() {
-  local name=$1 env=$root/.venvs/$1 new uv base started=$SECONDS
+  local name=$1 env=$root/.venvs/$1 uv base started=$SECONDS
   shift
   python=$env/bin/python
   is_ready "$env" "$@" && return
@@ -143,19 +144,20 @@ make_environment() {
     *) say "Setting up the environment '$name' (once, about a minute) …" ;;
   esac
   uv=$(find_uv "$base")
-  new=$env.partial.$$
-  trap "rm -rf -- $(printf %q "$new")" EXIT
+  partial=$env.partial.$$
+  trap 'rm -rf -- "$partial"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  "$uv" venv --quiet --no-project --python "$base" "$new"
-  (cd "$root/requirements" && "$uv" pip sync --quiet --require-hashes --python "$new/bin/python" "$@") ||
+  "$uv" venv --quiet --no-project --python "$base" "$partial"
+  (cd "$root/requirements" && "$uv" pip sync --quiet --require-hashes --python "$partial/bin/python" "$@") ||
     { say "Setting up failed (uv's message is above). Nothing is left half-made: run the same command again."; exit 1; }
-  (cd "$root/requirements" && cat "$@") >"$new/lock.txt"
+  (cd "$root/requirements" && cat "$@") >"$partial/lock.txt"
   rm -f -- "$env/lock.txt" # first, so that an interrupted removal doesn't look ready either
   rm -rf -- "$env"
-  put_in_place "$base" "$new" "$env"
+  put_in_place "$base" "$partial" "$env"
   trap - EXIT INT TERM
   exec 9>&-
+  is_ready "$env" "$@" || { say "$env could not be put in place."; exit 1; }
   say "… ready after $((SECONDS - started)) s."
 }
 
@@ -166,7 +168,7 @@ is_ready() { # ENVIRONMENT LOCK…
 # ---- settings: a user's own value wins, and each says why it is here --------------------------------------------------
 
 settings() {
-  local cache=${RNN_JAX_CACHE:-${XDG_CACHE_HOME:-${HOME:-$root}/.cache}/rnn_jax}
+  local cpu cache=${RNN_JAX_CACHE:-${XDG_CACHE_HOME:-${HOME:-$root}/.cache}/rnn_jax}
 
   # The repository is importable from anywhere; the caller's own directory comes last, for --cell=my_module:MyCell.
   export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}:$PWD
@@ -181,10 +183,11 @@ settings() {
   esac
 
   # Compiled programs are kept: the second start of the same model compiles next to nothing (a train step on two CPU
-  # cores: 2.8 s → 1.1 s). A program is stored under a hash of its code, the compiler and the device, so it is never
-  # stale; the folder may be deleted at any time. From 0.3 s of compile time on: a run has a dozen small programs that
-  # JAX's own threshold of 1 s would leave out.
-  export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR-$cache/xla}
+  # cores: 2.8 s → 1.1 s). JAX files a program under a hash of its code, the compiler and the device, but not of what
+  # this processor can do: hence a folder for each kind, where a home is shared. It may be deleted at any time.
+  cpu=$({ grep -m 1 -E '^(flags|Features)' /proc/cpuinfo || uname -mp; } 2>/dev/null | cksum)
+  export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR-$cache/xla/${cpu%% *}}
+  # From 0.3 s of compile time on: a run has a dozen small programs that JAX's own threshold of 1 s would leave out.
   export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=${JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS:-0.3}
 
   if [[ $platform == cpu ]]; then
@@ -245,7 +248,7 @@ run_lint() {
 run_test() {
   local status=0
   run_lint || { status=$?; say "Lint or types failed, see above. The tests run all the same:"; }
-  "$python" -m pytest ${flags[@]+"${flags[@]}"} || status=$?
+  "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
   exit $status # pytest's closing line stays the last one
 }
 

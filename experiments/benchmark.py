@@ -80,12 +80,12 @@ def torch_twin(config: Config, params: Any) -> Any:
     table = torch.nn.Embedding.from_pretrained(tensor(params["embedding"]["table"].get_value()), freeze=False)
     lstm = torch.nn.LSTM(config.embedding_size, config.hidden_size[0], batch_first=True, bidirectional=True)
     output = torch.nn.Linear(2 * config.hidden_size[0], params["output"]["b"].get_value().shape[0])
-    (layer,) = params["encoder"]["params"].get_value()
+    layer = params["encoder"]["params"][0]
     with torch.no_grad():
-        for suffix, cell in (("", layer.forward), ("_reverse", layer.backward)):
-            getattr(lstm, f"weight_ih_l0{suffix}").copy_(tensor(cell.w_x).T)
-            getattr(lstm, f"weight_hh_l0{suffix}").copy_(tensor(cell.w_h).T)
-            getattr(lstm, f"bias_ih_l0{suffix}").copy_(tensor(cell.b))
+        for suffix, cell in (("", layer["forward"]), ("_reverse", layer["backward"])):
+            getattr(lstm, f"weight_ih_l0{suffix}").copy_(tensor(cell["w_x"].get_value()).T)
+            getattr(lstm, f"weight_hh_l0{suffix}").copy_(tensor(cell["w_h"].get_value()).T)
+            getattr(lstm, f"bias_ih_l0{suffix}").copy_(tensor(cell["b"].get_value()))
             getattr(lstm, f"bias_hh_l0{suffix}").zero_()
         output.weight.copy_(tensor(params["output"]["w"].get_value()).T)
         output.bias.copy_(tensor(params["output"]["b"].get_value()))

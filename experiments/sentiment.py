@@ -197,7 +197,7 @@ def evaluate(trained: Trained, split: Split) -> ClassificationTotals:
         arrays = shard_batch(trained.inputs.batch_arrays(batch, split.labels), mesh)
         (loss, count), probabilities = jax.device_get(trained.steps.predict(trained.params, arrays))
         real = batch.indices >= 0
-        totals = totals.add(loss, count, split.labels[batch.indices[real]], probabilities[real].argmax(axis=-1))
+        totals = totals.add(float(loss), float(count), split.labels[batch.indices[real]], probabilities[real].argmax(axis=-1))
     return totals
 
 
@@ -240,6 +240,8 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
             step, state, host = restored
             window, patience = host["window"], Patience(config.early_stopping_patience, host["best"], host["waited"])
             progress.message(f"Continuing at step {step} of {total_steps}.")
+        for note in data.notes:
+            progress.message(note)
         run.truncate_metrics(after_step=step)
         state, timer = replicate(state, mesh), SaveTimer(config.checkpoint_every_seconds, config.checkpoint_every_steps)
 
@@ -332,7 +334,7 @@ def part_to_score(config: Config, inputs: TextInputs, wanted: str) -> tuple[str,
     if not wanted:
         data = load_data(config)
         return ("test", data.test) if data.test else ("validation", data.validation)
-    is_file = Path(wanted).suffix in FILE_SUFFIXES
+    is_file = Path(wanted).suffix in (".csv", ".tsv", ".jsonl", ".ndjson")
     source = {"file": wanted} if is_file else {"split": wanted, "dataset": config.dataset, "data_dir": config.data_dir}
     fields = {"text_field": config.text_field, "label_field": config.label_field}
     return wanted, load_labelled_split(label_names=inputs.label_names, **source, **fields)

@@ -21,7 +21,7 @@ class ClassificationTotals(NamedTuple):
         """The totals with one more batch of real examples."""
         confusion = self.confusion.copy()
         np.add.at(confusion, (labels, predictions), 1)
-        return ClassificationTotals(self.loss + float(loss), self.count + float(count), confusion)
+        return ClassificationTotals(self.loss + loss, self.count + count, confusion)
 
     def summary(self) -> dict[str, float]:
         """Mean loss in nats, accuracy, and F1 averaged over classes (0 for a class that neither occurs nor is predicted)."""

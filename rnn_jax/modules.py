@@ -14,7 +14,7 @@ from rnn_jax import pooling
 from rnn_jax.dropout import dropout
 from rnn_jax.dropout import embedding_dropout as drop_rows
 from rnn_jax.layers import LayerOutput, as_layer
-from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer
+from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer, Params
 
 
 class RNN(nnx.Module):
@@ -24,7 +24,8 @@ class RNN(nnx.Module):
         self.layer = as_layer(layer)
         self.input_size = input_size
         self.output_size = self.layer.output_size(input_size)
-        self.params = nnx.Param(self.layer.init(rngs.params(), input_size))
+        # One Param an array, not one around all of them: nnx.Optimizer keeps moments of nothing else in its own form.
+        self.params = nnx.data(jax.tree.map(nnx.Param, self.layer.init(rngs.params(), input_size)))
 
     def __call__(
         self,
@@ -40,7 +41,11 @@ class RNN(nnx.Module):
 
     def run(self, xs, *, mask=None, resets=None, carry=None, key=None) -> LayerOutput:
         """The carry, the outputs of all steps, and the last output."""
-        return self.layer.run(self.params.get_value(), xs, mask=mask, resets=resets, carry=carry, key=key)
+        return self.layer.run(self.layer_params(), xs, mask=mask, resets=resets, carry=carry, key=key)
+
+    def layer_params(self) -> Params:
+        """The params as plain arrays, as `layer.init` made them and `layer.apply` takes them."""
+        return jax.tree.map(lambda p: p.get_value(), self.params, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
 
 
 class Embedding(nnx.Module):

@@ -47,8 +47,9 @@ class DecayingSum:
 
 
 NAMES = (*CELLS, "a user's class")
-every_cell = pytest.mark.parametrize("name", NAMES)
-every_built_in = pytest.mark.parametrize("name", tuple(CELLS))
+# The scope puts all tests of one cell next to each other, so that parallel workers share few compiled programs.
+every_cell = pytest.mark.parametrize("name", NAMES, scope="module")
+every_built_in = pytest.mark.parametrize("name", tuple(CELLS), scope="module")
 both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 
@@ -79,7 +80,9 @@ def float64_params(name):
 
 
 def random_carry(name, batch=B, seed=2):
-    carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), make(name).initial_carry())
+    carry = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), make(name).initial_carry()
+    )
     return random_tree(carry, seed, 0.5)
 
 
@@ -340,7 +343,10 @@ def test_row_of_length_0_returns_the_carry_it_was_given_and_zeros(name, reverse,
 def test_gaps_equal_the_sequence_without_them(name, float64):
     """Rows with holes against the same steps moved together, padded at the end."""
     gaps = bools("101101", "010101", "011110", "100001")
-    rows = [np.concatenate([x[real], np.full((T - real.sum(), D), np.nan)]) for x, real in zip(random_xs(), gaps, strict=True)]
+    rows = [
+        np.concatenate([x[real], np.full((T - real.sum(), D), np.nan)])
+        for x, real in zip(random_xs(), gaps, strict=True)
+    ]
     together = np.sort(gaps, axis=1)[:, ::-1]
     arguments = (float64_params(name), random_carry(name), random_cotangents(name))
     with_gaps = program(name)(arguments[0], random_xs(), arguments[1], gaps, NONE, arguments[2])
@@ -370,7 +376,11 @@ def run_apart(name, params, xs, cotangents, reverse):
     for row, sequences in enumerate(SEQUENCES):
         for steps in sequences:
             index = np.array(steps)
-            bars = (zero, cotangents[1][row, index], jax.tree.map(lambda leaf, r=row, i=index: leaf[r, i], cotangents[2]))
+            bars = (
+                zero,
+                cotangents[1][row, index],
+                jax.tree.map(lambda leaf, r=row, i=index: leaf[r, i], cotangents[2]),
+            )
             everywhere, nowhere = np.ones(len(steps), bool), np.zeros(len(steps), bool)
             apart[row, steps] = plain_loop.run_row(
                 make(name), params, xs[row, index], start, everywhere, nowhere, bars, reverse=reverse
@@ -498,9 +508,7 @@ def test_reverse_equals_flipped(name, float64):
         return jax.tree.map(lambda leaf: leaf[:, ::-1], tree)
 
     backward = program(name, reverse=True)(params, xs, carry, MASK, RESETS, (final, ys_bar, states_bar))
-    flipped = program(name)(
-        params, flip(xs), carry, flip(MASK), flip(RESETS), (final, flip(ys_bar), flip(states_bar))
-    )
+    flipped = program(name)(params, flip(xs), carry, flip(MASK), flip(RESETS), (final, flip(ys_bar), flip(states_bar)))
     unflipped = flipped._replace(ys=flip(flipped.ys), states=flip(flipped.states), xs_bar=flip(flipped.xs_bar))
     assert_close(backward, unflipped)
 

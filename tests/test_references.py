@@ -76,7 +76,8 @@ def test_elman_two_units_by_hand():
 
 
 def test_elman_tanh_by_hand():
-    # h_1 = tanh(0.5·1 − 1·0 + 0.1) = tanh 0.6 = 0.537050;  h_2 = tanh(0.5·2 − 0.537050 + 0.1) = tanh 0.562950 = 0.510163
+    # h_1 = tanh(0.5·1 − 1·0 + 0.1) = tanh 0.6 = 0.537050
+    # h_2 = tanh(0.5·2 − 0.537050 + 0.1) = tanh 0.562950 = 0.510163
     ys = run_scalar(Elman(1), ([[0.5]], [[-1]], [0.1]), [1, 2])
     assert ys.tolist() == pytest.approx([0.5370495669980353, 0.5101632506598709], abs=1e-12)
 
@@ -231,7 +232,7 @@ def grads_from_torch(params, module, suffix):
 
 
 def run_torch(module, xs, lengths, ys_bar, states_bar):
-    """Packed sequences through torch: outputs, last states, and the gradient of ⟨ys_bar, ys⟩ + Σ ⟨states_bar, states⟩."""
+    """Packed sequences through torch: outputs, last states, and ∂/∂ of ⟨ys_bar, ys⟩ + Σ ⟨states_bar, states⟩."""
     xs = torch.tensor(xs, requires_grad=True)
     packed = torch.nn.utils.rnn.pack_padded_sequence(xs, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
     ys, states = module(packed)
@@ -254,10 +255,7 @@ def test_two_layers_equal_torch(kind, bidirectional):
     cells = [
         random_params(cell, D if index < directions else directions * H, seed=index) for index in range(2 * directions)
     ]
-    if bidirectional:
-        params = (BidirectionalParams(*cells[:2]), BidirectionalParams(*cells[2:]))
-    else:
-        params = tuple(cells)
+    params = (BidirectionalParams(*cells[:2]), BidirectionalParams(*cells[2:])) if bidirectional else tuple(cells)
     xs, lengths, ys_bar = random(1, B, T, D), np.array([5, 2, 1]), random(2, B, T, directions * H)
     states_bar = random(3, len(cell.initial_carry()), layers * directions, B, H)
 
@@ -323,19 +321,11 @@ def run_flax(step, carry, xs):
     return carry, np.stack(ys)
 
 
-@pytest.mark.parametrize("flax_cell", [nnx.LSTMCell, nnx.OptimizedLSTMCell], ids=lambda cell: cell.__name__)
-def test_lstm_equals_flax_nnx(flax_cell):
+def test_lstm_equals_flax_nnx():
     """Flax holds the carry as (c, h)."""
     cell, params, xs = LSTM(H), random_params(LSTM(H), D), random(1, T, D)
-    theirs = flax_cell(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
-    if flax_cell is nnx.OptimizedLSTMCell:
-        theirs.dense_i.kernel[...], theirs.dense_h.kernel[...], theirs.dense_h.bias[...] = params
-    else:
-        for index, gate in enumerate("ifgo"):
-            block = slice(index * H, (index + 1) * H)
-            getattr(theirs, f"i{gate}").kernel[...] = params.w_x[:, block]
-            getattr(theirs, f"h{gate}").kernel[...] = params.w_h[:, block]
-            getattr(theirs, f"h{gate}").bias[...] = params.b[block]
+    theirs = nnx.OptimizedLSTMCell(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+    theirs.dense_i.kernel[...], theirs.dense_h.kernel[...], theirs.dense_h.bias[...] = params
     (c, h), expected = run_flax(theirs, (jnp.zeros(H), jnp.zeros(H)), xs)
     carry, ys = quick_jit(functools.partial(scan_cell, cell))(params, xs)
     np.testing.assert_allclose(ys, expected, rtol=1e-10)

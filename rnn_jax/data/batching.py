@@ -20,7 +20,7 @@ class Ragged:
     """n rows of different lengths, end to end: row i is values[offsets[i]:offsets[i + 1]]."""
 
     values: Int32[np.ndarray, " N"]
-    offsets: Int64[np.ndarray, " n+1"]
+    offsets: Int64[np.ndarray, " n_plus_1"]
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int] | np.ndarray]) -> "Ragged":
@@ -94,7 +94,7 @@ def bucket_lengths(lengths: np.ndarray, num_buckets: int = 8, multiple_of: int =
         if rows_up_to[choice[end]] < rows_up_to[end]:  # buckets without rows are of no use
             found.append(int(end) * multiple)
         end = choice[end]
-    return tuple(reversed(found))
+    return tuple(reversed(found)) or (multiple,)
 
 
 def permutation(n: int, *entropy: int) -> Int64[np.ndarray, " n"]:

@@ -11,9 +11,9 @@ Labels may be strings, integers or (JSON) true and false; blank lines are skippe
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from rnn_jax.data.lines import read_lines
 from rnn_jax.errors import UserError
@@ -55,7 +55,7 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
 
 
 def _read_delimited(
-    stream: BinaryIO, path: str, fields: tuple[str, str], delimiter: str
+    stream: Iterable[bytes], path: str, fields: tuple[str, str], delimiter: str
 ) -> Iterator[tuple[str, str, int]]:
     lines = (line + "\n" for line in read_lines(stream, path))
     if delimiter == ",":
@@ -72,13 +72,13 @@ def _read_delimited(
             continue
         if len(row) != len(columns):
             quote = " A text with commas must be in double quotes." if delimiter == "," else ""
-            _malformed(
+            raise _malformed(
                 path,
                 line,
                 f"{len(row)} fields where the header has {len(columns)}.{quote}",
             )
         if not (label := row[label_at].strip()):
-            _malformed(path, line, f"the label (column {fields[1]!r}) is empty.")
+            raise _malformed(path, line, f"the label (column {fields[1]!r}) is empty.")
         yield row[text_at], label, line
 
 
@@ -97,7 +97,7 @@ def _numbered(rows: Any, path: str) -> Iterator[tuple[int, list[str]]]:
                 ends = (
                     f" (read up to line {rows.line_num}: is a closing quote missing?)" if rows.line_num > begins else ""
                 )
-                _malformed(path, begins, f"{error}{ends}.")
+                raise _malformed(path, begins, f"{error}{ends}.") from error
             yield begins, row
             begins = rows.line_num + 1
     finally:
@@ -115,27 +115,27 @@ def _column(columns: Sequence[str], field: str, path: str) -> int:
     )
 
 
-def _read_jsonl(stream: BinaryIO, path: str, fields: tuple[str, str]) -> Iterator[tuple[str, str, int]]:
+def _read_jsonl(stream: Iterable[bytes], path: str, fields: tuple[str, str]) -> Iterator[tuple[str, str, int]]:
     for number, line in enumerate(read_lines(stream, path), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            _malformed(path, number, f"not JSON: {error}.")
+            raise _malformed(path, number, f"not JSON: {error}.") from error
         if not isinstance(row, dict):
-            _malformed(path, number, f"a JSON object is needed, this is {_shortened(row)}.")
+            raise _malformed(path, number, f"a JSON object is needed, this is {_shortened(row)}.")
         for field in fields:
             if field not in row:
                 keys = ", ".join(map(repr, row)) or "none"
-                _malformed(
+                raise _malformed(
                     path,
                     number,
                     f"no field {field!r}; it has {keys}. See --text_field and --label_field.",
                 )
         text, label = row[fields[0]], row[fields[1]]
         if not isinstance(text, str) or not _is_unicode(text):
-            _malformed(
+            raise _malformed(
                 path,
                 number,
                 f"{fields[0]!r} must be a Unicode string, this is {_shortened(text)}.",
@@ -148,7 +148,7 @@ def _label_name(label: Any, path: str, line: int, field: str) -> str:
         return label.strip()
     if isinstance(label, int):  # true and false are spelled as in the file
         return json.dumps(label)
-    _malformed(
+    raise _malformed(
         path,
         line,
         f"{field!r} must be a string or an integer that names a class, this is {_shortened(label)}.",
@@ -157,7 +157,11 @@ def _label_name(label: Any, path: str, line: int, field: str) -> str:
 
 def _is_unicode(text: str) -> bool:
     r"""False where JSON has smuggled in half a surrogate pair ("\ud83d"), which no tokenizer takes."""
-    return not any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else True
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shortened(value: Any) -> str:
@@ -165,5 +169,5 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def _malformed(path: str, line: int, problem: str) -> NoReturn:
-    raise UserError(f"{path}:{line}: {problem}")
+def _malformed(path: str, line: int, problem: str) -> UserError:
+    return UserError(f"{path}:{line}: {problem}")

@@ -80,7 +80,7 @@ def read_split(
 
 def _text_field(dataset: str, features: dict[str, Any], given: str, label_field: str) -> str:
     candidates = [name for name in find_text_fields(features) if name != label_field]
-    return pick_field(given, candidates, "text", dataset)
+    return pick_field(given, candidates, "text", dataset, features)
 
 
 def _label_field(dataset: str, features: dict[str, Any], given: str) -> str:
@@ -96,7 +96,7 @@ def _label_field(dataset: str, features: dict[str, Any], given: str) -> str:
             f"{dataset}: no field can be the label. {', '.join(numeric)} holds real numbers, not classes; "
             f"--label_field can name one of {', '.join(find_text_fields(features)) or 'no other field'}."
         )
-    return pick_field("", candidates, "label", dataset)
+    return pick_field("", candidates, "label", dataset, features)
 
 
 def _decoded(values: Sequence[bytes], name: str, field: str) -> list[str]:

@@ -3,15 +3,14 @@
 import contextlib
 import itertools
 import sys
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
 from rnn_jax.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_lines(stream: BinaryIO, name: str = "standard input") -> Iterator[str]:
+def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterator[str]:
     r"""Yields the lines of a binary stream without their line ends, holding one line at a time.
 
     A line ends at "\n" or "\r\n" and nowhere else; a UTF-8 byte order mark at the start is dropped.
@@ -43,7 +42,7 @@ def open_lines(path: str = "") -> Iterator[Iterator[str]]:
     with contextlib.ExitStack() as stack:
         if path and path != "-":
             try:
-                stream: BinaryIO = stack.enter_context(open(path, "rb"))
+                stream: Iterable[bytes] = stack.enter_context(open(path, "rb"))
             except OSError as error:
                 raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
             lines = read_lines(stream, path)

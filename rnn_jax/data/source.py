@@ -193,7 +193,19 @@ def class_names_of(feature: Any) -> tuple[str, ...]:
     return ()
 
 
-def pick_field(name: str, candidates: Sequence[str], what: str, dataset: str = "The data") -> str:
+def _described(features: Mapping[str, Any]) -> str:
+    if not features:
+        return "It has no fields."
+    return f"Its fields: {', '.join(f'{name} ({type(feature).__name__})' for name, feature in features.items())}."
+
+
+def pick_field(
+    name: str,
+    candidates: Sequence[str],
+    what: str,
+    dataset: str = "The data",
+    features: Mapping[str, Any] | None = None,
+) -> str:
     """The named field, or the only candidate where the name is empty.
 
     Raises:
@@ -208,7 +220,7 @@ def pick_field(name: str, candidates: Sequence[str], what: str, dataset: str = "
             )
         return name
     if not candidates:
-        raise UserError(f"{dataset}: no field can be the {what}.")
+        raise UserError(f"{dataset}: no field can be the {what}. {_described(features or {})}")
     if len(candidates) > 1:
         raise UserError(
             f"{dataset}: several fields can be the {what}: {', '.join(candidates)}. Choose one with {flag}."

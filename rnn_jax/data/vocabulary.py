@@ -5,7 +5,6 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -15,8 +14,8 @@ from rnn_jax.errors import UserError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
-TokenizerKind = Literal["word", "bpe", "char"]
-Truncation = Literal["head", "tail", "both"]
+TOKENIZER_KINDS = ("word", "bpe", "char")
+TRUNCATIONS = ("head", "tail", "both")
 
 # "don't" is one word, since the negation belongs to it; "it's" is two, so that "movie's" shares the row of "movie".
 _WORD = r"(?i)['](?:s|re|ve|d|ll|m)\b|\w+n[']t\b|\w+|[^\w\s]"
@@ -27,7 +26,7 @@ _CHUNK_CHARACTERS = 1_000_000
 def fit_tokenizer(
     texts: Iterable[str],
     *,
-    kind: TokenizerKind = "word",
+    kind: str = "word",
     vocabulary_size: int = 25_000,
     lowercase: bool = True,
 ) -> Tokenizer:
@@ -44,8 +43,8 @@ def fit_tokenizer(
       UserError: an unknown kind, or a vocabulary too small for it.
     """
     smallest = _BYTE_ALPHABET + 2 if kind == "bpe" else 3
-    if kind not in get_args(TokenizerKind):
-        raise UserError(f"Unknown tokenizer {kind!r}; it can be {', '.join(get_args(TokenizerKind))}.")
+    if kind not in TOKENIZER_KINDS:
+        raise UserError(f"Unknown tokenizer {kind!r}; it can be {', '.join(TOKENIZER_KINDS)}.")
     if vocabulary_size < smallest:
         raise UserError(
             f"vocabulary_size={vocabulary_size} is too small: the {kind} tokenizer needs {smallest} or more."
@@ -71,7 +70,7 @@ def fit_tokenizer(
         )
     steps = [
         normalizers.NFC(),
-        normalizers.Replace(Regex(r"<br\s*/?>"), " "),
+        normalizers.Replace(Regex(r"(?i)<br\s*/?>"), " "),
         normalizers.Replace("’", "'"),
     ]
     tokenizer.normalizer = normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
@@ -85,7 +84,7 @@ def encode(
     texts: Sequence[str],
     *,
     max_tokens: int | None = None,
-    truncation: Truncation = "head",
+    truncation: str = "head",
 ) -> Ragged:
     """Token ids of every text; texts of more than max_tokens keep their head, tail, or first and last halves.
 
@@ -96,8 +95,8 @@ def encode(
     """
     if max_tokens is not None and max_tokens < 1:
         raise UserError(f"max_tokens={max_tokens} must be at least 1.")
-    if truncation not in get_args(Truncation):
-        raise UserError(f"Unknown truncation {truncation!r}; it can be {', '.join(get_args(Truncation))}.")
+    if truncation not in TRUNCATIONS:
+        raise UserError(f"Unknown truncation {truncation!r}; it can be {', '.join(TRUNCATIONS)}.")
     _be_silent_after_fork()
     rows = []
     for chunk in _chunks(texts):

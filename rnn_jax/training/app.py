@@ -29,6 +29,7 @@ from rnn_jax.training.config import (
     knob,
     with_overrides,
 )
+from rnn_jax.training.devices import initialize_distributed
 from rnn_jax.training.run import read_run
 
 
@@ -54,6 +55,7 @@ Main = Callable[[Any, Invocation], Any]
 def run_app(main: Main, config_class: type, experiment: str, *, argv: Sequence[str] | None = None) -> None:
     """Defines the flags, parses the command line, calls main(config, invocation) and exits with the code above.
 
+    Joins the other processes first, if the environment says that there are any (`initialize_distributed`).
     invocation.workdir is an absolute path. With --mode=eval or predict the configuration is the stored one of that run
     directory; flags that may differ between runs (where data lies) replace stored values, others must agree.
     """
@@ -96,6 +98,7 @@ def _main(main: Main, config_class: type, experiment: str, rest: Sequence[str]) 
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # absl would show every INFO line of the packages below us
         standard_logging.getLogger().setLevel(standard_logging.WARNING)
+    initialize_distributed()
     config: Any
     config, invocation = resolve(config_class, experiment)
     main(config, invocation)

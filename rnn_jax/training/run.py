@@ -157,6 +157,8 @@ def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
     tensorboard = isinstance(config, RunConfig) and config.tensorboard
     digest = configuration.config_hash(config)
     if not writable:
+        if (path / "config.json").exists():  # the hash that process 0 goes by: see _adopt
+            digest = _read_config(path, experiment)["config_hash"]
         return Run(path, experiment, digest, writable=False)
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)

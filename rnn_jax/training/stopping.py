@@ -5,6 +5,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_jax.errors import TrainingDiverged, TrainingInterrupted
+
+Numbers = Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | Sequence[float] | float
 
 
 class StopSignal:
@@ -61,23 +65,24 @@ class StopSignal:
 
 
 def check_finite(
-    loss: Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | float,
-    gradient_norm: Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | float,
+    loss: Numbers,
+    gradient_norm: Numbers,
     step: int,
     *,
-    checkpoint: str | None = None,
+    checkpoint: str | Path | None = None,
 ) -> None:
     """Raises TrainingDiverged when the loss or the gradient norm is NaN or infinite.
 
     Both may hold several consecutive steps, of which `step` is the last; the message names the first bad one.
-    checkpoint: where the last good state lies, for the message. Waits for the device.
+    checkpoint: where the last good state lies, if there is one, for the message. Waits for the device.
     """
     losses, norms = (np.atleast_1d(np.asarray(loss)), np.atleast_1d(np.asarray(gradient_norm)))
     bad = ~(np.isfinite(losses) & np.isfinite(norms))
     if not bad.any():
         return
     first = int(np.argmax(bad))
-    kept = f"The last good checkpoint is kept: {checkpoint}." if checkpoint else "No checkpoint had been saved."
+    saved = checkpoint is not None and Path(checkpoint).exists()
+    kept = f"The last good checkpoint is kept: {checkpoint}." if saved else "No checkpoint had been saved."
     raise TrainingDiverged(
         f"training diverged at step {step - len(bad) + 1 + first}: loss {losses[first]:g}, "
         f"gradient norm {norms[first]:g}. {kept} "

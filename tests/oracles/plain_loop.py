@@ -1,4 +1,4 @@
-"""What running a cell over a sequence means: a Python loop with `if`s, and its gradient by the chain rule, step by step.
+"""What running a cell over a sequence means: a Python loop with `if`s, and its gradient by the chain rule.
 
 Nothing is batched, masked by `where` or scanned here, and padding is never looked at: that makes it the definition
 that the compiled engine is held against. Only a single step is differentiated by JAX; the sum over time is ours.

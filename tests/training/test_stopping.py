@@ -59,16 +59,16 @@ def test_finite_numbers_pass():
     check_finite(jnp.array([1.0, 2.0]), np.array([1.0, 2.0], np.float32), 7)
 
 
-def test_divergence_names_step_loss_norm_and_checkpoint():
+def test_divergence_names_step_loss_norm_and_checkpoint(tmp_path):
     with pytest.raises(TrainingDiverged) as caught:
-        check_finite(jnp.float32(jnp.nan), jnp.float32(2.5), 7, checkpoint="runs/a/checkpoints")
+        check_finite(jnp.float32(jnp.nan), jnp.float32(2.5), 7, checkpoint=str(tmp_path))
     assert str(caught.value).startswith(
         "training diverged at step 7: loss nan, gradient norm 2.5. "
-        "The last good checkpoint is kept: runs/a/checkpoints. Try a lower --learning_rate"
+        f"The last good checkpoint is kept: {tmp_path}. Try a lower --learning_rate"
     )
     assert caught.value.exit_code == 3
     with pytest.raises(TrainingDiverged, match=r"loss 1, gradient norm inf. No checkpoint had been saved"):
-        check_finite(1.0, float("inf"), 7)
+        check_finite([1.0], [float("inf")], 7, checkpoint=tmp_path / "absent")
 
 
 def test_of_several_steps_the_first_bad_one_is_named():

@@ -1,0 +1,78 @@
+"""Running the sentiment experiment from tests: in this process, or as users do, in one of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from experiments import sentiment
+from rnn_jax.training.app import Invocation, resolve
+from rnn_jax.training.config import define_flags
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    "--train_split=train[:320]",
+    "--validation_split=validation[:64]",
+    "--test_split=test[:64]",
+    "--embedding_size=8",
+    "--hidden_size=8",
+    "--batch_size=32",
+    "--num_buckets=2",
+    "--num_epochs=2",
+    "--log_every_steps=3",
+)
+
+
+def run_here(*arguments):
+    """The experiment's `main` in this process; user errors arrive as exceptions."""
+    flag_values = flags.FlagValues()
+    define_flags(Invocation, flag_values)
+    define_flags(sentiment.Config, flag_values)
+    flag_values(["sentiment", *arguments])
+    return sentiment.main(*resolve(sentiment.Config, sentiment.EXPERIMENT, flag_values))
+
+
+def start(*arguments, **environment):
+    """The experiment as a process; processes of one test session share what they compile."""
+    compiled = Path(os.environ["RNN_JAX_CACHE"]) / "compiled"
+    environment = {
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **environment,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.sentiment", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(*arguments, text=b"", **environment):
+    """(exit code, standard output, standard error) of the experiment as a process."""
+    process = start(*arguments, **environment)
+    out, err = process.communicate(text, timeout=300)
+    return process.returncode, out.decode(), err.decode()
+
+
+def metrics_of(workdir):
+    """result.json without what differs between two runs of the same thing."""
+    result = json.loads((Path(workdir) / "result.json").read_text())
+    return {name: value for name, value in result.items() if "/" in name or name == "num_parameters"}
+
+
+def lines_of(workdir):
+    """metrics.jsonl without the clock."""
+    lines = map(json.loads, (Path(workdir) / "metrics.jsonl").read_text().splitlines())
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def saved_arrays(workdir, kind="latest"):
+    """The SHA-256 of every array of the newest checkpoint, as its manifest has them (restoring verifies them)."""
+    newest = max((Path(workdir) / "checkpoints").glob(f"{kind}_*"))
+    return json.loads((newest / "manifest.json").read_text())["arrays"]

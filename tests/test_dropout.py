@@ -1,0 +1,111 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Memoryless, Recurrent
+from rnn_jax.dropout import dropout, embedding_dropout, recurrent_dropout, variational_dropout, word_dropout
+
+KEY = jax.random.key(0)
+ONES = jnp.ones((20, 30, 50))
+
+
+def test_rate_and_scaling():
+    """A quarter is dropped, the rest is divided by 3/4, the mean stays."""
+    dropped = np.asarray(dropout(ONES, 0.25, KEY))
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.01)
+    assert dropped.mean() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        dropout,
+        variational_dropout,
+        embedding_dropout,
+        lambda x, rate, key: word_dropout(x.astype(jnp.int32), rate, key, unknown_id=9).astype(x.dtype),
+        lambda x, rate, key: recurrent_dropout(LSTM(2).init(KEY, 3)._replace(w_h=x), rate, key).w_h,
+    ],
+    ids=["dropout", "variational", "embedding", "word", "recurrent"],
+)
+def test_nothing_is_dropped_without_key_or_rate(drop):
+    x = jnp.ones((4, 5))
+    assert drop(x, 0.5, None).tolist() == x.tolist()
+    assert drop(x, 0.0, KEY).tolist() == x.tolist()
+    assert drop(x, 0.5, KEY).tolist() != x.tolist()  # and dropped with both
+
+
+def test_dropped_numbers_may_be_anything():
+    x = jnp.full((10, 10), jnp.nan)
+    assert np.isfinite(dropout(x, 0.5, KEY)).any()
+
+
+def test_variational_mask_is_one_for_all_steps_but_not_for_rows_or_units():
+    masks = np.asarray(variational_dropout(ONES, 0.5, KEY)) > 0
+    assert (masks == masks[:, :1]).all()
+    assert len({mask[0].tobytes() for mask in masks}) == 20  # rows differ
+    assert 0.4 < masks[:, 0].mean() < 0.6  # units too
+
+
+def test_embedding_dropout_drops_words_not_numbers():
+    table = np.asarray(embedding_dropout(jnp.ones((1000, 4)), 0.3, KEY)) > 0
+    assert (table == table[:, :1]).all() and table.mean() == pytest.approx(0.7, abs=0.05)
+
+
+def test_word_dropout_replaces_tokens_unscaled():
+    tokens = jnp.arange(10_000, dtype=jnp.int32) + 5
+    dropped = np.asarray(word_dropout(tokens, 0.2, KEY, unknown_id=1))
+    assert ((dropped == 1) | (dropped == tokens)).all() and (dropped == 1).mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_recurrent_dropout_touches_w_h_only():
+    params = GRU(30).init(KEY, 3)._replace(w_h=jnp.ones((30, 90)))
+    dropped = recurrent_dropout(params, 0.4, KEY)
+    assert (np.asarray(dropped.w_h) == 0).mean() == pytest.approx(0.4, abs=0.05)
+    assert dropped._replace(w_h=None)._fields == params._fields
+    for name in ("w_x", "b", "b_hn"):
+        np.testing.assert_array_equal(getattr(dropped, name), getattr(params, name))
+
+
+def test_recurrent_dropout_is_one_draw_for_all_steps_and_rows():
+    """The layer with dropped weights is the layer run on weights dropped beforehand, by the same key, once."""
+    layer = Recurrent(LSTM(4), recurrent_dropout=0.5)
+    params, xs = layer.init(KEY, 3), jax.random.normal(KEY, (2, 6, 3))
+    _, dropped = layer.apply(params, xs, key=jax.random.key(3))
+    _, by_hand = Recurrent(LSTM(4)).apply(recurrent_dropout(params, 0.5, jax.random.key(3)), xs)
+    _, without = layer.apply(params, xs)
+    np.testing.assert_allclose(dropped, by_hand, rtol=1e-6)
+    assert not np.allclose(dropped, without)
+    np.testing.assert_allclose(dropped[:, 0], without[:, 0])  # no recurrent weight has acted yet
+
+
+def test_bidirectional_drops_each_direction_on_its_own():
+    layer = Bidirectional(LSTM(4), recurrent_dropout=0.5)
+    params, xs = layer.init(KEY, 3), jax.random.normal(KEY, (6, 3))
+    params = params._replace(backward=params.forward)
+    mirrored = jnp.concatenate([xs, xs[::-1]])  # both directions read the same
+    _, ys = layer.apply(params, mirrored, key=jax.random.key(5))
+    _, undropped = layer.apply(params, mirrored)
+    np.testing.assert_allclose(undropped[:, :4], undropped[::-1, 4:], rtol=1e-5)
+    assert not np.allclose(ys[:, :4], ys[::-1, 4:])
+
+
+def test_recurrent_dropout_needs_recurrent_weights():
+    layer = Recurrent(Memoryless(2), recurrent_dropout=0.5)
+    params, xs = layer.init(KEY, 3), jnp.ones((4, 3))
+    layer.apply(params, xs)  # without a key nothing is dropped
+    with pytest.raises(ValueError, match="weights `w_h` .* MemorylessParams has none.* Set it to 0"):
+        layer.apply(params, xs, key=KEY)
+    with pytest.raises(ValueError, match="dict has none"):
+        recurrent_dropout({"w_h": jnp.ones((2, 2))}, 0.5, KEY)
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "memoryless"])
+def test_every_cell_with_memory_has_recurrent_weights_to_drop(name):
+    params = CELLS[name](hidden_size=4).init(KEY, 3)
+    assert (np.asarray(recurrent_dropout(params, 0.5, KEY).w_h) == 0).any()
+
+
+def test_dropout_keeps_bfloat16():
+    assert dropout(jnp.ones((2, 2), jnp.bfloat16), 0.5, KEY).dtype == jnp.bfloat16

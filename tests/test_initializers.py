@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_jax import GRU, LSTM, CoupledLSTM, Elman
+from rnn_jax.initializers import INITIALIZERS, get_initializer, init_gates
+
+KEY = jax.random.key(0)
+
+
+def blocks(array, num):
+    return np.split(np.asarray(array), num, axis=-1)
+
+
+def test_orthogonal_is_orthogonal_for_each_gate():
+    for cell, gates in ((LSTM(6), 4), (GRU(6), 3), (Elman(6), 1)):
+        drawn = blocks(cell.init(KEY, 5).w_h, gates)
+        for block in drawn:
+            np.testing.assert_allclose(block @ block.T, np.eye(6), atol=1e-5)
+        assert len({block.tobytes() for block in drawn}) == gates  # each drawn on its own
+
+
+def test_glorot_counts_the_fan_of_one_gate():
+    """U(−a, a) with a = √(6 / (D + H)), not √(6 / (D + 4H))."""
+    bound = np.sqrt(6 / (40 + 60))
+    w_x = np.abs(LSTM(60).init(KEY, 40).w_x)
+    assert 0.99 * bound < w_x.max() <= bound
+
+
+def test_forget_gate_starts_open():
+    assert LSTM(2).init(KEY, 3).b.tolist() == [0, 0, 1, 1, 0, 0, 0, 0]  # i f g o
+    assert CoupledLSTM(2).init(KEY, 3).b.tolist() == [1, 1, 0, 0, 0, 0]  # f g o
+
+
+def test_one_initializer_a_gate():
+    b = LSTM(1, b_init=(1.0, "zeros", -2.0, lambda key, shape, dtype: jnp.full(shape, 7.0, dtype))).init(KEY, 2).b
+    assert b.tolist() == [1, 0, -2, 7]
+
+
+def test_irnn():
+    """Le et al. (2015): a relu network whose recurrent matrix starts as the identity."""
+    assert Elman(3, activation="relu", w_h_init="identity").init(KEY, 2).w_h.tolist() == np.eye(3).tolist()
+
+
+def test_torch_uniform_has_the_range_of_torch():
+    w_x = np.abs(LSTM(25, w_x_init="torch_uniform").init(KEY, 300).w_x)
+    assert 0.19 < w_x.max() <= 0.2  # 1/√25, whatever the input size
+
+
+def test_initializers_by_their_moments():
+    """Of a (200, 300) matrix: the standard deviations that their papers name."""
+    expected = {
+        "glorot_uniform": np.sqrt(2 / 500),
+        "glorot_normal": np.sqrt(2 / 500),
+        "he_normal": np.sqrt(2 / 200),
+        "he_uniform": np.sqrt(2 / 200),
+        "lecun_normal": np.sqrt(1 / 200),
+        "normal": 0.01,
+        "orthogonal": np.sqrt(1 / 300),
+        "torch_uniform": np.sqrt(1 / 300 / 3),
+        "zeros": 0.0,
+        "ones": 0.0,
+        "identity": np.std(np.eye(200, 300)),
+    }
+    assert expected.keys() == INITIALIZERS.keys()
+    for name, deviation in expected.items():
+        drawn = np.asarray(get_initializer(name)(KEY, (200, 300), jnp.float32))
+        np.testing.assert_allclose(drawn.std(), deviation, rtol=0.02, atol=1e-7, err_msg=name)
+
+
+def test_same_key_same_params_other_key_others():
+    first, again, other = (LSTM(3).init(jax.random.key(seed), 2) for seed in (0, 0, 1))
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert not np.allclose(first.w_x, other.w_x) and not np.allclose(first.w_h, other.w_h)
+
+
+def test_errors_name_what_there_is():
+    with pytest.raises(ValueError, match="No initializer 'ortogonal'; there are: .*orthogonal"):
+        Elman(2, w_h_init="ortogonal").init(KEY, 2)
+    with pytest.raises(ValueError, match="One initializer a gate: 4 gates, but 3 given"):
+        init_gates(KEY, ("zeros",) * 3, 4, (2,))
