@@ -31,7 +31,7 @@ from rnn_jax.data.vocabulary import UNKNOWN_ID, fit_tokenizer
 from rnn_jax.errors import UserError
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
-from rnn_jax.models import SentimentClassifier
+from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, solve_hidden_size
 from rnn_jax.modules import Pooling
 from rnn_jax.training.adopt import adopt_params
@@ -78,9 +78,10 @@ class Config(RecurrentConfig, OptimizerConfig, RunConfig):
     num_buckets: int = knob(6, "lengths that batches are padded to; each is compiled once", minimum=1)
 
     embedding_size: int = knob(100, "size of the word embeddings", minimum=1)
-    ngram_orders: tuple[int, ...] = knob((2, 3), "orders of the n-grams of --ngram_vocabulary_size", minimum=2)
+    ngram_orders: tuple[int, ...] = knob((2, 3), "orders of the n-grams of --ngram_vocabulary_size", minimum=1)
     ngram_vocabulary_size: int = knob(0, "most frequent n-grams that get an embedding beside the words' (0 = off)", minimum=0)
     ngram_embedding_size: int = knob(32, "size of the n-gram embeddings", minimum=1)
+    ngram_fusion: str = knob("input", "n-grams join the encoder's input, or a bag at the output", choices=NGRAM_FUSIONS)
     convolution_width: int = knob(0, "width of the convolution before the recurrence (0 = off)", minimum=0)
     convolution_size: int = knob(128, "features of the convolution", minimum=1)
     pooling: str = knob("last", "from all outputs to one vector", choices=Pooling.KINDS)
@@ -138,6 +139,7 @@ def make_model(config: Config, inputs: TextInputs) -> SentimentClassifier:
         convolution_size=config.convolution_size,
         ngram_vocabulary_size=inputs.ngrams.size if inputs.ngrams else 0,
         ngram_embedding_size=config.ngram_embedding_size,
+        ngram_fusion=config.ngram_fusion,
         word_dropout=config.word_dropout,
         embedding_dropout=config.embedding_dropout,
         ngram_dropout=config.ngram_dropout,
@@ -149,9 +151,12 @@ def make_model(config: Config, inputs: TextInputs) -> SentimentClassifier:
 
 
 def forward(model: SentimentClassifier, arrays: dict[str, jax.Array], key: jax.Array | None):
-    """Summed loss and weights of a batch, and the class probabilities (B, C)."""
-    logits = model(arrays["tokens"], arrays["lengths"], ngrams=arrays.get("ngrams"), key=key)
-    return cross_entropy(logits, arrays["labels"], arrays["weights"]), jax.nn.softmax(logits)
+    """Summed loss and weights of a batch, and the class probabilities (B, C). In training, each head has its loss."""
+    heads = model.heads(arrays["tokens"], arrays["lengths"], ngrams=arrays.get("ngrams"), key=key)
+    mean = heads.mean(axis=0)
+    losses = [cross_entropy(logits, arrays["labels"], arrays["weights"]) for logits in (heads if key is not None else [mean])]
+    total = sum(total for total, _ in losses) / len(losses)
+    return (total, losses[0][1]), jax.nn.softmax(mean)
 
 
 def steps_of(config: Config, inputs: TextInputs, optimizer: Any = None) -> Steps:

@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class Checkout:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job would ignore it
         )
 
     def __call__(self, *arguments: str, **variables: str) -> "Outcome":
@@ -106,6 +108,15 @@ def test_flags_are_passed_on_as_they_are_and_paths_stay_relative_to_the_caller(l
     assert outcome.command == ["python", "-m", "experiments.toy", "--text=a  'b'", "", "*", "--", "--platform=x"]
     assert outcome.lines[1] == str(launch.caller)
     assert outcome.variables["PYTHONPATH"].split(":") == [str(launch.root), str(launch.caller)]
+
+
+def test_the_callers_folder_comes_after_ours(launch):
+    (launch.root / ".venvs" / "run" / "bin" / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (launch.root / "experiments" / "toy.py").write_text("import my_cell; print('ours', my_cell.__name__)")
+    (launch.caller / "experiments").mkdir()
+    (launch.caller / "experiments" / "toy.py").write_text("print('theirs')")
+    (launch.caller / "my_cell.py").touch()
+    assert launch("toy").lines == ["ours my_cell"]
 
 
 @pytest.mark.parametrize("arguments", [("toy", "--platform=tpu"), ("--platform", "tpu", "toy")])
@@ -200,10 +211,10 @@ def test_a_failed_set_up_leaves_nothing_that_looks_ready(launch):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_set_up_leaves_nothing_that_looks_ready(launch, number):
-    process = launch.start("sweep", DURING_SYNC="sleep 20")
+    process = launch.start("sweep", DURING_SYNC="sleep 50")
     wait_until((launch.fakes / "syncs").exists)
     os.killpg(process.pid, number)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode != 0
     outcome = launch("sweep")
     assert "ready after" in outcome.stderr

@@ -83,7 +83,7 @@ def splits_overlap(dataset: str, data_dir: str | None, a: str, b: str) -> bool:
     ranges_a, ranges_b = (_split_info(builder, dataset, split).file_instructions for split in (a, b))
     return any(
         x.filename == y.filename
-        and max(x.skip, y.skip) < min(x.skip + x.examples_in_shard, y.skip + y.examples_in_shard)
+        and max(x.skip, y.skip) < min(x.skip + x.take, y.skip + y.take)
         for x in ranges_a
         for y in ranges_b
     )
@@ -132,7 +132,7 @@ def _did_you_mean(given: str, known: Sequence[str]) -> str:
 def flat_features(features: Any) -> dict[str, Any]:
     """Name → feature of every field; fields of nested dictionaries are named "outer/inner"."""
     flat = {}
-    for name, feature in features.items():
+    for name, feature in sorted(features.items()):  # TFDS keeps no order of its own
         if isinstance(feature, tfds.features.FeaturesDict):
             flat.update({f"{name}/{inner}": value for inner, value in flat_features(feature).items()})
         else:

@@ -1,4 +1,4 @@
-"""Text classification: tokens → embedding → (n-gram convolution) → recurrent stack → pooling → classes."""
+"""Text classification: tokens → embedding → (convolution) → recurrent stack → pooling → classes."""
 
 import jax
 import jax.numpy as jnp
@@ -7,18 +7,31 @@ from flax import nnx
 from rnn_jax.dropout import dropout, word_dropout
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear, NGramConvolution, Pooling
+from rnn_jax.pooling import mean_pool
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
+
+
+NGRAM_FUSIONS = ("input", "output")
 
 
 class SentimentClassifier(nnx.Module):
     """Class scores of token sequences.
 
-    x_t = E[token_t] (⊕ Σ_n N[n-gram that ends at t])    ⊕ joins; the n-grams are optional
+    x_t = E[token_t]                                      word embedding
     x'_t = relu(W · window of x around t)                 optional convolution
     ys, last = encoder(x)                                 any layer or cell of ours
     logits = dropout(pool(ys, last)) W + b
 
+    With n-gram embeddings N, n_t = Σ N[n-grams that end at t], and `ngram_fusion`
+    "input": the encoder reads x_t ⊕ n_t (⊕ joins);
+    "output": a linear bag beside the encoder, mean_t(n_t) V + d; the class scores are the mean of the two heads'. The
+    bag knows phrases, the encoder order (as in the ensemble of Mesnil et al. 2014). In training each head has a loss of
+    its own, and they share no weights: neither leaves the work to the other.
+
     Every dropout needs a key; without one the model is deterministic.
+
+    Raises:
+      ValueError: an unknown pooling or fusion.
     """
 
     def __init__(
@@ -33,6 +46,7 @@ class SentimentClassifier(nnx.Module):
         convolution_size: int = 128,
         ngram_vocabulary_size: int = 0,
         ngram_embedding_size: int = 32,
+        ngram_fusion: str = "input",
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         ngram_dropout: float = 0.0,
@@ -41,15 +55,21 @@ class SentimentClassifier(nnx.Module):
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
+        if ngram_fusion not in NGRAM_FUSIONS:
+            raise ValueError(f"No n-gram fusion {ngram_fusion!r}; there are: {', '.join(NGRAM_FUSIONS)}.")
         self.word_dropout, self.ngram_dropout, self.output_dropout = word_dropout, ngram_dropout, output_dropout
         self.unknown_id, self.dtype = unknown_id, dtype
+        self.has_bag = ngram_vocabulary_size > 0 and ngram_fusion == "output"
         self.embedding = Embedding(vocabulary_size, embedding_size, dropout=embedding_dropout, rngs=rngs)
         size = embedding_size
-        self.ngram_embedding = None
+        # nnx.data: NNX takes an attribute for a constant if its first value holds no arrays, as None does.
+        self.ngram_embedding = self.convolution = self.bag_output = nnx.data(None)
         if ngram_vocabulary_size:
             self.ngram_embedding = Embedding(ngram_vocabulary_size, ngram_embedding_size, scale=0.01, rngs=rngs)
-            size += ngram_embedding_size
-        self.convolution = None
+            if self.has_bag:
+                self.bag_output = Linear(ngram_embedding_size, num_classes, rngs=rngs)
+            else:
+                size += ngram_embedding_size
         if convolution_width:
             self.convolution = NGramConvolution(size, convolution_size, convolution_width, rngs=rngs)
             size = convolution_size
@@ -66,21 +86,38 @@ class SentimentClassifier(nnx.Module):
         key: Key | None = None,
     ) -> Float[Array, "B C"]:
         """tokens (B, T) and their lengths (B,) → logits (B, C) in float32. `ngrams` (B, T, N): 0 is no n-gram."""
+        return self.heads(tokens, lengths, ngrams=ngrams, key=key).mean(axis=0)
+
+    def heads(
+        self,
+        tokens: Int[Array, "B T"],
+        lengths: Int[Array, " B"],
+        *,
+        ngrams: Int[Array, "B T N"] | None = None,
+        key: Key | None = None,
+    ) -> Float[Array, "heads B C"]:
+        """The logits of the encoder's head and, with a bag beside it, of the bag's."""
         keys: list[Key | None] = [None] * 5 if key is None else list(jax.random.split(key, 5))
         mask = lengths_to_mask(lengths, tokens.shape[-1])
-        xs = self.embed(tokens, ngrams, keys[0], keys[1], keys[2]).astype(self.dtype)
+        words = self.embedding(
+            word_dropout(tokens, self.word_dropout, keys[0], unknown_id=self.unknown_id), key=keys[1]
+        ).astype(self.dtype)
+        xs, bag_logits = words, []
+        if self.ngram_embedding is not None:
+            phrases = self._sum_ngrams(ngrams, keys[2])
+            if self.has_bag:
+                bag_logits = [self.bag_output(mean_pool(phrases, mask)).astype(jnp.float32)]
+            else:
+                xs = jnp.concatenate([words, phrases], axis=-1)
         if self.convolution is not None:
             xs = self.convolution(xs, mask=mask)
         encoded = self.encoder.run(xs, mask=mask, key=keys[3])
         pooled = dropout(self.pooling(encoded, mask), self.output_dropout, keys[4])
-        return self.output(pooled).astype(jnp.float32)
+        return jnp.stack([self.output(pooled).astype(jnp.float32), *bag_logits])
 
-    def embed(self, tokens, ngrams, word_key, row_key, ngram_key) -> Float[Array, "B T F"]:
-        """Word embeddings, joined with the sum of the n-grams' where the model has them."""
-        tokens = word_dropout(tokens, self.word_dropout, word_key, unknown_id=self.unknown_id)
-        xs = self.embedding(tokens, key=row_key)
-        if self.ngram_embedding is None:
-            return xs
-        ngrams = word_dropout(ngrams, self.ngram_dropout, ngram_key, unknown_id=0)
-        rows = jnp.where((ngrams > 0)[..., None], self.ngram_embedding(ngrams), 0)
-        return jnp.concatenate([xs, rows.sum(axis=-2)], axis=-1)
+    def _sum_ngrams(self, ngrams: Int[Array, "B T N"], key: Key | None) -> Float[Array, "B T F"]:
+        """n_t; a dropped n-gram is missing at this step only, and those that stay make up for it."""
+        kept = word_dropout(ngrams, self.ngram_dropout, key, unknown_id=0)
+        scale = 1.0 if key is None else 1.0 / (1.0 - self.ngram_dropout)
+        rows = jnp.where((kept > 0)[..., None], self.ngram_embedding(kept).astype(self.dtype), 0)
+        return rows.sum(axis=-2) * scale

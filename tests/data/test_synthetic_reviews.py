@@ -94,7 +94,7 @@ def test_labels_as_a_reader_understands_them(pattern, sign):
 
 
 def test_the_sentences_belong_to_their_version():
-    # A cache folder is found by the VERSION of the builder: sentences that change need a new one, and a new digest here.
+    # A cache folder is found by the builder's VERSION: sentences that change need a new one, and a new digest here.
     text = "".join(f"{review}{positive}" for review, positive in unique_reviews(24_000, seed=0))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "957ac7a619554620"
 

@@ -103,7 +103,7 @@ def test_eight_devices_give_the_numbers_of_one(tmp_path):
     for name, environment in (("one", {}), ("eight", {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"})):
         code, _, error = runs.run(*flags, f"--workdir={tmp_path / name}", **environment)
         assert code == 0, error
-    assert json.loads((tmp_path / "eight" / "result.json").read_text())["num_devices"] == 8
+    assert json.loads((tmp_path / "eight" / "result.json").read_text())["device_count"] == 8
     one, eight = runs.lines_of(tmp_path / "one"), runs.lines_of(tmp_path / "eight")
     for line, other in zip(one, eight, strict=True):
         assert other == pytest.approx(line, rel=2e-4, abs=1e-6)
