@@ -71,7 +71,9 @@ def torch_twin(config: Config, params: Any) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise UserError("The benchmark needs torch: install the extra `bench`, or use ./launch.sh benchmark.") from error
+        raise UserError(
+            "The benchmark needs torch: install the extra `bench`, or use ./launch.sh benchmark."
+        ) from error
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
     def tensor(array) -> Any:
@@ -108,7 +110,7 @@ def torch_twin(config: Config, params: Any) -> Any:
 
 
 def full_batches(config: Config) -> tuple[Any, list[dict[str, np.ndarray]]]:
-    """The inputs and as many full batches as a block takes: none with filler rows or empty texts, which torch refuses."""
+    """The inputs and the full batches of a block: none with filler rows or empty texts, which torch refuses."""
     data = sentiment.load_data(config)
     inputs = sentiment.fit_inputs(config, data)
     split = sentiment.encode_split(config, inputs, data.train)

@@ -31,8 +31,8 @@ from rnn_jax.data.vocabulary import UNKNOWN_ID, fit_tokenizer
 from rnn_jax.errors import UserError
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
-from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, solve_hidden_size
+from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.modules import Pooling
 from rnn_jax.training.adopt import adopt_params
 from rnn_jax.training.answers import answer_lines
@@ -79,7 +79,9 @@ class Config(RecurrentConfig, OptimizerConfig, RunConfig):
 
     embedding_size: int = knob(100, "size of the word embeddings", minimum=1)
     ngram_orders: tuple[int, ...] = knob((2, 3), "orders of the n-grams of --ngram_vocabulary_size", minimum=1)
-    ngram_vocabulary_size: int = knob(0, "most frequent n-grams that get an embedding beside the words' (0 = off)", minimum=0)
+    ngram_vocabulary_size: int = knob(
+        0, "most frequent n-grams that get an embedding beside the words' (0 = off)", minimum=0
+    )
     ngram_embedding_size: int = knob(32, "size of the n-gram embeddings", minimum=1)
     ngram_fusion: str = knob("input", "n-grams join the encoder's input, or a bag at the output", choices=NGRAM_FUSIONS)
     convolution_width: int = knob(0, "width of the convolution before the recurrence (0 = off)", minimum=0)
@@ -154,7 +156,9 @@ def forward(model: SentimentClassifier, arrays: dict[str, jax.Array], key: jax.A
     """Summed loss and weights of a batch, and the class probabilities (B, C). In training, each head has its loss."""
     heads = model.heads(arrays["tokens"], arrays["lengths"], ngrams=arrays.get("ngrams"), key=key)
     mean = heads.mean(axis=0)
-    losses = [cross_entropy(logits, arrays["labels"], arrays["weights"]) for logits in (heads if key is not None else [mean])]
+    losses = [
+        cross_entropy(logits, arrays["labels"], arrays["weights"]) for logits in (heads if key is not None else [mean])
+    ]
     total = sum(total for total, _ in losses) / len(losses)
     return (total, losses[0][1]), jax.nn.softmax(mean)
 
@@ -202,7 +206,9 @@ def evaluate(trained: Trained, split: Split) -> ClassificationTotals:
         arrays = shard_batch(trained.inputs.batch_arrays(batch, split.labels), mesh)
         (loss, count), probabilities = jax.device_get(trained.steps.predict(trained.params, arrays))
         real = batch.indices >= 0
-        totals = totals.add(float(loss), float(count), split.labels[batch.indices[real]], probabilities[real].argmax(axis=-1))
+        totals = totals.add(
+            float(loss), float(count), split.labels[batch.indices[real]], probabilities[real].argmax(axis=-1)
+        )
     return totals
 
 
@@ -264,7 +270,9 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
             if not (logging or saving):
                 continue
             window = to_floats(window)
-            check_finite([m["loss"] for m in window], [m["gradient_norm"] for m in window], step, checkpoint=run.checkpoints)
+            check_finite(
+                [m["loss"] for m in window], [m["gradient_norm"] for m in window], step, checkpoint=run.checkpoints
+            )
             scores, is_best = {}, False
             if logging:
                 scores = prefixed("train", mean_over_steps(window)) | {"learning_rate": float(learning_rate(step - 1))}
@@ -273,7 +281,9 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
                 totals = evaluate(Trained(config, inputs, steps, averaged(state)), validation)
                 scores |= prefixed("validation", totals.summary())
                 is_best = patience.update(scores["validation/accuracy"])
-                progress.message(f"epoch {epoch:.2f} · step {step} · {shown(scores)}{' · best so far' if is_best else ''}")
+                progress.message(
+                    f"epoch {epoch:.2f} · step {step} · {shown(scores)}{' · best so far' if is_best else ''}"
+                )
             if logging:
                 run.log(step, epoch, scores)
             if evaluating or saving:
@@ -331,7 +341,9 @@ def plan(config: Config) -> None:
     arrays = inputs.batch_arrays(longest, training.labels)
     print(describe_run(solve_width(config, inputs), steps.shapes, arrays))
     print(f"Memory: {memory_estimate(steps.train, state, arrays)}.")
-    print(f"{total_steps} steps; padding is {padding_waste(training.texts.lengths, **shapes):.1%} of a batch on average.")
+    print(
+        f"{total_steps} steps; padding is {padding_waste(training.texts.lengths, **shapes):.1%} of a batch on average."
+    )
 
 
 def part_to_score(config: Config, inputs: TextInputs, wanted: str) -> tuple[str, LabelledTexts]:

@@ -15,7 +15,7 @@ P = TypeVar("P")
 
 
 def dropout(x: Float[Array, "..."], rate: float, key: Key | None, *, shared_axes: tuple[int, ...] = ()):
-    """x ⊙ m / (1 − rate), m ~ Bernoulli(1 − rate); one mask for all positions of `shared_axes` (Srivastava et al. 2014)."""
+    """x ⊙ m / (1 − rate), m ~ Bernoulli(1 − rate), one m along `shared_axes` (Srivastava et al. 2014)."""
     if key is None or rate == 0.0:
         return x
     shape = list(x.shape)

@@ -14,7 +14,8 @@ from rnn_jax.types import Array, Float, Initializer, InitSpec, Key
 def identity(key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     """Ones on the diagonal: the IRNN's recurrent matrix (Le, Jaitly & Hinton 2015)."""
     del key
-    return jnp.eye(*shape, dtype=dtype)
+    rows, columns = shape
+    return jnp.eye(rows, columns, dtype=dtype)
 
 
 def torch_uniform(key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:

@@ -203,7 +203,9 @@ class Stack(_Applicable):
           ValueError: `residual`, and a layer whose output is not the size of its input.
         """
         params = []
-        for index, (layer, layer_key) in enumerate(zip(self.layers, _split(key, len(self.layers)), strict=True)):
+        for index, (layer, layer_key) in enumerate(
+            zip(self.layers, jax.random.split(key, len(self.layers)), strict=True)
+        ):
             params.append(layer.init(layer_key, input_size))
             size = layer.output_size(input_size)
             if self.residual and index > 0 and size != input_size:
@@ -230,7 +232,8 @@ class Stack(_Applicable):
         """Layer after layer; the carry has one entry a layer."""
         carries = carry if carry is not None else (None,) * len(self.layers)
         drop = variational_dropout if self.variational else dropout
-        carries_out, ys, last = [], xs, None
+        carries_out: list[Carry] = []
+        ys, last = xs, xs[..., 0, :]
         for index, layer in enumerate(self.layers):
             drop_key, layer_key = _split(None if key is None else jax.random.fold_in(key, index), 2)
             below = drop(ys, self.dropout if index else self.input_dropout, drop_key)

@@ -89,7 +89,7 @@ def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
 
 
 def _cast_like(carry: Carry, like: Carry) -> Carry:
-    return jax.tree.map(lambda leaf, l: jnp.asarray(leaf, l.dtype), carry, like)
+    return jax.tree.map(lambda leaf, target: jnp.asarray(leaf, target.dtype), carry, like)
 
 
 def _where(condition: Bool[Array, "*B"], if_true: Carry, if_false: Carry) -> Carry:

@@ -157,12 +157,14 @@ def assert_same_bits(actual, expected):
 @every_built_in
 def test_step_is_recur_of_project(name, float64):
     """Projecting the whole sequence first and recurring over it gives the outputs of the plain loop over `step`."""
-    cell, row = make(name), take((random_xs(), random_carry(name), ALL, NONE, random_cotangents(name)), 0)
+    cell, steps = make(name), 3
+    cotangents = random_cotangents(name, shape=(B, steps))
+    row = take((random_xs(shape=(B, steps, D)), random_carry(name), ALL[:, :steps], NONE[:, :steps], cotangents), 0)
 
     @quick_jit
     def project_then_recur(params, xs, carry):
         projected, ys = jax.vmap(cell.project, in_axes=(None, 0))(params, xs), []
-        for t in range(T):
+        for t in range(steps):
             carry, y = cell.recur(params, carry, take(projected, t))
             ys.append(y)
         return carry, jnp.stack(ys)

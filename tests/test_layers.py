@@ -101,11 +101,9 @@ def test_directions_of_different_size_only_concatenate():
         Bidirectional(LSTM(H), backward_cell=Elman(3), merge="sum").output_size(D)
 
 
-@pytest.mark.parametrize("padding", [0, 3])
-@pytest.mark.parametrize("cell", [LSTM(H), GRU(H), Elman(H)], ids=lambda cell: type(cell).__name__)
-def test_bidirectional_does_not_depend_on_the_amount_of_padding(cell, padding):
-    """Three real steps in rows of 3 and of 3 + padding, before and after: all outputs and gradients are the same."""
-    layer = Bidirectional(cell)
+def test_bidirectional_gradients_do_not_depend_on_the_amount_of_padding():
+    """Three real steps in rows of 3 and of 6, padded before and after: outputs and gradients are the same."""
+    layer, padding = Bidirectional(LSTM(H)), 3
     params, xs = layer.init(KEY, D), np.asarray(XS[:, :3])
     before = padding // 2
     longer = np.pad(xs, [(0, 0), (before, padding - before), (0, 0)], constant_values=np.nan)

@@ -40,7 +40,14 @@ def _init(cell: GatedCell, key: Key, input_size: int) -> tuple[Array, Array, Arr
 
 
 @dataclasses.dataclass(frozen=True)
-class GRU(GatedCell):
+class _GRUFamily(GatedCell):
+    def initial_carry(self) -> GRUCarry:
+        """h_0 = 0."""
+        return GRUCarry(jnp.zeros(self.hidden_size))
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU(_GRUFamily):
     """Gated recurrent unit, reset gate after the recurrent matmul (as torch.nn.GRU).
 
     r_t, z_t = σ(x_t W_x + h_{t−1} W_h + b)
@@ -51,10 +58,6 @@ class GRU(GatedCell):
     def init(self, key: Key, input_size: int) -> GRUParams:
         """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
         return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
-
-    def initial_carry(self) -> GRUCarry:
-        """h_0 = 0."""
-        return GRUCarry(jnp.zeros(self.hidden_size))
 
     def recur(self, params: GRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
         """The gates from x_t W_x + b and the carry, then the new state."""
@@ -84,7 +87,7 @@ class ResetBeforeGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ResetBeforeGRU(GRU):
+class ResetBeforeGRU(_GRUFamily):
     """The GRU of Cho et al. (2014): the reset gate acts on the state before the recurrent matmul.
 
     n_t = tanh(x_t W_xn + b_n + (r_t ⊙ h_{t−1}) W_hn), all else as in `GRU`
@@ -116,7 +119,7 @@ class LayerNormGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNormGRU(GRU):
+class LayerNormGRU(_GRUFamily):
     """The GRU with layer normalisation (LN) of x_t W_x and of h_{t−1} W_h, each over its 3H numbers.
 
     As `GRU`, with LN(x_t W_x) in place of x_t W_x and LN(h_{t−1} W_h) in place of h_{t−1} W_h. Deviation from Ba et

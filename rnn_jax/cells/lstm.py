@@ -32,7 +32,16 @@ class LSTMCarry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LSTM(GatedCell):
+class _LSTMFamily(GatedCell):
+    b_init: GateInit = (0.0, 1.0, 0.0, 0.0)  # i f g o
+
+    def initial_carry(self) -> LSTMCarry:
+        """h_0 = c_0 = 0."""
+        return LSTMCarry(jnp.zeros(self.hidden_size), jnp.zeros(self.hidden_size))
+
+
+@dataclasses.dataclass(frozen=True)
+class LSTM(_LSTMFamily):
     """Long short-term memory with a forget gate.
 
     i_t, f_t, o_t = σ(x_t W_x + h_{t−1} W_h + b)    g_t = tanh(…), each gate with its own block of the weights
@@ -40,15 +49,9 @@ class LSTM(GatedCell):
     h_t = o_t ⊙ tanh(c_t),  y_t = h_t
     """
 
-    b_init: GateInit = (0.0, 1.0, 0.0, 0.0)  # i f g o
-
     def init(self, key: Key, input_size: int) -> LSTMParams:
         """Draws w_x (D, 4H), w_h (H, 4H) and b (4H,)."""
         return _init(self, key, input_size, num_gates=4)
-
-    def initial_carry(self) -> LSTMCarry:
-        """h_0 = c_0 = 0."""
-        return LSTMCarry(jnp.zeros(self.hidden_size), jnp.zeros(self.hidden_size))
 
     def recur(self, params: LSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
         """The gates from z = x_t W_x + b and the carry, then the new memory and output."""
@@ -69,7 +72,7 @@ def _init(cell: GatedCell, key: Key, input_size: int, num_gates: int) -> LSTMPar
 
 
 @dataclasses.dataclass(frozen=True)
-class CoupledLSTM(LSTM):
+class CoupledLSTM(_LSTMFamily):
     """The LSTM with coupled input and forget gates (CIFG): i_t = 1 − f_t. Gates in the order f g o.
 
     c_t = f_t ⊙ c_{t−1} + (1 − f_t) ⊙ g_t
@@ -101,7 +104,7 @@ class PeepholeLSTMParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class PeepholeLSTM(LSTM):
+class PeepholeLSTM(_LSTMFamily):
     """The LSTM whose gates see the memory through diagonal weights.
 
     i_t = σ(… + p_i ⊙ c_{t−1})    f_t = σ(… + p_f ⊙ c_{t−1})    o_t = σ(… + p_o ⊙ c_t)
@@ -135,7 +138,7 @@ class LayerNormLSTMParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNormLSTM(LSTM):
+class LayerNormLSTM(_LSTMFamily):
     """The LSTM with layer normalisation (LN) of what enters the gates and of the memory (Ba et al. 2016, eqs. 20–22).
 
     gates = LN(x_t W_x) + LN(h_{t−1} W_h) + b
@@ -148,7 +151,7 @@ class LayerNormLSTM(LSTM):
         """Draws the LSTM's weights; scales are 1 and the memory's shift 0."""
         size = self.hidden_size
         scales = [jnp.ones(length, jnp.float32) for length in (4 * size, 4 * size, size)]
-        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, b_c=jnp.zeros(size, jnp.float32))
+        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, jnp.zeros(size, jnp.float32))
 
     def project(self, params: LayerNormLSTMParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""

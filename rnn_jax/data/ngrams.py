@@ -5,7 +5,7 @@ or would begin before the text.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -56,7 +56,9 @@ def fit_ngrams(
             )
         seen = _encode(texts.values.astype(np.int64), order, num_tokens)
         unique, count = np.unique(seen[_inside(texts, order, unknown_id)], return_counts=True)
-        codes.append(unique), counts.append(count), columns.append(np.full(len(unique), column))
+        codes.append(unique)
+        counts.append(count)
+        columns.append(np.full(len(unique), column))
     all_codes, all_columns = np.concatenate(codes), np.concatenate(columns)
     best = np.lexsort((all_codes, all_columns, -np.concatenate(counts)))[: vocabulary_size - 1]
     chosen_codes, chosen_ids = [], []
@@ -86,7 +88,7 @@ def _inside(texts: Ragged, order: int, unknown_id: int) -> np.ndarray:
 
 def save_ngrams(ngrams: NGrams, path: Path) -> None:
     """Writes the vocabulary as .npz."""
-    arrays = {f"codes_{n}": codes for n, codes in zip(ngrams.orders, ngrams.codes, strict=True)}
+    arrays: dict[str, Any] = {f"codes_{n}": codes for n, codes in zip(ngrams.orders, ngrams.codes, strict=True)}
     arrays |= {f"ids_{n}": ids for n, ids in zip(ngrams.orders, ngrams.ids, strict=True)}
     with path.open("wb") as file:
         np.savez_compressed(file, orders=ngrams.orders, num_tokens=ngrams.num_tokens, **arrays)

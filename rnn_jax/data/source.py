@@ -82,8 +82,7 @@ def splits_overlap(dataset: str, data_dir: str | None, a: str, b: str) -> bool:
     builder = open_dataset(dataset, data_dir)
     ranges_a, ranges_b = (_split_info(builder, dataset, split).file_instructions for split in (a, b))
     return any(
-        x.filename == y.filename
-        and max(x.skip, y.skip) < min(x.skip + x.take, y.skip + y.take)
+        x.filename == y.filename and max(x.skip, y.skip) < min(x.skip + x.take, y.skip + y.take)
         for x in ranges_a
         for y in ranges_b
     )

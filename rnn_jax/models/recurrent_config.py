@@ -55,8 +55,10 @@ def make_stack(config: RecurrentConfig) -> Stack:
 
 
 def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:
-    shared = {"recurrent_dropout": config.recurrent_dropout, "unroll": config.unroll}
-    return Bidirectional(cell, merge=config.merge, **shared) if config.bidirectional else Recurrent(cell, **shared)
+    rate, unroll = config.recurrent_dropout, config.unroll
+    if config.bidirectional:
+        return Bidirectional(cell, merge=config.merge, recurrent_dropout=rate, unroll=unroll)
+    return Recurrent(cell, recurrent_dropout=rate, unroll=unroll)
 
 
 def _one_a_layer(flag: str, values: tuple, num_layers: int) -> tuple:

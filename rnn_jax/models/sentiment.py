@@ -10,7 +10,6 @@ from rnn_jax.modules import RNN, Embedding, Linear, NGramConvolution, Pooling
 from rnn_jax.pooling import mean_pool
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
 
-
 NGRAM_FUSIONS = ("input", "output")
 
 
@@ -59,14 +58,15 @@ class SentimentClassifier(nnx.Module):
             raise ValueError(f"No n-gram fusion {ngram_fusion!r}; there are: {', '.join(NGRAM_FUSIONS)}.")
         self.word_dropout, self.ngram_dropout, self.output_dropout = word_dropout, ngram_dropout, output_dropout
         self.unknown_id, self.dtype = unknown_id, dtype
-        self.has_bag = ngram_vocabulary_size > 0 and ngram_fusion == "output"
         self.embedding = Embedding(vocabulary_size, embedding_size, dropout=embedding_dropout, rngs=rngs)
         size = embedding_size
         # nnx.data: NNX takes an attribute for a constant if its first value holds no arrays, as None does.
-        self.ngram_embedding = self.convolution = self.bag_output = nnx.data(None)
+        self.ngram_embedding: Embedding | None = nnx.data(None)
+        self.convolution: NGramConvolution | None = nnx.data(None)
+        self.bag_output: Linear | None = nnx.data(None)
         if ngram_vocabulary_size:
             self.ngram_embedding = Embedding(ngram_vocabulary_size, ngram_embedding_size, scale=0.01, rngs=rngs)
-            if self.has_bag:
+            if ngram_fusion == "output":
                 self.bag_output = Linear(ngram_embedding_size, num_classes, rngs=rngs)
             else:
                 size += ngram_embedding_size
@@ -104,8 +104,9 @@ class SentimentClassifier(nnx.Module):
         ).astype(self.dtype)
         xs, bag_logits = words, []
         if self.ngram_embedding is not None:
-            phrases = self._sum_ngrams(ngrams, keys[2])
-            if self.has_bag:
+            assert ngrams is not None, "a model with n-gram embeddings needs `ngrams`"
+            phrases = self._sum_ngrams(self.ngram_embedding, ngrams, keys[2])
+            if self.bag_output is not None:
                 bag_logits = [self.bag_output(mean_pool(phrases, mask)).astype(jnp.float32)]
             else:
                 xs = jnp.concatenate([words, phrases], axis=-1)
@@ -115,9 +116,9 @@ class SentimentClassifier(nnx.Module):
         pooled = dropout(self.pooling(encoded, mask), self.output_dropout, keys[4])
         return jnp.stack([self.output(pooled).astype(jnp.float32), *bag_logits])
 
-    def _sum_ngrams(self, ngrams: Int[Array, "B T N"], key: Key | None) -> Float[Array, "B T F"]:
+    def _sum_ngrams(self, embedding: Embedding, ngrams: Int[Array, "B T N"], key: Key | None) -> Float[Array, "B T F"]:
         """n_t; a dropped n-gram is missing at this step only, and those that stay make up for it."""
         kept = word_dropout(ngrams, self.ngram_dropout, key, unknown_id=0)
         scale = 1.0 if key is None else 1.0 / (1.0 - self.ngram_dropout)
-        rows = jnp.where((kept > 0)[..., None], self.ngram_embedding(kept).astype(self.dtype), 0)
+        rows = jnp.where((kept > 0)[..., None], embedding(kept).astype(self.dtype), 0)
         return rows.sum(axis=-2) * scale

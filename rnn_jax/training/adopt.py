@@ -18,7 +18,8 @@ def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: str) -> tuple[P
       UserError: an array that must be there is missing or has another shape.
     """
     old = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(trained)}
-    kept_fresh, unfit = [], []
+    kept_fresh: list[str] = []
+    unfit: list[str] = []
 
     def choose(path, leaf):
         name = _name(path)

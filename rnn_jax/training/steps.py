@@ -73,7 +73,7 @@ def make_steps(
 
 
 def restore_best_params(run: Run, shapes: PyTree, ema_decay: float) -> PyTree | None:
-    """The parameters (averaged ones, if the run averaged) of a run's best checkpoint, on all devices; None without one."""
+    """The (averaged) parameters of a run's best checkpoint, on all devices; None without one."""
     ema = shapes if ema_decay else None
     template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), ema)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:

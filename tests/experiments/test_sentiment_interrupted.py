@@ -1,5 +1,6 @@
 """Kills and stops at any moment: the run that continues ends bit for bit as the one that nobody disturbed."""
 
+import functools
 import json
 import random
 import signal
@@ -34,7 +35,7 @@ def test_killed_ten_times(undisturbed, tmp_path):
     while kills < KILLS:
         process = runs.start(*FLAGS, f"--workdir={workdir}")
         during_save = kills % 3 == 0
-        wait_for(process, lambda: (workdir / "checkpoints").exists() and being_saved(workdir, during_save))
+        wait_for(process, functools.partial(being_saved, workdir / "checkpoints", during_save))
         if process.poll() is not None:
             break  # it finished before the moment came
         if not during_save:
@@ -49,8 +50,7 @@ def test_killed_ten_times(undisturbed, tmp_path):
     assert_same(workdir, undisturbed)
 
 
-def being_saved(workdir, during_save):
-    checkpoints = workdir / "checkpoints"
+def being_saved(checkpoints, during_save):
     return any(checkpoints.glob(".tmp_*")) if during_save else any(checkpoints.glob("latest_*"))
 
 
