@@ -150,8 +150,13 @@ class LayerNormLSTM(_LSTMFamily):
     def init(self, key: Key, input_size: int) -> LayerNormLSTMParams:
         """Draws the LSTM's weights; scales are 1 and the memory's shift 0."""
         size = self.hidden_size
-        scales = [jnp.ones(length, jnp.float32) for length in (4 * size, 4 * size, size)]
-        return LayerNormLSTMParams(*_init(self, key, input_size, 4), *scales, jnp.zeros(size, jnp.float32))
+        return LayerNormLSTMParams(
+            *_init(self, key, input_size, num_gates=4),
+            scale_x=jnp.ones(4 * size, jnp.float32),
+            scale_h=jnp.ones(4 * size, jnp.float32),
+            scale_c=jnp.ones(size, jnp.float32),
+            b_c=jnp.zeros(size, jnp.float32),
+        )
 
     def project(self, params: LayerNormLSTMParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""

@@ -24,6 +24,11 @@ def reviews():
     return load_classification()
 
 
+@pytest.fixture(scope="module")
+def sentences():
+    return list(unique_reviews(40_000, seed=11))
+
+
 def bag_of_words_accuracy(reviews, longest):
     vectorizer = CountVectorizer(ngram_range=(1, longest), token_pattern=r"\w+n't|\w+|[^\w\s]")
     model = LogisticRegression(max_iter=200)
@@ -50,11 +55,11 @@ def test_shape_of_the_data(reviews):
     assert (encode(tokenizer, reviews.test.texts).values > 1).all()  # no unknown words
 
 
-def test_no_sentence_is_in_two_splits_or_has_two_labels(reviews):
+def test_no_sentence_is_in_two_splits_or_has_two_labels(reviews, sentences):
     texts = reviews.train.texts + reviews.validation.texts + reviews.test.texts
     assert len(set(texts)) == len(texts) == 24_000
     label_of = {}
-    for text, positive in unique_reviews(100_000, seed=5):
+    for text, positive in sentences:
         assert label_of.setdefault(text, positive) == positive
     for part in (reviews.train, reviews.validation, reviews.test):
         for text, label in zip(part.texts, part.labels, strict=True):
@@ -84,9 +89,9 @@ def adjective_is_positive(word):
         (r"It was (\w+), not \w+\.", 1),
     ],
 )
-def test_labels_as_a_reader_understands_them(pattern, sign):
+def test_labels_as_a_reader_understands_them(pattern, sign, sentences):
     matches = 0
-    for text, positive in unique_reviews(60_000, seed=11):
+    for text, positive in sentences:
         if match := re.fullmatch(pattern, text):
             matches += 1
             assert positive == (adjective_is_positive(match[1]) == (sign > 0)), text
