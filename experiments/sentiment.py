@@ -38,7 +38,7 @@ from rnn_jax.training.adopt import adopt_params
 from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.config import knob
+from rnn_jax.training.config import knob, new_default
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from rnn_jax.training.plots import plot_confusion, plot_curves
@@ -56,6 +56,11 @@ EXPERIMENT = "sentiment"
 @dataclasses.dataclass(frozen=True)
 class Config(RecurrentConfig, OptimizerConfig, RunConfig):
     """Every knob of this experiment; groups by inheritance."""
+
+    learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
+    schedule: str = new_default(OptimizerConfig, "schedule", "cosine")
+    clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)
+    num_epochs: int = new_default(RunConfig, "num_epochs", 5)
 
     dataset: str = knob("synthetic_reviews", "TFDS name with one text feature and one class label, as glue/sst2")
     data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)

@@ -105,8 +105,8 @@ def test_recurrent_dropout_needs_recurrent_weights():
 
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "memoryless"])
 def test_every_cell_with_memory_has_recurrent_weights_to_drop(name):
-    params = quick_jit(lambda key: recurrent_dropout(CELLS[name](hidden_size=4).init(key, 3), 0.5, key))(KEY)
-    assert (np.asarray(params.w_h) == 0).any()
+    cell = CELLS[name](hidden_size=4)
+    jax.eval_shape(lambda key: recurrent_dropout(cell.init(key, 3), 0.5, key), KEY)  # raises where there are none
 
 
 def test_dropout_keeps_bfloat16():

@@ -10,7 +10,7 @@ from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, Recurrent, make_cell
 
-LENGTH, BATCH, STEPS, HIDDEN = 20, 16, 300, 8
+LENGTH, BATCH, STEPS, HIDDEN = 20, 32, 300, 16
 TOKENS = 4  # 0 and 1 come first, 2 and 3 after
 
 

@@ -16,6 +16,7 @@ from rnn_jax.data.source import (
     is_float_field,
     open_split,
     pick_field,
+    read_examples,
 )
 from rnn_jax.errors import UserError
 
@@ -66,7 +67,7 @@ def read_split(
     label_field = _label_field(dataset, features, label_field)
     text_field = _text_field(dataset, features, text_field, label_field)
     name = f"{dataset} {split}"
-    examples = source.__getitems__(range(len(source)))
+    examples = read_examples(source)
     texts = _decoded(field_values(examples, text_field), name, text_field)
     values = field_values(examples, label_field)
     if class_names := class_names_of(features[label_field]):

@@ -67,6 +67,12 @@ def fields_of(config_class: Any) -> dict[str, Field]:
     return _fields_of(config_class)
 
 
+def new_default(group: type, name: str, default: Any) -> Any:
+    """The knob `name` of a group with another default: `seed: int = new_default(RunConfig, "seed", 7)`."""
+    (field,) = (field for field in dataclasses.fields(group) if field.name == name)
+    return dataclasses.field(default=default, metadata=field.metadata)
+
+
 @functools.cache
 def _fields_of(config_class: Any) -> dict[str, Field]:
     class_name = config_class.__name__

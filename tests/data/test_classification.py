@@ -130,6 +130,10 @@ def test_splits_that_share_examples_are_noted(data_dir):
         "The train split train and the validation split train[5:] share examples: the scores are too good.",
         "The train split train and the test split train[:2] share examples: the scores are too good.",
     )
+    data = load_classification(
+        dataset="with_dev", data_dir=data_dir, train_split="train[:50%]", validation_split="train[50%:]"
+    )
+    assert data.notes == ()
 
 
 @pytest.fixture

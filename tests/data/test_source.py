@@ -12,6 +12,7 @@ from rnn_jax.data.source import (
     open_split,
     pick_field,
     prepared_datasets,
+    read_examples,
     split_names,
     splits_overlap,
 )
@@ -109,11 +110,13 @@ def test_a_format_without_random_access(data_dir, tmp_path):
 def test_damaged_data(data_dir, tmp_path):
     folder = copied(data_dir, tmp_path)
     (shard,) = folder.glob("*-train.*")
-    shard.unlink()
-    with pytest.raises(UserError, match="cannot read the split 'train'"):
-        open_split("with_dev", "train", str(tmp_path))
+    whole = shard.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", None):
+        shard.unlink() if content is None else shard.write_bytes(content)
+        with pytest.raises(UserError, match=r"The dataset in .*with_dev/1.0.0 is damaged: .*Prepare it again"):
+            read_examples(open_split("with_dev", "train", str(tmp_path)))
     (folder / "dataset_info.json").write_text("{")
-    with pytest.raises(UserError, match="with_dev"):
+    with pytest.raises(UserError, match="'with_dev'"):
         open_split("with_dev", "train", str(tmp_path))
 
 

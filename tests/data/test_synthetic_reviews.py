@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from rnn_jax.data.classification import load_classification
 from rnn_jax.data.synthetic.prepare import cache_dir, prepare_synthetic
-from rnn_jax.data.synthetic.review_grammar import _NEGATIVE, _POSITIVE, unique_reviews
+from rnn_jax.data.synthetic.review_grammar import _NEGATIVE, _POSITIVE, unique_reviews, write_review
 from rnn_jax.data.vocabulary import encode, fit_tokenizer
 from rnn_jax.errors import UserError
 
@@ -27,6 +28,17 @@ def reviews():
 @pytest.fixture(scope="module")
 def sentences():
     return list(unique_reviews(40_000, seed=11))
+
+
+@pytest.fixture(scope="module")
+def many_reviews():
+    """Sentence → label of reviews by another seed; no sentence may have two."""
+    label_of = {}
+    rng = random.Random(11)
+    for _ in range(50_000):
+        positive = rng.random() < 0.5
+        assert label_of.setdefault(write_review(positive, rng), positive) == positive
+    return label_of
 
 
 def bag_of_words_accuracy(reviews, longest):

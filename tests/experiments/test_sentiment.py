@@ -182,7 +182,7 @@ def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_default_run_needs_the_recurrence(tmp_path):
     """README's first command: above 97 %, where the control without memory stays below 80 %."""
-    runs.run_here(f"--workdir={tmp_path / 'lstm'}", "--num_epochs=4")
+    runs.run_here(f"--workdir={tmp_path / 'lstm'}")
     assert runs.metrics_of(tmp_path / "lstm")["test/accuracy"] > 0.97
     runs.run_here(f"--workdir={tmp_path / 'control'}", "--cell=memoryless", "--pooling=mean", "--num_epochs=2")
     assert runs.metrics_of(tmp_path / "control")["test/accuracy"] < 0.80
