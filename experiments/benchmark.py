@@ -23,6 +23,8 @@ import optax
 from flax import nnx
 
 from experiments import sentiment
+from rnn_jax.data.batching import epoch_batches
+from rnn_jax.data.text_config import fit_inputs, load_texts
 from rnn_jax.errors import UserError
 from rnn_jax.losses import cross_entropy
 from rnn_jax.training.app import Invocation, run_app
@@ -111,10 +113,10 @@ def torch_twin(config: Config, params: Any) -> Any:
 
 def full_batches(config: Config) -> tuple[Any, list[dict[str, np.ndarray]]]:
     """The inputs and the full batches of a block: none with filler rows or empty texts, which torch refuses."""
-    data = sentiment.load_data(config)
-    inputs = sentiment.fit_inputs(config, data)
+    data = load_texts(config, config.seed)
+    inputs = fit_inputs(config, data.train.texts, data.label_names)
     split = sentiment.encode_split(config, inputs, data.train)
-    batches = sentiment.epoch_batches(config, split, epoch=0, rows_multiple_of=1)
+    batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.batch_shapes(config, split))
     full = (batch for batch in batches if batch.weights.all() and batch.lengths.all())
     chosen = list(itertools.islice(full, config.steps_per_block))
     return inputs, [inputs.batch_arrays(batch, split.labels) for batch in chosen]

@@ -23,15 +23,15 @@ import numpy as np
 from flax import nnx
 
 from rnn_jax.data.batching import Batch, Ragged, bucket_lengths, num_batches, ordered_batches, padding_waste
-from rnn_jax.data.classification import ClassificationData, LabelledTexts, load_classification, load_labelled_split
-from rnn_jax.data.ngrams import fit_ngrams
+from rnn_jax.data.classification import ClassificationData, LabelledTexts
 from rnn_jax.data.streaming import map_rows, training_batches
+from rnn_jax.data.text_config import LabelledTextConfig, TokenConfig, fit_inputs, load_part, load_texts
 from rnn_jax.data.text_inputs import TextInputs
-from rnn_jax.data.vocabulary import UNKNOWN_ID, fit_tokenizer
+from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.errors import UserError
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
-from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, solve_hidden_size
+from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, with_hidden_size
 from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.modules import Pooling
 from rnn_jax.training.adopt import adopt_params
@@ -45,7 +45,7 @@ from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.progress import Progress
 from rnn_jax.training.run import Run, RunConfig, open_run, read_run
 from rnn_jax.training.state import create_state, evaluation_params
-from rnn_jax.training.steps import Steps, make_steps, restore_best_params
+from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
 from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
 from rnn_jax.training.summary import describe_run, memory_estimate, num_parameters
 from rnn_jax.training.window import mean_over_steps, prefixed, shown, to_floats
@@ -54,7 +54,7 @@ EXPERIMENT = "sentiment"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(RecurrentConfig, OptimizerConfig, RunConfig):
+class Config(LabelledTextConfig, TokenConfig, RecurrentConfig, OptimizerConfig, RunConfig):
     """Every knob of this experiment; groups by inheritance."""
 
     learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
@@ -62,31 +62,7 @@ class Config(RecurrentConfig, OptimizerConfig, RunConfig):
     clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)
     num_epochs: int = new_default(RunConfig, "num_epochs", 5)
 
-    dataset: str = knob("synthetic_reviews", "TFDS name with one text feature and one class label, as glue/sst2")
-    data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)
-    text_field: str = knob("", "feature or column with the text (default: the only text feature)")
-    label_field: str = knob("", "feature or column with the label (default: the only class label)")
-    train_split: str = knob("train", "split to train on, slices such as train[:10%] included")
-    validation_split: str = knob("", "split that chooses the checkpoint (default: the data's, else cut from train)")
-    test_split: str = knob("test", "split to score once at the end; ignored where it has no labels")
-    validation_fraction: float = knob(0.1, "share cut from train without a validation split", minimum=0.0, maximum=0.9)
-    train_file: str = knob("", "CSV, TSV or JSONL file to train on, instead of --dataset")
-    validation_file: str = knob("", "file that chooses the checkpoint (default: cut from --train_file)")
-    test_file: str = knob("", "file to score once at the end")
-
-    tokenizer: str = knob("word", "unit of the vocabulary", choices=("word", "bpe", "char"))
-    vocabulary_size: int = knob(30_000, "most frequent units of the training split that are kept", minimum=3)
-    lowercase: bool = knob(True, "fold the case of all texts")
-    max_tokens: int = knob(400, "longer texts are cut to this many tokens", minimum=1)
-    truncation: str = knob("head", "which part of a long text is kept", choices=("head", "tail", "both"))
-    batch_size: int = knob(64, "texts in a batch", minimum=1)
-    num_buckets: int = knob(6, "lengths that batches are padded to; each is compiled once", minimum=1)
-
     embedding_size: int = knob(100, "size of the word embeddings", minimum=1)
-    ngram_orders: tuple[int, ...] = knob((2, 3), "orders of the n-grams of --ngram_vocabulary_size", minimum=1)
-    ngram_vocabulary_size: int = knob(
-        0, "most frequent n-grams that get an embedding beside the words' (0 = off)", minimum=0
-    )
     ngram_embedding_size: int = knob(32, "size of the n-gram embeddings", minimum=1)
     ngram_fusion: str = knob("input", "n-grams join the encoder's input, or a bag at the output", choices=NGRAM_FUSIONS)
     convolution_width: int = knob(0, "width of the convolution before the recurrence (0 = off)", minimum=0)
@@ -109,30 +85,6 @@ class Split(NamedTuple):
 
 def encode_split(config: Config, inputs: TextInputs, data: LabelledTexts) -> Split:
     return Split(inputs.encode(data.texts, max_tokens=config.max_tokens, truncation=config.truncation), data.labels)
-
-
-def load_data(config: Config) -> ClassificationData:
-    names = [f"{part}_{kind}" for kind in ("split", "file") for part in ("train", "validation", "test")]
-    names += ["dataset", "data_dir", "text_field", "label_field", "validation_fraction", "seed"]
-    return load_classification(**{name: getattr(config, name) for name in names})
-
-
-def fit_inputs(config: Config, data: ClassificationData) -> TextInputs:
-    """The tokenizer and n-grams, from the training texts only."""
-    tokenizer = fit_tokenizer(
-        data.train.texts, kind=config.tokenizer, vocabulary_size=config.vocabulary_size, lowercase=config.lowercase
-    )
-    inputs = TextInputs(tokenizer, data.label_names)
-    if not config.ngram_vocabulary_size:
-        return inputs
-    ngrams = fit_ngrams(
-        encode_split(config, inputs, data.train).texts,
-        num_tokens=tokenizer.get_vocab_size(),
-        orders=config.ngram_orders,
-        vocabulary_size=config.ngram_vocabulary_size,
-        unknown_id=UNKNOWN_ID,
-    )
-    return inputs._replace(ngrams=ngrams)
 
 
 def make_model(config: Config, inputs: TextInputs) -> SentimentClassifier:
@@ -174,14 +126,12 @@ def steps_of(config: Config, inputs: TextInputs, optimizer: Any = None) -> Steps
 
 
 def solve_width(config: Config, inputs: TextInputs) -> Config:
-    """The config with the hidden size that `num_params` asks for."""
+    """The config with the hidden size that --num_params asks for."""
     if not config.num_params:
         return config
-
-    def count(candidate: Config) -> int:
-        return num_parameters(nnx.split(nnx.eval_shape(functools.partial(make_model, candidate, inputs)))[1])
-
-    return dataclasses.replace(config, hidden_size=(solve_hidden_size(config, config.num_params, count),))
+    return with_hidden_size(
+        config, config.num_params, lambda candidate: count_parameters(make_model, candidate, inputs)
+    )
 
 
 class Trained(NamedTuple):
@@ -225,9 +175,9 @@ def batch_shapes(config: Config, split: Split) -> dict[str, Any]:
 
 def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
     """The data, the inputs fitted on its training split, and with --init_from that run's inputs and parameters."""
-    data = load_data(config)
+    data = load_texts(config, config.seed)
     if not config.init_from:
-        return data, fit_inputs(config, data), None
+        return data, fit_inputs(config, data.train.texts, data.label_names), None
     donor = load_best(config.init_from)
     return data, donor.inputs._replace(label_names=data.label_names), donor.params
 
@@ -256,8 +206,8 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
             step, state, host = restored
             window, patience = host["window"], Patience(config.early_stopping_patience, host["best"], host["waited"])
             progress.message(f"Continuing at step {step} of {total_steps}.")
-        for note in data.notes:
-            progress.message(note)
+        for line in (*data.notes, introduction(config, data, params, total_steps)):
+            progress.message(line)
         run.truncate_metrics(after_step=step)
         state, timer = replicate(state, mesh), SaveTimer(config.checkpoint_every_seconds, config.checkpoint_every_steps)
 
@@ -297,6 +247,15 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
             if stop.requested:
                 raise stop.interruption(step)
     return report(run, data)
+
+
+def introduction(config: Config, data: ClassificationData, params: Any, total_steps: int) -> str:
+    sizes = f"{len(data.train.texts):,} texts to train on, {len(data.validation.texts):,} to validate"
+    cells = f"{config.num_layers}-layer {'bidirectional ' * config.bidirectional}{' + '.join(config.cell)}"
+    return (
+        f"{config.train_file or config.dataset}: {sizes}, classes {', '.join(data.label_names)}."
+        f" {cells}, {num_parameters(params):,} parameters, {total_steps:,} steps."
+    )
 
 
 def report(run: Run, data: ClassificationData) -> dict[str, Any]:
@@ -351,24 +310,14 @@ def plan(config: Config) -> None:
     )
 
 
-def part_to_score(config: Config, inputs: TextInputs, wanted: str) -> tuple[str, LabelledTexts]:
-    """A split of the run's dataset, or a file, by name; the run's own test data by default."""
-    if not wanted:
-        data = load_data(config)
-        return ("test", data.test) if data.test else ("validation", data.validation)
-    is_file = Path(wanted).suffix in (".csv", ".tsv", ".jsonl", ".ndjson")
-    source = {"file": wanted} if is_file else {"split": wanted, "dataset": config.dataset, "data_dir": config.data_dir}
-    fields = {"text_field": config.text_field, "label_field": config.label_field}
-    return wanted, load_labelled_split(label_names=inputs.label_names, **source, **fields)
-
-
 def main(config: Config, invocation: Invocation) -> None:
     if invocation.mode == "predict":
         trained = load_best(invocation.workdir)
         answer_lines(functools.partial(predict, trained), invocation.input)
     elif invocation.mode == "eval":
         trained = load_best(invocation.workdir)
-        name, part = part_to_score(config, trained.inputs, invocation.split)
+        name = invocation.split or config.test_file or config.test_split
+        part = load_part(config, name, trained.inputs.label_names)
         scores = evaluate(trained, encode_split(config, trained.inputs, part)).summary()
         print(json.dumps(prefixed(name, scores)))
     elif invocation.dry_run:

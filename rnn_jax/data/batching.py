@@ -79,11 +79,7 @@ def bucket_lengths(lengths: np.ndarray, num_buckets: int = 8, multiple_of: int =
     rows_up_to = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=num_cells))])
     ends = np.arange(num_cells + 1)
     # cost[j, i]: tokens when one bucket of length i · multiple holds the rows in the cells j … i - 1
-    cost = np.where(
-        ends[:, None] < ends,
-        (rows_up_to - rows_up_to[:, None]) * ends.astype(float),
-        np.inf,
-    )
+    cost = np.where(ends[:, None] < ends, (rows_up_to - rows_up_to[:, None]) * ends.astype(float), np.inf)
     best, choices = np.where(ends == 0, 0.0, np.inf), []
     for _ in range(min(num_buckets, num_cells)):
         total = np.minimum(best[:, None] + cost, np.where(ends[:, None] == ends, best, np.inf))
@@ -127,11 +123,7 @@ def epoch_batches(
     """
     order = permutation(len(ragged), seed, epoch, 0)
     plans = plan_batches(
-        ragged.lengths,
-        order,
-        batch_size=batch_size,
-        buckets=buckets,
-        tokens_per_batch=tokens_per_batch,
+        ragged.lengths, order, batch_size=batch_size, buckets=buckets, tokens_per_batch=tokens_per_batch
     )
     for i in permutation(len(plans), seed, epoch, 1)[skip:]:
         length, rows = plans[i]
@@ -150,11 +142,7 @@ def ordered_batches(
     """Every row exactly once, shorter buckets first, without randomness; `indices` leads back to the rows."""
     order = np.arange(len(ragged))
     plans = plan_batches(
-        ragged.lengths,
-        order,
-        batch_size=batch_size,
-        buckets=buckets,
-        tokens_per_batch=tokens_per_batch,
+        ragged.lengths, order, batch_size=batch_size, buckets=buckets, tokens_per_batch=tokens_per_batch
     )
     for length, rows in plans:
         num_rows = _rows_in_batch(length, batch_size, tokens_per_batch, rows_multiple_of)
@@ -185,22 +173,14 @@ def plan_batches(
 
 
 def num_batches(
-    lengths: np.ndarray,
-    *,
-    batch_size: int,
-    buckets: Sequence[int],
-    tokens_per_batch: int | None = None,
+    lengths: np.ndarray, *, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
 ) -> int:
     """How many batches an epoch has: the same for every seed and epoch, from the lengths alone."""
     return sum(count for _, _, count in _counts(lengths, batch_size, buckets, tokens_per_batch))
 
 
 def padding_waste(
-    lengths: np.ndarray,
-    *,
-    batch_size: int,
-    buckets: Sequence[int],
-    tokens_per_batch: int | None = None,
+    lengths: np.ndarray, *, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
 ) -> float:
     """The fraction of the positions of an epoch's batches that hold no token, filler rows included."""
     positions = sum(
@@ -223,29 +203,17 @@ def pad_rows(ragged: Ragged, rows: Int64[np.ndarray, " real_rows"], *, length: i
     return Batch(tokens, lengths, indices, weights=(indices >= 0).astype(np.float32))
 
 
-def _rows_in_batch(
-    length: int,
-    batch_size: int,
-    tokens_per_batch: int | None,
-    rows_multiple_of: int = 1,
-) -> int:
+def _rows_in_batch(length: int, batch_size: int, tokens_per_batch: int | None, rows_multiple_of: int = 1) -> int:
     rows = batch_size if tokens_per_batch is None else max(1, min(batch_size, tokens_per_batch // length))
     return -(-rows // rows_multiple_of) * rows_multiple_of
 
 
 def _counts(
-    lengths: np.ndarray,
-    batch_size: int,
-    buckets: Sequence[int],
-    tokens_per_batch: int | None,
+    lengths: np.ndarray, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None
 ) -> Iterator[tuple[int, int, int]]:
     """(length, rows in a batch, number of batches) of each bucket: `plan_batches` in numbers."""
     rest = 0
-    for length, rows in zip(
-        buckets,
-        np.bincount(_bucket_of(lengths, buckets), minlength=len(buckets)),
-        strict=True,
-    ):
+    for length, rows in zip(buckets, np.bincount(_bucket_of(lengths, buckets), minlength=len(buckets)), strict=True):
         size = _rows_in_batch(length, batch_size, tokens_per_batch)
         count, rest = divmod(rest + int(rows), size)
         if rest and length == buckets[-1]:

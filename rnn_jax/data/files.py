@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from rnn_jax.data.lines import read_lines
 from rnn_jax.errors import UserError
 
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+
 _LONGEST_FIELD = 2**31 - 1
 
 
@@ -38,7 +40,7 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
     """
     fields = (text_field or "text", label_field or "label")
     suffix = Path(path).suffix.lower()
-    if suffix not in (".csv", ".tsv", ".jsonl", ".ndjson"):
+    if suffix not in SUFFIXES:
         raise UserError(f"{path}: the name of a data file must end in .csv, .tsv, .jsonl or .ndjson.")
     try:
         with open(path, "rb") as stream:
@@ -72,11 +74,7 @@ def _read_delimited(
             continue
         if len(row) != len(columns):
             quote = " A text with commas must be in double quotes." if delimiter == "," else ""
-            raise _malformed(
-                path,
-                line,
-                f"{len(row)} fields where the header has {len(columns)}.{quote}",
-            )
+            raise _malformed(path, line, f"{len(row)} fields where the header has {len(columns)}.{quote}")
         if not (label := row[label_at].strip()):
             raise _malformed(path, line, f"the label (column {fields[1]!r}) is empty.")
         yield row[text_at], label, line
@@ -129,17 +127,11 @@ def _read_jsonl(stream: Iterable[bytes], path: str, fields: tuple[str, str]) -> 
             if field not in row:
                 keys = ", ".join(map(repr, row)) or "none"
                 raise _malformed(
-                    path,
-                    number,
-                    f"no field {field!r}; it has {keys}. See --text_field and --label_field.",
+                    path, number, f"no field {field!r}; it has {keys}. See --text_field and --label_field."
                 )
         text, label = row[fields[0]], row[fields[1]]
         if not isinstance(text, str) or not _is_unicode(text):
-            raise _malformed(
-                path,
-                number,
-                f"{fields[0]!r} must be a Unicode string, this is {_shortened(text)}.",
-            )
+            raise _malformed(path, number, f"{fields[0]!r} must be a Unicode string, this is {_shortened(text)}.")
         yield text, _label_name(label, path, number, fields[1]), number
 
 
@@ -149,9 +141,7 @@ def _label_name(label: Any, path: str, line: int, field: str) -> str:
     if isinstance(label, int):  # true and false are spelled as in the file
         return json.dumps(label)
     raise _malformed(
-        path,
-        line,
-        f"{field!r} must be a string or an integer that names a class, this is {_shortened(label)}.",
+        path, line, f"{field!r} must be a string or an integer that names a class, this is {_shortened(label)}."
     )
 
 

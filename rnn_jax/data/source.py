@@ -81,6 +81,8 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
             f"embedded, without a data_dir: {', '.join(SYNTHETIC)}.{hint} "
             f"`tfds build NAME --file_format=array_record --data_dir={root}` prepares one that TFDS knows."
         ) from error
+    except Exception as error:  # protobuf has errors of its own for a dataset_info.json cut short
+        raise UserError(f"The dataset {dataset!r} in {root} is damaged: {error}. Prepare it again.") from error
 
 
 def split_names(dataset: str, data_dir: str | None = None) -> tuple[str, ...]:
@@ -113,10 +115,7 @@ def _split_info(builder: "tfds.core.DatasetBuilder", dataset: str, split: str) -
 def prepared_datasets(data_dir: Path) -> list[str]:
     """Names of the datasets prepared in a folder, as `open_split` takes them: "trec", "glue/sst2", …"""
     found = set()
-    for features in (
-        *data_dir.glob("*/*/features.json"),
-        *data_dir.glob("*/*/*/features.json"),
-    ):
+    for features in (*data_dir.glob("*/*/features.json"), *data_dir.glob("*/*/*/features.json")):
         found.add(features.parent.parent.relative_to(data_dir).as_posix())
     return sorted(found)
 
@@ -188,12 +187,7 @@ def is_float_field(feature: Any) -> bool:
 
 def is_class_field(feature: Any) -> bool:
     """True for whatever can name a class: ClassLabel, a scalar integer, boolean or string."""
-    return isinstance(feature, tfds.features.ClassLabel) or _dtype_kind(feature) in (
-        "i",
-        "u",
-        "b",
-        "S",
-    )
+    return isinstance(feature, tfds.features.ClassLabel) or _dtype_kind(feature) in ("i", "u", "b", "S")
 
 
 def class_names_of(feature: Any) -> tuple[str, ...]:

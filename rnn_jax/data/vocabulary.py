@@ -24,11 +24,7 @@ _CHUNK_CHARACTERS = 1_000_000
 
 
 def fit_tokenizer(
-    texts: Iterable[str],
-    *,
-    kind: str = "word",
-    vocabulary_size: int = 25_000,
-    lowercase: bool = True,
+    texts: Iterable[str], *, kind: str = "word", vocabulary_size: int = 25_000, lowercase: bool = True
 ) -> Tokenizer:
     """Fits a tokenizer; its vocabulary is a pure function of the multiset of texts.
 
@@ -68,11 +64,7 @@ def fit_tokenizer(
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocabulary_size, special_tokens=special_tokens, show_progress=False
         )
-    steps = [
-        normalizers.NFC(),
-        normalizers.Replace(Regex(r"(?i)<br\s*/?>"), " "),
-        normalizers.Replace("’", "'"),
-    ]
+    steps = [normalizers.NFC(), normalizers.Replace(Regex(r"(?i)<br\s*/?>"), " "), normalizers.Replace("’", "'")]
     tokenizer.normalizer = normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
     tokenizer.train_from_iterator(texts, trainer)
     # As added tokens, the special ones would be found in the users' texts: a typed "[PAD]" would become padding.
@@ -80,11 +72,7 @@ def fit_tokenizer(
 
 
 def encode(
-    tokenizer: Tokenizer,
-    texts: Sequence[str],
-    *,
-    max_tokens: int | None = None,
-    truncation: str = "head",
+    tokenizer: Tokenizer, texts: Sequence[str], *, max_tokens: int | None = None, truncation: str = "head"
 ) -> Ragged:
     """Token ids of every text; texts of more than max_tokens keep their head, tail, or first and last halves.
 

@@ -2,7 +2,8 @@
 
 import ast
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rnn_jax.cells import CELLS, make_cell
 from rnn_jax.errors import UserError
@@ -83,26 +84,30 @@ def _parse_options(options: tuple[str, ...]) -> dict[str, Any]:
     return parsed
 
 
-def solve_hidden_size(config: RecurrentConfig, num_params: int, count) -> int:
-    """The hidden size whose model comes nearest to `num_params`; `count(config)` gives the number for a config.
+C = TypeVar("C", bound=RecurrentConfig)
+
+
+def with_hidden_size(config: C, num_params: int, count: Callable[[C], int]) -> C:
+    """The config with the hidden size, the same in every layer, whose model comes nearest to `num_params`.
+
+    `count(config)` is the number of parameters of a config's model, and grows with the hidden size.
 
     Raises:
       UserError: even one unit a layer is more than asked for.
     """
 
-    def with_size(size: int) -> int:
-        return count(dataclasses.replace(config, hidden_size=(size,)))
+    def with_size(size: int) -> C:
+        return dataclasses.replace(config, hidden_size=(size,))
 
     low, high = 1, 2
-    smallest = with_size(1)
-    if smallest > num_params:
+    if (smallest := count(with_size(1))) > num_params:
         raise UserError(
             f"--num_params={num_params}: the model has {smallest} parameters even with one hidden unit."
             " Raise it, or make the embedding or vocabulary smaller."
         )
-    while with_size(high) < num_params:
+    while count(with_size(high)) < num_params:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if with_size(middle) < num_params else (low, middle)
-    return min((low, high), key=lambda size: abs(with_size(size) - num_params))
+        low, high = (middle, high) if count(with_size(middle)) < num_params else (low, middle)
+    return with_size(min((low, high), key=lambda size: abs(count(with_size(size)) - num_params)))

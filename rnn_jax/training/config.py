@@ -68,7 +68,7 @@ def fields_of(config_class: Any) -> dict[str, Field]:
 
 
 def new_default(group: type, name: str, default: Any) -> Any:
-    """The knob `name` of a group with another default: `seed: int = new_default(RunConfig, "seed", 7)`."""
+    """A knob of a group, by its name, with another default: help and rules stay as the group has them."""
     (field,) = (field for field in dataclasses.fields(group) if field.name == name)
     return dataclasses.field(default=default, metadata=field.metadata)
 

@@ -4,6 +4,7 @@ Parameters are replicated over all devices and batches split over them, so that 
 devices; the same code runs on one.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate, replicated
 from rnn_jax.training.run import Run
 from rnn_jax.training.state import TrainState, apply_gradients, evaluation_params
+from rnn_jax.training.summary import num_parameters
 
 PyTree = Any
 Forward = Callable[[Any, dict[str, jax.Array], jax.Array | None], tuple[tuple[jax.Array, jax.Array], PyTree]]
@@ -70,6 +72,11 @@ def make_steps(
         train=jax.jit(train_step, donate_argnums=0, out_shardings=everywhere),
         predict=jax.jit(predict_step, out_shardings=everywhere),
     )
+
+
+def count_parameters(make_model: Callable[..., nnx.Module], *arguments: Any) -> int:
+    """The number of parameters of make_model(*arguments); nothing is computed."""
+    return num_parameters(nnx.split(nnx.eval_shape(functools.partial(make_model, *arguments)))[1])
 
 
 def restore_best_params(run: Run, shapes: PyTree, ema_decay: float) -> PyTree | None:

@@ -111,7 +111,7 @@ def test_damaged_data(data_dir, tmp_path):
     folder = copied(data_dir, tmp_path)
     (shard,) = folder.glob("*-train.*")
     whole = shard.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", None):
+    for content in (whole[:1000], b"", None):
         shard.unlink() if content is None else shard.write_bytes(content)
         with pytest.raises(UserError, match=r"The dataset in .*with_dev/1.0.0 is damaged: .*Prepare it again"):
             read_examples(open_split("with_dev", "train", str(tmp_path)))
@@ -152,7 +152,7 @@ def test_pick_field():
     [
         ("train", "validation", False),
         ("train[:90%]", "train[90%:]", False),
-        ("train[:90%]", "train[89%:]", True),
+        ("train[:90%]", "train[80%:]", True),
         ("train", "train[3:4]", True),
         ("validation", "train+validation[5:]", True),
     ],

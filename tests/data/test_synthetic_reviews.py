@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 
 from rnn_jax.data.classification import load_classification
 from rnn_jax.data.synthetic.prepare import cache_dir, prepare_synthetic
-from rnn_jax.data.synthetic.review_grammar import _NEGATIVE, _POSITIVE, unique_reviews, write_review
+from rnn_jax.data.synthetic.review_grammar import CHOICES, unique_reviews, write_review
 from rnn_jax.data.vocabulary import encode, fit_tokenizer
 from rnn_jax.errors import UserError
 
@@ -79,8 +79,8 @@ def test_no_sentence_is_in_two_splits_or_has_two_labels(reviews, sentences):
 
 
 def adjective_is_positive(word):
-    assert word in _POSITIVE["adj"] + _NEGATIVE["adj"]
-    return word in _POSITIVE["adj"]
+    assert word in CHOICES["+adj"] + CHOICES["-adj"]
+    return word in CHOICES["+adj"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def adjective_is_positive(word):
         (r"The \w+ was (\w+), (?:although|even though) .*", 1),
         (r"(?:Although|While) .*, the \w+ was not (\w+)\.", -1),
         (r"The \w+ said that the \w+ was (\w+), and they were wrong\.", -1),
-        (r"My \w+ said that the \w+ was (\w+), and they were right\.", 1),
+        (r"(?:My|The) \w+ said that the \w+ was (\w+), and they were right\.", 1),
         (r"It went from (\w+) to \w+ .*", -1),
         (r"It was (\w+), not \w+\.", 1),
     ],
@@ -113,7 +113,7 @@ def test_labels_as_a_reader_understands_them(pattern, sign, sentences):
 def test_the_sentences_belong_to_their_version():
     # A cache folder is found by the builder's VERSION: sentences that change need a new one, and a new digest here.
     text = "".join(f"{review}{positive}" for review, positive in unique_reviews(24_000, seed=0))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "957ac7a619554620"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "89e5c6892d7f911f"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from rnn_jax import GRU, LSTM, Bidirectional, Elman, Recurrent
 from rnn_jax.errors import UserError
-from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, solve_hidden_size
+from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, with_hidden_size
 
 
 def config(**knobs):
@@ -57,8 +57,8 @@ def test_hidden_size_for_a_budget_is_the_nearest():
         return 4 * size * (11 + size)
 
     for budget in (100, 5_000, 123_456):
-        size = solve_hidden_size(RecurrentConfig(), budget, count)
+        (size,) = with_hidden_size(RecurrentConfig(), budget, count).hidden_size
         distances = {h: abs(4 * h * (11 + h) - budget) for h in range(1, 400)}
         assert distances[size] == min(distances.values())
     with pytest.raises(UserError, match="even with one hidden unit"):
-        solve_hidden_size(RecurrentConfig(), 10, count)
+        with_hidden_size(RecurrentConfig(), 10, count)

@@ -54,10 +54,7 @@ def prepare_synthetic(name: str) -> Path:
 
 def _build(builder_class: type[tfds.core.GeneratorBasedBuilder], data_dir: str) -> None:
     # TFDS reports on stdout, where a script's own output goes, and draws progress bars for a job of two seconds.
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         builder = builder_class(data_dir=data_dir, file_format="array_record")
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
 

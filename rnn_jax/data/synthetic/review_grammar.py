@@ -84,31 +84,33 @@ def _phrases(joined: str) -> tuple[str, ...]:
     return tuple(joined.split("|"))
 
 
-_POSITIVE: dict[str, tuple[str, ...]] = {
-    "adj": _phrases(
+# What can stand in a slot, each choice as likely as the others of its list. Where words of either sentiment differ,
+# "+…" has the positive and "-…" the negative ones; a negative template is the positive one with its signs swapped.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "review": ("{opener}{+sentence}{closer}.",),
+    "sentence": SENTENCES,
+    "clause": CLAUSES,
+    "+adj": _phrases(
         "good|great|wonderful|brilliant|charming|moving|funny|clever|gripping|beautiful|fresh|delightful|superb|"
         "touching|witty|elegant|inspired|splendid|lovely|exciting|warm|sharp|perfect|honest|memorable"
     ),
-    "thing": _phrases(
+    "+thing": _phrases(
         "a joy|a triumph|a delight|a masterpiece|a treat|a gem|a success|a pleasure|a wonder|a work of art|"
         "pure magic|time well spent"
     ),
-    "verb": _phrases("loved|enjoyed|admired|liked|adored|praised|treasured"),
-    "comparative": _phrases("better|funnier|smarter|livelier|warmer|stronger"),
-}
-_NEGATIVE: dict[str, tuple[str, ...]] = {
-    "adj": _phrases(
+    "+verb": _phrases("loved|enjoyed|admired|liked|adored|praised|treasured"),
+    "+comparative": _phrases("better|funnier|smarter|livelier|warmer|stronger"),
+    "-adj": _phrases(
         "bad|awful|terrible|dull|boring|tedious|clumsy|stupid|weak|stale|dreadful|poor|annoying|silly|ugly|flat|"
         "lifeless|messy|predictable|shallow|hollow|lazy|painful|empty|forgettable"
     ),
-    "thing": _phrases(
+    "-thing": _phrases(
         "a mess|a disaster|a bore|a failure|a letdown|a waste of time|a chore|a joke|an insult|a train wreck|"
         "pure torture|money down the drain"
     ),
-    "verb": _phrases("hated|disliked|regretted|despised|mocked|loathed|cursed"),
-    "comparative": _phrases("worse|duller|clumsier|slower|emptier|weaker"),
-}
-_NEUTRAL: dict[str, tuple[str, ...]] = {
+    "-verb": _phrases("hated|disliked|regretted|despised|mocked|loathed|cursed"),
+    "-comparative": _phrases("worse|duller|clumsier|slower|emptier|weaker"),
+    "aspect": ("{part}",) * 3 + ("{part} {where}",),
     "part": _phrases(
         "the acting|the plot|the ending|the music|the dialogue|the camera work|the pacing|the script|the story|"
         "the opening|the soundtrack|the editing|the direction|the humour|the romance|the villain|the hero|"
@@ -118,84 +120,47 @@ _NEUTRAL: dict[str, tuple[str, ...]] = {
         "in the second half|of this film|of the whole series|in the crowd scenes|before the credits|by the sea|"
         "of the early chapters|in the hotel|on the island"
     ),
-    "degree": _phrases("very|really|so|truly|quite|utterly"),
+    "degree": ("",) * 6 + _phrases("very |really |so |truly |quite |utterly "),
     "was": ("was", "was", "felt", "seemed"),
     "people": _phrases(
         "the critics|my friends|my parents|the reviewers|the neighbours|my cousins|the posters|the fans"
     ),
-    "film": (
-        "this film",
-        "this picture",
-        "this version",
-        "this part",
-        "the film we saw",
-    ),
-    "rival": (
-        "the book",
-        "the original",
-        "the trailer",
-        "the sequel",
-        "the old series",
-        "the stage play",
-    ),
+    "film": ("this film", "this picture", "this version", "this part", "the film we saw"),
+    "rival": ("the book", "the original", "the trailer", "the sequel", "the old series", "the stage play"),
     "kind": tuple(f"a {genre} film" for genre in _phrases("western|crime|family|horror|spy|war|space|silent")),
-    "when": (
-        "in the last hour",
-        "after the first act",
-        "by the end",
-        "in a single scene",
-        "halfway through",
-    ),
+    "when": ("in the last hour", "after the first act", "by the end", "in a single scene", "halfway through"),
     "aside": _phrases(
         "as far as I can tell|whatever the papers wrote|after a second viewing|to be fair|now that I have seen it|"
         "a week later|as some claim|in spite of the noise"
     ),
-    "opener": _phrases(
+    "opener": ("",) * 3 + ("{opening}, ",),
+    "opening": _phrases(
         "honestly|in short|to my surprise|on a rainy sunday|with my brother beside me|after a long day|"
         "as a fan of old films|for once|at the festival"
     ),
-    "closer": _phrases(
-        "we saw it on a rainy sunday|my brother watched it too|it runs for two hours|the cinema was full|"
-        "I went with my cousins|I saw it on a plane|it was filmed on an island"
+    "closer": ("",) * 3 + (". {closing}",),
+    "closing": _phrases(
+        "We saw it on a rainy sunday|My brother watched it too|It runs for two hours|The cinema was full|"
+        "I went with my cousins|I saw it on a plane|It was filmed on an island"
     ),
 }
-_SLOT = re.compile(r"\{([+-]?)(\w+)\}")
-
-
-def _pick(rng: Random, options: tuple[str, ...]) -> str:
-    # random() is the one method whose values Python promises to keep, so the sentences are the same everywhere.
-    return options[int(rng.random() * len(options))]
-
-
-def _expand(template: str, positive: bool, rng: Random) -> str:
-    """Fills every slot of a template so that the whole has the given sentiment."""
-
-    def fill(slot: re.Match[str]) -> str:
-        sign, name = slot.groups()
-        if name == "aspect":
-            part = _pick(rng, _NEUTRAL["part"])
-            return f"{part} {_pick(rng, _NEUTRAL['where'])}" if rng.random() < 0.25 else part
-        if name == "degree":
-            return _pick(rng, _NEUTRAL["degree"]) + " " if rng.random() < 0.5 else ""
-        if not sign:
-            return _pick(rng, _NEUTRAL[name])
-        part_positive = positive == (sign == "+")
-        if name == "clause":
-            return _expand(_pick(rng, CLAUSES), part_positive, rng)
-        return _pick(rng, (_POSITIVE if part_positive else _NEGATIVE)[name])
-
-    return _SLOT.sub(fill, template)
+_SLOT = re.compile(r"\{(([+-]?)(\w+))\}")
+_SWAP_SIGNS = str.maketrans("+-", "-+")
 
 
 def write_review(positive: bool, rng: Random) -> str:
-    """One review of the given sentiment, about 6 to 30 words."""
-    review = _expand(_pick(rng, SENTENCES), positive, rng)
-    if rng.random() < 0.25:
-        review = f"{_pick(rng, _NEUTRAL['opener'])}, {review}"
-    if rng.random() < 0.25:
-        closer = _pick(rng, _NEUTRAL["closer"])
-        review = f"{review}. {closer[0].upper()}{closer[1:]}"
-    return f"{review[0].upper()}{review[1:]}."
+    """One review of the given sentiment, about 4 to 40 tokens."""
+    review = "{+review}" if positive else "{-review}"
+    # A loop rather than recursion: the first slot is filled until there is none.
+    while slot := _SLOT.search(review):
+        signed, sign, name = slot.groups()
+        choices = CHOICES[signed] if signed in CHOICES else CHOICES[name]
+        # random() is the one method whose values Python promises to keep, so the sentences are the same everywhere.
+        choice = choices[int(rng.random() * len(choices))]
+        if sign == "-":
+            choice = choice.translate(_SWAP_SIGNS)
+        review = review[: slot.start()] + choice + review[slot.end() :]
+    return review[0].upper() + review[1:]
 
 
 def unique_reviews(count: int, seed: int) -> Iterator[tuple[str, bool]]:

@@ -27,10 +27,7 @@ class SyntheticReviews(tfds.core.GeneratorBasedBuilder):
             builder=self,
             description="Short film reviews from a grammar; the sentiment depends on the order of the words.",
             features=tfds.features.FeaturesDict(
-                {
-                    "text": tfds.features.Text(),
-                    "label": tfds.features.ClassLabel(names=["neg", "pos"]),
-                }
+                {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["neg", "pos"])}
             ),
             supervised_keys=("text", "label"),
         )
