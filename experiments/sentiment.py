@@ -310,14 +310,21 @@ def plan(config: Config) -> None:
     )
 
 
+def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:
+    """A split or file by its name; by default the run's test data, or its validation data if it has no other."""
+    if name:
+        return name, load_part(config, name, inputs.label_names)
+    data = load_texts(config, config.seed)
+    return ("test", data.test) if data.test else ("validation", data.validation)
+
+
 def main(config: Config, invocation: Invocation) -> None:
     if invocation.mode == "predict":
         trained = load_best(invocation.workdir)
         answer_lines(functools.partial(predict, trained), invocation.input)
     elif invocation.mode == "eval":
         trained = load_best(invocation.workdir)
-        name = invocation.split or config.test_file or config.test_split
-        part = load_part(config, name, trained.inputs.label_names)
+        name, part = part_to_score(config, trained.inputs, invocation.split)
         scores = evaluate(trained, encode_split(config, trained.inputs, part)).summary()
         print(json.dumps(prefixed(name, scores)))
     elif invocation.dry_run:

@@ -37,8 +37,9 @@ def _promotion(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def synthetic_cache(tmp_path_factory):
-    """The folder of the embedded datasets, made once a session and never in the user's home."""
-    folder = tmp_path_factory.mktemp("cache")
+    """The folder of the embedded datasets, shared by all workers of a session and never in the user's home."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNN_JAX_CACHE", str(folder))
         yield folder

@@ -13,10 +13,7 @@ from rnn_jax.training.app import Invocation, resolve
 from rnn_jax.training.config import define_flags
 
 ROOT = Path(__file__).parents[1]
-TINY = (
-    "--train_split=train[:320]",
-    "--validation_split=validation[:64]",
-    "--test_split=test[:64]",
+SMALL = (
     "--embedding_size=8",
     "--hidden_size=8",
     "--batch_size=32",
@@ -24,6 +21,7 @@ TINY = (
     "--num_epochs=2",
     "--log_every_steps=3",
 )
+TINY = ("--train_split=train[:320]", "--validation_split=validation[:64]", "--test_split=test[:64]", *SMALL)
 
 
 def run_here(*arguments):

@@ -200,6 +200,17 @@ def test_carry_keeps_structure_and_dtype(name, dtype):
 
 
 @every_built_in
+def test_carries_that_accumulate_stay_float32(name):
+    """The LSTMs' c and the GRUs' h, which a step adds to; what is made anew every step follows the inputs."""
+    params = jax.eval_shape(lambda key: make(name).init(key, D), jax.random.key(0))
+    xs = jax.ShapeDtypeStruct((T, D), jnp.bfloat16)
+    carry, _ = jax.eval_shape(lambda p, xs: scan_cell(make(name), p, xs), params, xs)
+    accumulator = {"lstm": "c", "gru": "h"}.get(name.split("_")[0])
+    for field, leaf in carry._asdict().items():
+        assert leaf.dtype == (jnp.float32 if field == accumulator else jnp.bfloat16), field
+
+
+@every_built_in
 def test_repr_hash_and_replace(name):
     cell = make_cell(name, 5, {"w_x_init": ("zeros",) * 3 if name.startswith("gru") else "normal"})
     assert eval(repr(cell)) == cell and hash(eval(repr(cell))) == hash(cell)

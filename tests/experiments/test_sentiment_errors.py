@@ -38,7 +38,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     with pytest.raises(UserError) as error:
-        runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", *flags)
+        runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", *flags)
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
@@ -47,7 +47,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
     [
         ("a.csv", "txt,label\ngood,pos\n", ["txt", "text"]),
         ("a.csv", "text,label\ngood,pos\nbad\n", ["a.csv:3"]),
-        ("a.csv", "", ["a.csv", "empty"]),
+        ("a.csv", "", ["a.csv"]),
         ("a.csv", b"text,label\ngood,pos\nb\xff d,neg\n", ["a.csv:3", "UTF-8"]),
         ("a.jsonl", '{"text": "good", "label": "pos"}\n{"text": \n', ["a.jsonl:2"]),
         ("a.jsonl", '{"text": "good", "label": "pos"}\n{"text": "bad"}\n', ["a.jsonl:2", "label"]),
@@ -56,7 +56,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
 def test_files(name, content, words, tmp_path):
     path = write(tmp_path / name, content)
     with pytest.raises(UserError) as error:
-        runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", f"--train_file={path}", "--test_split=")
+        runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={path}")
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
@@ -64,12 +64,12 @@ def test_a_label_that_training_does_not_have(tmp_path):
     train = write(tmp_path / "a.csv", "text,label\n" + "good,pos\nbad,neg\n" * 10)
     test = write(tmp_path / "b.jsonl", '{"text": "so", "label": "pos"}\n{"text": "so-so", "label": "neutral"}\n')
     with pytest.raises(UserError, match=r"b\.jsonl:2.*neutral"):
-        runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", f"--train_file={train}", f"--test_file={test}")
+        runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={train}", f"--test_file={test}")
 
 
 def test_training_on_files_and_without_test_data(tmp_path, capsys):
     train = write(tmp_path / "a.csv", "text,label\n" + '"good, very good",pos\nbad,neg\n' * 40)
-    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", f"--train_file={train}", "--validation_split=")
+    runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={train}")
     metrics = runs.metrics_of(tmp_path / "run")
     assert "validation/accuracy" in metrics and not any(name.startswith("test/") for name in metrics)
     assert "only validation/" in capsys.readouterr().out
@@ -78,7 +78,7 @@ def test_training_on_files_and_without_test_data(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "text", "words"),
     [
-        (["--cel=gru"], b"", ["cel", "--cell"]),
+        (["--cel=gru"], b"", ["'cel'", "Did you mean: cell"]),
         (["--optimizer=adamm"], b"", ["adamm", "adamw"]),
         (["--learning_rate=fast"], b"", ["learning_rate", "fast"]),
         (["stray"], b"", ["stray"]),
