@@ -8,6 +8,8 @@ from rnn_jax.types import Array, Bool, Float
 def last_pool(ys: Float[Array, "*B T F"], mask: Bool[Array, "*B T"], *, first: bool = False) -> Float[Array, "*B F"]:
     """The output at the last real step (the first, if `first`: the last one that a reverse scan makes)."""
     steps = mask.shape[-1]
+    if steps == 0:
+        return jnp.zeros((*mask.shape[:-1], ys.shape[-1]), ys.dtype)
     index = jnp.argmax(mask, axis=-1) if first else steps - 1 - jnp.argmax(mask[..., ::-1], axis=-1)
     chosen = jnp.take_along_axis(ys, index[..., None, None], axis=-2)[..., 0, :]
     return jnp.where(mask.any(axis=-1)[..., None], chosen, 0)

@@ -9,6 +9,7 @@ Semantics, the same for every cell:
 - `carry`: where to start; passing a returned carry back in continues the sequence exactly.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -37,8 +38,20 @@ def scan_cell(
 
     Raises:
       ValueError: xs is neither (T, D) nor (B, T, D), or mask or resets do not have its leading shape.
+      TypeError: the cell is not hashable.
     """
     _check_shapes(xs, mask, resets)
+    try:
+        hash(cell)
+    except TypeError as error:
+        raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
+    static = {"cell": cell, "reverse": reverse, "unroll": unroll, "return_states": return_states}
+    return _scan(params, xs, mask, resets, carry, **static)
+
+
+# Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
+@functools.partial(jax.jit, static_argnames=("cell", "reverse", "unroll", "return_states"), inline=True)
+def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, unroll: int, return_states: bool) -> Any:
     batched = xs.ndim == 3
     step = jax.vmap(cell.step, in_axes=(None, 0, 0)) if batched else cell.step
     initial = _initial_carry(cell, params, xs)
@@ -57,11 +70,15 @@ def scan_cell(
             carry, y = _where(real, proposed, carry), jnp.where(real[..., None], y, 0)
         return carry, (y, carry if return_states else None)
 
-    inputs = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, -1 - (leaf is xs), 0), (xs, mask, resets))
+    inputs = (jnp.moveaxis(xs, -2, 0), _time_first(mask), _time_first(resets))
     carry, (ys, states) = jax.lax.scan(body, carry, inputs, reverse=reverse, unroll=unroll)
     if batched:
         ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
     return (carry, ys, states) if return_states else (carry, ys)
+
+
+def _time_first(flags: Array | None) -> Array | None:
+    return None if flags is None else jnp.moveaxis(flags, -1, 0)
 
 
 def output_size(cell: Cell, input_size: int) -> int:
