@@ -17,55 +17,47 @@ import statistics
 import time
 from typing import Any
 
-import jax
 import numpy as np
-import optax
-from flax import nnx
 
 from experiments import sentiment
+from rnn_jax.config import knob
 from rnn_jax.data.batching import epoch_batches
 from rnn_jax.data.text_config import fit_inputs, load_texts
 from rnn_jax.errors import UserError
-from rnn_jax.losses import cross_entropy
 from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.config import knob
+from rnn_jax.training.optimizer import make_optimizer
 from rnn_jax.training.provenance import provenance
+from rnn_jax.training.state import create_state
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(sentiment.Config):
-    """The sentiment experiment's knobs, of which data, batches and sizes count, and the timing's."""
+    """The sentiment experiment's knobs, without the models that the torch side does not have, and the timing's."""
 
-    bidirectional: bool = knob(True, "read in both directions")
-    pooling: str = knob("mean", "from all outputs to one vector", choices=("mean",))
+    cell: tuple[str, ...] = knob(("lstm",), "the cell of both sides", choices=("lstm",))
+    num_layers: int = knob(1, "layers of both sides", minimum=1, maximum=1)
+    bidirectional: bool = knob(True, "read in both directions, on both sides", choices=(True,))
+    pooling: str = knob("mean", "pooling of both sides", choices=("mean",))
+    ngram_vocabulary_size: int = knob(0, "not on the torch side", minimum=0, maximum=0)
+    convolution_width: int = knob(0, "not on the torch side", minimum=0, maximum=0)
+    schedule: str = knob("constant", "schedule of both sides", choices=("constant",))
+    clip_global_norm: float = knob(0.0, "not on the torch side", minimum=0.0, maximum=0.0)
     blocks: int = knob(15, "timed blocks a side", minimum=3)
     steps_per_block: int = knob(10, "training steps in a block", minimum=1)
     output: str = knob("", "JSON file for the figures (default: only printed)", identity=False)
 
 
 def ours(config: Config, inputs: Any) -> tuple[Any, Any]:
-    """(state of our model, a function that trains it on one batch and returns the loss)."""
-    graph, params = nnx.split(sentiment.make_model(config, inputs))
-    optimizer = optax.adam(config.learning_rate)
-
-    @jax.jit
-    def step(params, opt_state, arrays):
-        def mean_loss(params):
-            logits = nnx.merge(graph, params)(arrays["tokens"], arrays["lengths"])
-            total, count = cross_entropy(logits, arrays["labels"], arrays["weights"])
-            return total / count
-
-        loss, grads = jax.value_and_grad(mean_loss)(params)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, loss
-
-    state = [params, optimizer.init(params)]
+    """Our initial parameters, and a function that trains on one batch, as the experiment does, and returns the loss."""
+    optimizer = make_optimizer(config, total_steps=1)
+    steps = sentiment.steps_of(config, inputs, optimizer)
+    state = [create_state(steps.init(), optimizer)]
 
     def train(arrays) -> float:
-        state[0], state[1], loss = step(state[0], state[1], arrays)
-        return float(loss)
+        state[0], metrics = steps.train(state[0], arrays)
+        return float(metrics["loss"])
 
-    return params, train
+    return steps.init(), train
 
 
 def torch_twin(config: Config, params: Any) -> Any:
@@ -119,6 +111,8 @@ def full_batches(config: Config) -> tuple[Any, list[dict[str, np.ndarray]]]:
     batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.batch_shapes(config, split))
     full = (batch for batch in batches if batch.weights.all() and batch.lengths.all())
     chosen = list(itertools.islice(full, config.steps_per_block))
+    if not chosen:
+        raise UserError(f"{config.dataset} has no full batch of {config.batch_size} texts: lower --batch_size.")
     return inputs, [inputs.batch_arrays(batch, split.labels) for batch in chosen]
 
 
@@ -150,7 +144,7 @@ def main(config: Config, invocation: Invocation) -> None:
             "tokens_per_second": tokens / median,
             "seconds_per_block_quartiles": [low, median, high],
         }
-    report["ours_per_torch"] = statistics.median(theirs / own for own, theirs in blocks)
+    report["torch_time_per_our_time"] = statistics.median(theirs / own for own, theirs in blocks)
     report |= {"load_average": os.getloadavg()[0], **provenance()}
     text = json.dumps(report, indent=2)
     print(text)

@@ -22,10 +22,11 @@ import jax
 import numpy as np
 from flax import nnx
 
+from rnn_jax.config import knob, new_default
 from rnn_jax.data.batching import Batch, Ragged, bucket_lengths, num_batches, ordered_batches, padding_waste
 from rnn_jax.data.classification import ClassificationData, LabelledTexts
-from rnn_jax.data.streaming import map_rows, training_batches
-from rnn_jax.data.text_config import LabelledTextConfig, TokenConfig, fit_inputs, load_part, load_texts
+from rnn_jax.data.streaming import doubling_lengths, map_rows, training_batches
+from rnn_jax.data.text_config import LabelledTextConfig, TokenConfig, fit_inputs, is_data_file, load_part, load_texts
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.errors import UserError
@@ -38,8 +39,7 @@ from rnn_jax.training.adopt import adopt_params
 from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.config import knob, new_default
-from rnn_jax.training.devices import data_mesh, replicate, shard_batch
+from rnn_jax.training.devices import any_process, data_mesh, replicate, shard_batch, wait_for_all
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.progress import Progress
@@ -51,6 +51,7 @@ from rnn_jax.training.summary import describe_run, memory_estimate, num_paramete
 from rnn_jax.training.window import mean_over_steps, prefixed, shown, to_floats
 
 EXPERIMENT = "sentiment"
+VOCABULARY_KNOBS = ("tokenizer", "vocabulary_size", "lowercase", "ngram_vocabulary_size", "ngram_orders")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +158,8 @@ def load_best(workdir: str | Path) -> Trained:
 def evaluate(trained: Trained, split: Split) -> ClassificationTotals:
     """Totals over a split; each text counts once, padding never."""
     mesh, totals = data_mesh(), ClassificationTotals.zero(len(trained.inputs.label_names))
-    for batch in ordered_batches(split.texts, **batch_shapes(trained.config, split), rows_multiple_of=mesh.size):
+    shapes = {"batch_size": trained.config.batch_size, "buckets": doubling_lengths(trained.config.max_tokens)}
+    for batch in ordered_batches(split.texts, **shapes, rows_multiple_of=mesh.size):
         arrays = shard_batch(trained.inputs.batch_arrays(batch, split.labels), mesh)
         (loss, count), probabilities = jax.device_get(trained.steps.predict(trained.params, arrays))
         real = batch.indices >= 0
@@ -179,13 +181,16 @@ def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
     if not config.init_from:
         return data, fit_inputs(config, data.train.texts, data.label_names), None
     donor = load_best(config.init_from)
+    changed = [name for name in VOCABULARY_KNOBS if getattr(config, name) != getattr(donor.config, name)]
+    if changed:
+        wanted = " ".join(f"--{name}={getattr(donor.config, name)}" for name in changed)
+        raise UserError(f"--init_from keeps the vocabulary of {config.init_from}: give {wanted} as that run had it.")
     return data, donor.inputs._replace(label_names=data.label_names), donor.params
 
 
-def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
+def train(config: Config, run: Run) -> dict[str, Any]:
     """Trains, chooses the best checkpoint by validation accuracy, scores the test split once; returns the result."""
     data, inputs, donor_params = prepare(config)
-    inputs.save(run.path)
     training, validation = encode_split(config, inputs, data.train), encode_split(config, inputs, data.validation)
     mesh, shapes = data_mesh(), batch_shapes(config, training)
     steps_per_epoch = num_batches(training.texts.lengths, **shapes)
@@ -195,17 +200,22 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
     steps = steps_of(config, inputs, optimizer)
     params = steps.init()
     if donor_params is not None:
-        params, fresh = adopt_params(params, donor_params, replaceable="output")
+        params, fresh = adopt_params(params, donor_params, replaceable=("output", "bag_output"))
         print(f"Starting from {config.init_from}; initialised anew: {', '.join(fresh) or 'nothing'}.")
     state = create_state(params, optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints, Progress(total_steps) as progress:
+    with (
+        Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints,
+        Progress(total_steps, start_step=checkpoints.latest_step() or 0) as progress,
+        StopSignal() as stop,
+    ):
         step, window, patience = 0, [], Patience(config.early_stopping_patience)
         if (restored := checkpoints.restore_latest(state)) is not None:
             step, state, host = restored
             window, patience = host["window"], Patience(config.early_stopping_patience, host["best"], host["waited"])
             progress.message(f"Continuing at step {step} of {total_steps}.")
+        inputs.keep(run.path, writable=jax.process_index() == 0, must_equal=step > 0)
         for line in (*data.notes, introduction(config, data, params, total_steps)):
             progress.message(line)
         run.truncate_metrics(after_step=step)
@@ -220,31 +230,30 @@ def train(config: Config, run: Run, stop: StopSignal) -> dict[str, Any]:
             step, window = step + 1, [*window, metrics]
             epoch = step / steps_per_epoch
             progress.update(step, int(batch.lengths.sum()), loss=metrics["loss"])
+            stopping = any_process(stop.requested)
             evaluating = step % eval_every == 0 or step == total_steps
-            logging, saving = evaluating or step % config.log_every_steps == 0, timer.due(step) or stop.requested
+            logging = evaluating or step % config.log_every_steps == 0
+            saving = evaluating or stopping or any_process(timer.due(step))
             if not (logging or saving):
                 continue
             window = to_floats(window)
-            check_finite(
-                [m["loss"] for m in window], [m["gradient_norm"] for m in window], step, checkpoint=run.checkpoints
-            )
-            scores, is_best = {}, False
+            losses, norms = [m["loss"] for m in window], [m["gradient_norm"] for m in window]
+            check_finite(losses, norms, step, checkpoint=run.checkpoints)
+            is_best = False
             if logging:
                 scores = prefixed("train", mean_over_steps(window)) | {"learning_rate": float(learning_rate(step - 1))}
-                window = []
-            if evaluating:
-                totals = evaluate(Trained(config, inputs, steps, averaged(state)), validation)
-                scores |= prefixed("validation", totals.summary())
-                is_best = patience.update(scores["validation/accuracy"])
-                progress.message(
-                    f"epoch {epoch:.2f} · step {step} · {shown(scores)}{' · best so far' if is_best else ''}"
-                )
-            if logging:
+                if evaluating:
+                    totals = evaluate(Trained(config, inputs, steps, averaged(state)), validation)
+                    scores |= prefixed("validation", totals.summary())
+                    is_best = patience.update(scores["validation/accuracy"])
+                    best = " · best so far" if is_best else ""
+                    progress.message(f"epoch {epoch:.2f} · step {step} · {shown(scores)}{best}")
                 run.log(step, epoch, scores)
-            if evaluating or saving:
+                window = []
+            if saving:
                 host = {"best": patience.best, "waited": patience.waited, "window": window}
                 checkpoints.save(step, state, host, best=is_best)
-            if stop.requested:
+            if stopping:
                 raise stop.interruption(step)
     return report(run, data)
 
@@ -260,6 +269,7 @@ def introduction(config: Config, data: ClassificationData, params: Any, total_st
 
 def report(run: Run, data: ClassificationData) -> dict[str, Any]:
     """Scores the checkpoint that validation chose, on validation and, this once, on test; pictures and result.json."""
+    wait_for_all("training is over")
     trained = load_best(run.path)
     width = solve_width(trained.config, trained.inputs).hidden_size
     result = {"num_parameters": num_parameters(trained.params), "hidden_size": ",".join(map(str, width))}
@@ -267,11 +277,11 @@ def report(run: Run, data: ClassificationData) -> dict[str, Any]:
         if part is not None:
             totals = evaluate(trained, encode_split(trained.config, trained.inputs, part))
             result |= prefixed(name, totals.summary())
-            plot_confusion(totals.confusion, trained.inputs.label_names, run.path / f"confusion_{name}.png")
-    plot_curves(run.path / "metrics.jsonl", run.path / "curves.png")
-    examples = (data.test or data.validation).texts[:3]
-    for text, answer in zip(examples, predict(trained, examples), strict=True):
-        print(f"  {answer['label']} ({answer['probabilities'][answer['label']]:.1%}): {textwrap.shorten(text, 100)}")
+            run.draw(plot_confusion, totals.confusion, trained.inputs.label_names, f"confusion_{name}.png")
+    run.draw(plot_curves, run.path / "metrics.jsonl", "curves.png")
+    for answer in predict(trained, (data.test or data.validation).texts[:3]):
+        probability = answer["probabilities"][answer["label"]]
+        run.say(f"  {answer['label']} ({probability:.1%}): {textwrap.shorten(answer['text'], 100)}")
     return run.finish(result)
 
 
@@ -311,11 +321,23 @@ def plan(config: Config) -> None:
 
 
 def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:
-    """A split or file by its name; by default the run's test data, or its validation data if it has no other."""
-    if name:
+    """The run's own train, validation or test part, a file, or another split of its dataset; by default the test part.
+
+    Raises:
+      UserError: the run has no such part.
+    """
+    if is_data_file(name):
         return name, load_part(config, name, inputs.label_names)
     data = load_texts(config, config.seed)
-    return ("test", data.test) if data.test else ("validation", data.validation)
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    name = name or ("test" if data.test else "validation")
+    if name not in parts and not config.train_file:
+        return name, load_part(config, name, inputs.label_names)
+    part = parts.get(name)
+    if part is None:
+        have = ", ".join(part for part, texts in parts.items() if texts is not None)
+        raise UserError(f"--split={name}: the run has {have}; a CSV, TSV or JSONL file can be scored as well.")
+    return name, part
 
 
 def main(config: Config, invocation: Invocation) -> None:
@@ -330,9 +352,9 @@ def main(config: Config, invocation: Invocation) -> None:
     elif invocation.dry_run:
         plan(config)
     else:
-        with open_run(invocation.workdir, EXPERIMENT, config) as run, StopSignal() as stop:
-            result = run.result or train(config, run, stop)
-        print(shown(result))
+        with open_run(invocation.workdir, EXPERIMENT, config) as run:
+            result = run.result or train(config, run)
+            run.say(shown(result))
 
 
 if __name__ == "__main__":

@@ -183,6 +183,7 @@ class Stack(_Applicable):
     def __post_init__(self):
         if not self.layers:
             raise ValueError("A stack needs at least one layer.")
+        object.__setattr__(self, "layers", tuple(as_layer(layer) for layer in self.layers))
 
     @classmethod
     def of(

@@ -17,10 +17,17 @@ def segment_ids_to_mask(segment_ids: Int[Array, "*B T"]) -> Bool[Array, "*B T"]:
     return segment_ids > 0
 
 
-def segment_ids_to_resets(segment_ids: Int[Array, "*B T"]) -> Bool[Array, "*B T"]:
-    """True at the first step of every packed sequence (and of every run of padding)."""
-    starts = jnp.ones_like(segment_ids[..., :1], dtype=bool)
-    return jnp.concatenate([starts, segment_ids[..., 1:] != segment_ids[..., :-1]], axis=-1)
+def segment_ids_to_resets(
+    segment_ids: Int[Array, "*B T"], previous_ids: Int[Array, "*B"] | None = None
+) -> Bool[Array, "*B T"]:
+    """True at the first step of every packed sequence; padding (id 0) starts none.
+
+    `previous_ids`: the ids of the step before, if the rows continue a chunk whose carry is passed on.
+    """
+    if previous_ids is None:
+        previous_ids = jnp.zeros_like(segment_ids[..., 0])
+    before = jnp.concatenate([previous_ids[..., None], segment_ids[..., :-1]], axis=-1)
+    return (segment_ids != before) & (segment_ids > 0)
 
 
 def reverse_resets(resets: Bool[Array, "*B T"]) -> Bool[Array, "*B T"]:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax import pooling
-from rnn_jax.dropout import dropout
 from rnn_jax.dropout import embedding_dropout as drop_rows
 from rnn_jax.layers import LayerOutput, as_layer
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer, Params
@@ -132,4 +131,4 @@ class Pooling(nnx.Module):
         return POOLINGS[self.kind](output.ys, mask)
 
 
-__all__ = ["RNN", "Embedding", "Linear", "NGramConvolution", "Pooling", "dropout"]
+__all__ = ["RNN", "Embedding", "Linear", "NGramConvolution", "Pooling"]

@@ -4,8 +4,9 @@ Semantics, the same for every cell:
 - `mask` (True = a real step): a padded step keeps the carry and outputs zeros, and whatever the padding holds, NaN
   included, reaches neither outputs nor gradients. So the last carry is right for every length (0 included), gaps are
   allowed, and a reverse scan needs no flipping.
+  (A padded step is computed at x = 0, where the cell must have a derivative.)
 - `resets` (True = a new sequence starts at this step, in scanning order): the carry is replaced by the cell's initial
-  one before the step, also at a padded step.
+  one before the step, also at a padded step, which then hands on the initial carry.
 - `carry`: where to start; passing a returned carry back in continues the sequence exactly.
 """
 
@@ -37,7 +38,8 @@ def scan_cell(
     mask left it. `unroll` steps are joined in one iteration of the compiled loop.
 
     Raises:
-      ValueError: xs is neither (T, D) nor (B, T, D), or mask or resets do not have its leading shape.
+      ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, or the carry is not
+        one of this cell and batch.
       TypeError: the cell is not hashable.
     """
     _check_shapes(xs, mask, resets)
@@ -55,7 +57,7 @@ def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, unroll:
     batched = xs.ndim == 3
     step = jax.vmap(cell.step, in_axes=(None, 0, 0)) if batched else cell.step
     initial = _initial_carry(cell, params, xs)
-    carry = initial if carry is None else _cast_like(carry, initial)
+    carry = initial if carry is None else _checked(carry, initial)
 
     def body(carry, inputs):
         x, real, reset = inputs
@@ -107,6 +109,18 @@ def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
 
 def _cast_like(carry: Carry, like: Carry) -> Carry:
     return jax.tree.map(lambda leaf, target: jnp.asarray(leaf, target.dtype), carry, like)
+
+
+def _checked(carry: Carry, initial: Carry) -> Carry:
+    """A carry that was passed in, in the dtypes of the initial one."""
+    given, wanted = ({name: leaf.shape for name, leaf in _named(tree)} for tree in (carry, initial))
+    if given != wanted:
+        raise ValueError(f"The carry does not fit the cell and the batch: shapes {given}, expected {wanted}.")
+    return _cast_like(carry, initial)
+
+
+def _named(tree: Carry) -> list[tuple[str, Array]]:
+    return [(jax.tree_util.keystr(path), jnp.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def _where(condition: Bool[Array, "*B"], if_true: Carry, if_false: Carry) -> Carry:

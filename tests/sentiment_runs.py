@@ -6,11 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 from absl import flags
 
 from experiments import sentiment
+from rnn_jax.config import define_flags
+from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.training.app import Invocation, resolve
-from rnn_jax.training.config import define_flags
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.optimizer import make_optimizer
+from rnn_jax.training.run import read_run
+from rnn_jax.training.state import create_state
 
 ROOT = Path(__file__).parents[1]
 SMALL = (
@@ -70,7 +77,14 @@ def lines_of(workdir):
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 
-def saved_arrays(workdir, kind="latest"):
-    """The SHA-256 of every array of the newest checkpoint, as its manifest has them (restoring verifies them)."""
-    newest = max((Path(workdir) / "checkpoints").glob(f"{kind}_*"))
-    return json.loads((newest / "manifest.json").read_text())["arrays"]
+def saved_state(workdir, kind="latest"):
+    """The bytes of every array of the newest (or best) checkpoint, and the host state beside them."""
+    config, run = read_run(workdir, sentiment.EXPERIMENT, sentiment.Config)
+    optimizer = make_optimizer(config, 1000)
+    steps = sentiment.steps_of(config, TextInputs.load(run.path), optimizer)
+    template = jax.eval_shape(lambda: create_state(steps.init(), optimizer, config.ema_decay))
+    with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
+        restored = getattr(checkpoints, f"restore_{kind}")(template)
+    leaves = jax.tree_util.tree_leaves_with_path(restored.tree)
+    arrays = {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
+    return restored.step, arrays, restored.extra

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnn_jax import LSTM, scan_cell
 from rnn_jax.masking import lengths_to_mask, reverse_resets, segment_ids_to_mask, segment_ids_to_resets
 
 
@@ -39,9 +40,25 @@ def test_segment_ids_to_mask():
 
 
 def test_segment_ids_to_resets():
-    """At every change of id, into padding too."""
-    assert pattern(segment_ids_to_resets(SEGMENTS)) == ["101011", "110101", "100000"]
+    """At every first step of a sequence, never at padding."""
+    assert pattern(segment_ids_to_resets(SEGMENTS)) == ["101010", "100100", "000000"]
+
+
+def test_a_chunk_that_continues_a_sequence_starts_none():
+    previous = jnp.array([1, 3, 0])
+    assert pattern(segment_ids_to_resets(SEGMENTS, previous))[0] == "001010"
+
+
+def test_a_packed_row_that_ends_in_padding_keeps_its_last_carry():
+    segments = jnp.array([[1, 1, 2, 2, 0]])
+    cell = LSTM(3)
+    params, xs = cell.init(jax.random.key(0), 2), jax.random.normal(jax.random.key(1), (1, 5, 2))
+    mask, resets = segment_ids_to_mask(segments), segment_ids_to_resets(segments)
+    carry, ys = scan_cell(cell, params, xs, mask=mask, resets=resets)
+    alone, _ = scan_cell(cell, params, xs[:, 2:4])
+    np.testing.assert_allclose(carry.c, alone.c, rtol=1e-6)
+    np.testing.assert_allclose(carry.h, ys[:, 3], rtol=1e-6)
 
 
 def test_reverse_resets_mark_where_sequences_end():
-    assert pattern(reverse_resets(segment_ids_to_resets(SEGMENTS))) == ["010110", "101010", "000000"]
+    assert pattern(reverse_resets(segment_ids_to_resets(SEGMENTS))) == ["010100", "001000", "000000"]

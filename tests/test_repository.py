@@ -25,6 +25,7 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 # Each module or subpackage of rnn_jax imports only from lines above its own (and from itself).
 LEVELS = (
     ("types", "errors"),
+    ("config",),
     ("initializers", "masking", "pooling", "dropout", "losses", "metrics"),
     ("cells",),  # one time step
     ("scan",),  # over time

@@ -129,8 +129,8 @@ class LayerNormGRU(_GRUFamily):
     def init(self, key: Key, input_size: int) -> LayerNormGRUParams:
         """Draws the GRU's weights; scales are 1."""
         size = self.hidden_size
-        b_hn, scale = jnp.zeros(size, jnp.float32), jnp.ones(3 * size, jnp.float32)
-        return LayerNormGRUParams(*_init(self, key, input_size), b_hn, scale_x=scale, scale_h=scale)
+        scale_x, scale_h = jnp.ones(3 * size, jnp.float32), jnp.ones(3 * size, jnp.float32)
+        return LayerNormGRUParams(*_init(self, key, input_size), jnp.zeros(size, jnp.float32), scale_x, scale_h)
 
     def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""

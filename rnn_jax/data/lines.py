@@ -37,7 +37,7 @@ def open_lines(path: str = "") -> Iterator[Iterator[str]]:
     """The lines of a file, or of standard input where the path is empty or "-".
 
     Raises:
-      UserError: the file cannot be read, there are no lines, or standard input is a terminal and not a pipe.
+      UserError: the file cannot be read, there are no lines, or standard input is closed.
     """
     with contextlib.ExitStack() as stack:
         if path and path != "-":
@@ -47,10 +47,13 @@ def open_lines(path: str = "") -> Iterator[Iterator[str]]:
                 raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
             lines = read_lines(stream, path)
         else:
-            if sys.stdin is None or sys.stdin.isatty():
+            if sys.stdin is None:
                 raise UserError("Nothing on standard input: pipe one text a line into it, or name a file to read.")
+            if sys.stdin.isatty():
+                print("One text a line, please; Ctrl-D ends.", file=sys.stderr)
             lines = read_lines(sys.stdin.buffer)
         first = next(lines, None)
         if first is None:
-            raise UserError(f"No lines in {path or 'standard input'}: one text a line is needed.")
+            name = path or "standard input"
+            raise UserError(f"Nothing on {name}: one text a line is needed, as in `echo text | …`.")
         yield itertools.chain([first], lines)

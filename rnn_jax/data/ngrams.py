@@ -46,8 +46,12 @@ def fit_ngrams(
     N-grams that contain the unknown word are left out.
 
     Raises:
-      UserError: an order for which token ids do not fit into 64-bit codes.
+      UserError: no order, or one for which token ids do not fit into 64-bit codes.
     """
+    if not orders:
+        raise UserError(
+            "--ngram_orders is empty: give orders such as 2,3, or --ngram_vocabulary_size=0 for no n-grams."
+        )
     codes, counts, columns = [], [], []
     for column, order in enumerate(orders):
         if order * np.log2(max(num_tokens, 2)) >= 63:
@@ -81,6 +85,8 @@ def _encode(tokens: np.ndarray, order: int, num_tokens: int) -> np.ndarray:
 
 def _inside(texts: Ragged, order: int, unknown_id: int) -> np.ndarray:
     """For each window of the joined texts: does it lie within one text and hold known words only?"""
+    if len(texts.values) < order:
+        return np.zeros(0, bool)
     row = np.repeat(np.arange(texts.num_rows), texts.lengths)
     windows = np.lib.stride_tricks.sliding_window_view(texts.values, order)
     return (row[: len(row) - order + 1] == row[order - 1 :]) & ~(windows == unknown_id).any(axis=-1)

@@ -4,12 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnn_jax.config import knob
 from rnn_jax.data.classification import ClassificationData, LabelledTexts, load_classification, load_labelled_split
 from rnn_jax.data.files import SUFFIXES
 from rnn_jax.data.ngrams import fit_ngrams
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID, encode, fit_tokenizer
-from rnn_jax.training.config import knob
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +50,15 @@ def load_texts(config: LabelledTextConfig, seed: int) -> ClassificationData:
     return load_classification(**knobs, seed=seed)
 
 
+def is_data_file(name: str) -> bool:
+    """True for names such as reviews.csv, False for those of splits."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
 def load_part(config: LabelledTextConfig, name: str, label_names: tuple[str, ...]) -> LabelledTexts:
     """One split of the config's dataset, or one file, labelled with the classes of a trained model."""
     fields = {"text_field": config.text_field, "label_field": config.label_field}
-    if Path(name).suffix in SUFFIXES:
+    if is_data_file(name):
         return load_labelled_split(label_names=label_names, file=name, **fields)
     return load_labelled_split(
         label_names=label_names, dataset=config.dataset, data_dir=config.data_dir, split=name, **fields

@@ -34,10 +34,33 @@ class TextInputs(NamedTuple):
             arrays["labels"] = np.where(batch.indices >= 0, labels[batch.indices], 0).astype(np.int32)
         return arrays
 
+    def keep(self, directory: Path, *, writable: bool, must_equal: bool) -> None:
+        """Saves the inputs of a run; when it is continued (`must_equal`), checks that they are still the same.
+
+        Raises:
+          UserError: the training data gave other inputs when the run began.
+        """
+        if must_equal and not self.same_as(self.load(directory)):
+            raise UserError(
+                f"The training data is not what it was when the run in {directory} began: its vocabulary, classes or"
+                " n-grams differ. Put the data back, or start over in another --workdir."
+            )
+        if writable and not must_equal:
+            self.save(directory)
+
+    def same_as(self, other: "TextInputs") -> bool:
+        """True where both encode every text alike and have the same classes."""
+        return self._essence() == other._essence()
+
+    def _essence(self) -> tuple[Any, ...]:
+        arrays = () if self.ngrams is None else (*self.ngrams.codes, *self.ngrams.ids)
+        return self.tokenizer.to_str(), self.label_names, tuple(array.tobytes() for array in arrays)
+
     def save(self, directory: Path) -> None:
         """Writes tokenizer.json, labels.json and, with n-grams, ngrams.npz."""
         save_tokenizer(self.tokenizer, directory / "tokenizer.json")
-        (directory / "labels.json").write_text(json.dumps(self.label_names, ensure_ascii=False, indent=2) + "\n")
+        text = json.dumps(self.label_names, ensure_ascii=False, indent=2) + "\n"
+        (directory / "labels.json").write_text(text, encoding="utf-8")
         if self.ngrams is not None:
             save_ngrams(self.ngrams, directory / "ngrams.npz")
 
@@ -49,7 +72,7 @@ class TextInputs(NamedTuple):
           UserError: a file is missing or broken.
         """
         try:
-            label_names = tuple(json.loads((directory / "labels.json").read_text()))
+            label_names = tuple(json.loads((directory / "labels.json").read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise UserError(f"{directory} has no readable labels.json: {error}. Is it a run directory?") from error
         ngrams = load_ngrams(directory / "ngrams.npz") if (directory / "ngrams.npz").exists() else None

@@ -2,13 +2,19 @@
 
 import ast
 import dataclasses
+import functools
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import jax
+import jax.numpy as jnp
+
 from rnn_jax.cells import CELLS, make_cell
+from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.layers import MERGES, Bidirectional, Recurrent, Stack
-from rnn_jax.training.config import knob
+from rnn_jax.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +25,9 @@ class RecurrentConfig:
         ("lstm",),
         f"cell of every layer, or one a layer: {', '.join(CELLS)}; or your own class as package.module:Class",
     )
-    cell_options: tuple[str, ...] = knob((), "further fields of the cells, as in w_h_init=identity,activation=relu")
+    cell_options: tuple[str, ...] = knob(
+        (), "further fields of the cells, as in w_h_init=identity,b_init=(0.0,1.0,0.0,0.0)"
+    )
     hidden_size: tuple[int, ...] = knob((128,), "hidden size of every layer, or one a layer", minimum=1)
     num_layers: int = knob(1, "number of recurrent layers", minimum=1)
     bidirectional: bool = knob(False, "read in both directions in every layer")
@@ -43,16 +51,22 @@ def make_stack(config: RecurrentConfig) -> Stack:
     options = _parse_options(config.cell_options)
     try:
         cells = [make_cell(name, size, options) for name, size in zip(names, sizes, strict=True)]
-        layers = [_directed(cell, config) for cell in cells]
+        stack = Stack.of(
+            *(_directed(cell, config) for cell in cells),
+            dropout=config.layer_dropout,
+            input_dropout=config.input_dropout,
+            variational=config.variational_dropout,
+            residual=config.residual,
+        )
+        jax.eval_shape(functools.partial(_try, stack), jax.random.key(0))
     except ValueError as error:
-        raise UserError(f"--cell: {error}") from error
-    return Stack.of(
-        *layers,
-        dropout=config.layer_dropout,
-        input_dropout=config.input_dropout,
-        variational=config.variational_dropout,
-        residual=config.residual,
-    )
+        raise UserError(f"The recurrent layers cannot be made: {error}") from error
+    return stack
+
+
+def _try(stack: Stack, key: Key) -> Any:
+    """One step with dropout: what a cell or layer refuses, it refuses here."""
+    return stack.run(stack.init(key, 1), jnp.zeros((1, 1)), key=key).ys
 
 
 def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:
@@ -73,7 +87,8 @@ def _one_a_layer(flag: str, values: tuple, num_layers: int) -> tuple:
 
 def _parse_options(options: tuple[str, ...]) -> dict[str, Any]:
     parsed = {}
-    for option in options:
+    # The flag's list was split at every comma; those within brackets belong to one value, as in b_init=(0.0, 1.0).
+    for option in re.split(r",(?![^(\[]*[)\]])", ",".join(options)) if options else []:
         name, equals, text = option.partition("=")
         if not equals:
             raise UserError(f"--cell_options: {option!r} is not of the form field=value.")

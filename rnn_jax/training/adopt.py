@@ -9,13 +9,13 @@ from rnn_jax.errors import UserError
 PyTree = Any
 
 
-def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: str) -> tuple[PyTree, list[str]]:
+def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: tuple[str, ...]) -> tuple[PyTree, list[str]]:
     """The trained parameters where they fit, and the names of those kept fresh.
 
-    Only arrays below `replaceable` (the output layer: another task may have other classes) may differ in shape.
+    Only arrays below `replaceable` (output layers: another task may have other classes) may differ in shape.
 
     Raises:
-      UserError: an array that must be there is missing or has another shape.
+      UserError: an array that must be there is missing or has another shape, or one is left over.
     """
     old = {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(trained)}
     kept_fresh: list[str] = []
@@ -25,10 +25,12 @@ def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: str) -> tuple[P
         name = _name(path)
         if name in old and old[name].shape == leaf.shape:
             return old[name]
-        (kept_fresh if name.startswith(replaceable) else unfit).append(name)
+        (kept_fresh if name.split(".")[0] in replaceable else unfit).append(name)
         return leaf
 
     adopted = jax.tree_util.tree_map_with_path(choose, fresh)
+    names = {_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(fresh)}
+    unfit += [name for name in old if name not in names and name.split(".")[0] not in replaceable]
     if unfit:
         have = ", ".join(f"{name} {tuple(old[name].shape) if name in old else 'missing'}" for name in unfit[:5])
         raise UserError(

@@ -19,8 +19,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
-from rnn_jax.training.config import (
+from rnn_jax.config import (
     Config,
     config_from_flags,
     define_flags,
@@ -29,6 +28,7 @@ from rnn_jax.training.config import (
     knob,
     with_overrides,
 )
+from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
 from rnn_jax.training.devices import initialize_distributed
 from rnn_jax.training.run import read_run
 

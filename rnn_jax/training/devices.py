@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnn_jax.errors import UserError
@@ -49,6 +50,19 @@ def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
     return jax.tree.map(place, tree)
+
+
+def any_process(flag: bool) -> bool:
+    """True if the flag is set on some process; all of them must ask at the same step."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when every process has come here; at once where there is only one."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def initialize_distributed(environment: Mapping[str, str] = os.environ) -> bool:

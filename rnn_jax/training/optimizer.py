@@ -29,8 +29,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from rnn_jax.config import knob
 from rnn_jax.errors import UserError
-from rnn_jax.training.config import knob
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential", "step")

@@ -18,9 +18,9 @@ from typing import Any
 
 import jax
 
+from rnn_jax import config as configuration
+from rnn_jax.config import Config, knob
 from rnn_jax.errors import UserError
-from rnn_jax.training import config as configuration
-from rnn_jax.training.config import Config, knob
 from rnn_jax.training.files import explain_write_errors, read_json, read_metrics, to_json_number, write_atomically
 from rnn_jax.training.provenance import provenance
 from rnn_jax.training.tensorboard import TensorBoard
@@ -39,7 +39,7 @@ class RunConfig:
     """Knobs that every experiment has."""
 
     seed: int = knob(0, "seed of initialisation, batch order and dropout", minimum=0)
-    num_epochs: int = knob(5, "passes over the training data", minimum=0)
+    num_epochs: int = knob(5, "passes over the training data", minimum=1)
     num_steps: int = knob(0, "updates in all (0 = --num_epochs decides)", minimum=0)
     log_every_steps: int = knob(100, "steps between lines of training metrics", minimum=1, identity=False)
     eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
@@ -117,6 +117,17 @@ class Run:
                 file.seek(-1, os.SEEK_END)
                 if file.read() != b"\n":
                     file.write(b"\n")
+
+    def say(self, text: str) -> None:
+        """Prints a line, once for all processes."""
+        if self._writable:
+            print(text, flush=True)
+
+    def draw(self, plot: Callable[..., Any], *arguments: Any) -> None:
+        """Calls plot(*arguments, path), the last argument being the name of a picture in the run directory."""
+        *rest, name = arguments
+        if self._writable:
+            plot(*rest, self.path / name)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Writes result.json: the given numbers, then seconds, commit, versions, device and command. Returns it all."""

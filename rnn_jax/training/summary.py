@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from rnn_jax.training.config import config_to_dict
+from rnn_jax.config import config_to_dict
 
 PyTree = Any
 

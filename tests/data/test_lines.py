@@ -77,7 +77,7 @@ def test_standard_input(monkeypatch, path):
 
 def test_nothing_on_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", FakeStdin(b""))
-    with pytest.raises(UserError, match="No lines in standard input"), open_lines():
+    with pytest.raises(UserError, match="Nothing on standard input"), open_lines():
         pass
     monkeypatch.setattr(sys, "stdin", FakeStdin(b"typed later\n", terminal=True))
     with pytest.raises(UserError, match="Nothing on standard input: pipe"), open_lines():

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from absl import flags
 
+from rnn_jax.config import define_flags
 from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
 from rnn_jax.training.app import Invocation, exit_code, resolve
-from rnn_jax.training.config import define_flags
 from rnn_jax.training.files import read_metrics
 from rnn_jax.training.run import open_run
 from tests.training import toy_experiment

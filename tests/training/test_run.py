@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import rnn_jax
+from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.training import provenance, run, tensorboard
-from rnn_jax.training.config import knob
 from rnn_jax.training.run import RunConfig, open_run, read_run
 
 

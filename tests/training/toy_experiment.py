@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.config import knob
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.run import RunConfig, open_run
 from rnn_jax.training.state import apply_gradients, create_state, evaluation_params

@@ -6,8 +6,7 @@ import json
 import pytest
 from absl import flags
 
-from rnn_jax.errors import UserError
-from rnn_jax.training.config import (
+from rnn_jax.config import (
     config_from_dict,
     config_from_flags,
     config_hash,
@@ -19,6 +18,7 @@ from rnn_jax.training.config import (
     validate,
     with_overrides,
 )
+from rnn_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
