@@ -6,7 +6,7 @@ is dropped. Wherever a layer is expected a cell may stand, and means `Recurrent(
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -174,7 +174,7 @@ class Stack(_Applicable):
       ValueError: no layer.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Any, ...]  # layers; cells become layers
     dropout: float = 0.0
     input_dropout: float = 0.0
     variational: bool = False

@@ -319,3 +319,16 @@ def test_errors_of_descriptions():
         Stack.of()
     with pytest.raises(ValueError, match="No activation 'gelu'; there are: tanh, relu"):
         Elman(2, activation="gelu")
+
+
+def test_a_stack_takes_cells_for_layers():
+    assert Stack((LSTM(3), Bidirectional(LSTM(4)))) == Stack.of(LSTM(3), Bidirectional(LSTM(4)))
+    assert hash(Stack((LSTM(3),))) == hash(Stack.of(LSTM(3)))
+
+
+def test_no_steps_at_all():
+    layer = Bidirectional(LSTM(3))
+    carry, ys, last = layer.run(layer.init(jax.random.key(0), 2), jnp.zeros((4, 0, 2)))
+    assert ys.shape == (4, 0, 6)
+    np.testing.assert_array_equal(last, 0.0)
+    np.testing.assert_array_equal(carry.forward.h, 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracles.jitting import quick_jit
 
-from rnn_jax import GRU, LSTM, Cell, Elman, scan_cell
+from rnn_jax import CELLS, GRU, LSTM, Cell, Elman, make_cell, scan_cell
 from rnn_jax.scan import output_size
 
 
@@ -142,3 +142,25 @@ def test_wrong_shapes_are_named(arguments, message):
 def test_output_size_computes_nothing_and_asks_the_cell():
     assert output_size(LSTM(7), 3) == 7
     assert output_size(COUNTER, 2) == 2
+
+
+def test_a_carry_of_another_batch_is_refused():
+    cell = LSTM(3)
+    params, xs = cell.init(jax.random.key(0), 2), jnp.zeros((4, 5, 2))
+    with pytest.raises(ValueError, match=r"carry does not fit.*\(3,\).*\(4, 3\)"):
+        scan_cell(cell, params, xs, carry=cell.initial_carry())
+
+
+def test_a_cell_that_is_not_hashable_is_refused():
+    class Loose:
+        __hash__ = None
+        init = initial_carry = step = None
+
+    with pytest.raises(TypeError, match="hashable.*Loose"):
+        scan_cell(Loose(), None, jnp.zeros((5, 2)))
+
+
+def test_params_hold_no_array_twice():
+    for name in CELLS:
+        leaves = jax.tree.leaves(make_cell(name, 4).init(jax.random.key(0), 3))
+        assert len({id(leaf) for leaf in leaves}) == len(leaves), name

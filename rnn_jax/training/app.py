@@ -8,6 +8,7 @@ exit code   meaning
 """
 
 import dataclasses
+import errno
 import functools
 import logging as standard_logging
 import os
@@ -132,3 +133,9 @@ def exit_code(body: Callable[[], None]) -> int:
         # Python flushes standard output once more at exit, and would complain then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"error: the disk is full{where}: free some space and run the same command again", file=sys.stderr)
+        return UserError.exit_code

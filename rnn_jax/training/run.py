@@ -159,7 +159,7 @@ class Run:
 def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
     """Opens (or creates) a run directory for training with this configuration, and locks it.
 
-    UserError: the directory holds something else, another experiment or other flags (each differing flag is named);
+    UserError: the directory holds something else, another experiment or training with other flags (each one is named);
     another process trains in it; it cannot be written.
     """
     configuration.validate(config)
@@ -206,17 +206,23 @@ def _adopt(path: Path, experiment: str, config: Any) -> str:
         document = _read_config(path, experiment)
         old = _stored_config(path, type(config), document)
         changed = configuration.differences(old, config)
-        if changed:
+        if changed and _has_trained(path):
             listed = "; ".join(f"--{name} was {_shown(before)}, now {_shown(after)}" for name, before, after in changed)
             raise UserError(
                 f"{path} holds a run with other flags: {listed}. Use another --workdir, give the old values to "
                 "continue that run, or delete the directory to start over."
             )
-        digest = document["config_hash"]  # of the release that made the run: a later one may know more fields
+        if not changed:
+            digest = document["config_hash"]  # of the release that made the run: a later one may know more fields
     document = {"experiment": experiment, "config_hash": digest, "config": configuration.config_to_dict(config)}
     if not file.exists() or read_json(file) != document:
         write_atomically(file, json.dumps(document, indent=2) + "\n")
     return digest
+
+
+def _has_trained(path: Path) -> bool:
+    """False for a start that failed early, on a misspelt split, say: the next one may have other flags."""
+    return any((path / name).exists() for name in ("checkpoints", "metrics.jsonl", "result.json"))
 
 
 def _read_config(path: Path, experiment: str) -> dict[str, Any]:

@@ -79,9 +79,16 @@ def test_nothing_on_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", FakeStdin(b""))
     with pytest.raises(UserError, match="Nothing on standard input"), open_lines():
         pass
-    monkeypatch.setattr(sys, "stdin", FakeStdin(b"typed later\n", terminal=True))
+    monkeypatch.setattr(sys, "stdin", None)  # closed, as by `<&-`
     with pytest.raises(UserError, match="Nothing on standard input: pipe"), open_lines():
         pass
+
+
+def test_a_terminal_is_told_what_to_type(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", FakeStdin(b"typed later\n", terminal=True))
+    with open_lines() as lines:
+        assert list(lines) == ["typed later"]
+    assert "Ctrl-D" in capsys.readouterr().err
 
 
 def test_a_file(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import pytest
 import sentiment_runs as runs
 
+from experiments import sentiment
 from rnn_jax.errors import UserError
 
 
@@ -111,3 +112,42 @@ def test_a_foreign_directory_is_left_alone(tmp_path):
     with pytest.raises(UserError, match=r"thesis\.tex"):
         runs.run_here(*runs.TINY, f"--workdir={tmp_path}")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_parts_of_a_run_on_files(tmp_path, capsys):
+    train = write(tmp_path / "a.csv", "text,label\n" + "good,pos\nbad,neg\n" * 40)
+    other = write(tmp_path / "B.CSV", "text,label\ngood,pos\n")
+    runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={train}", "--num_steps=1")
+    with pytest.raises(UserError, match="--split=test: the run has train, validation"):
+        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", "--split=test")
+    for split in ("train", "validation", str(other)):
+        capsys.readouterr()
+        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", f"--split={split}")
+        assert f'"{split}/accuracy"' in capsys.readouterr().out
+
+
+def test_data_that_changes_between_two_starts(tmp_path, monkeypatch):
+    train = write(tmp_path / "a.csv", "text,label\n" + "good,pos\nbad,neg\n" * 40)
+    flags = (*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={train}")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(sentiment, "report", interrupted)
+        runs.run_here(*flags)
+    write(train, "text,label\n" + "great,pos\nawful,neg\n" * 40)
+    with pytest.raises(UserError, match="training data is not what it was"):
+        runs.run_here(*flags)
+
+
+def test_fine_tuning_keeps_the_vocabulary(tmp_path):
+    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'a'}", "--num_steps=1")
+    with pytest.raises(UserError, match="keeps the vocabulary.*--vocabulary_size=30000"):
+        runs.run_here(
+            *runs.TINY, f"--workdir={tmp_path / 'b'}", f"--init_from={tmp_path / 'a'}", "--vocabulary_size=50"
+        )
+    with pytest.raises(UserError, match="do not fit this model"):  # a second layer would be left out
+        runs.run_here(
+            *runs.TINY, f"--workdir={tmp_path / 'b'}", f"--init_from={tmp_path / 'a'}", "--convolution_width=3"
+        )

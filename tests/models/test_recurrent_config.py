@@ -39,6 +39,9 @@ def test_directions_and_options():
         ({"cell_options": ("colour=1",)}, "colour"),
         ({"cell": ("no.such.module:Cell",)}, "cannot be imported"),
         ({"cell": ("collections:Counter",)}, "is no cell"),
+        ({"residual": True, "num_layers": 2, "hidden_size": (4, 8)}, "residual"),
+        ({"recurrent_dropout": 0.5, "cell": ("memoryless",)}, "w_h"),
+        ({"cell_options": ("w_h_init=nope",)}, "No initializer 'nope'"),
     ],
 )
 def test_messages(knobs, message):
@@ -62,3 +65,9 @@ def test_hidden_size_for_a_budget_is_the_nearest():
         assert distances[size] == min(distances.values())
     with pytest.raises(UserError, match="even with one hidden unit"):
         with_hidden_size(RecurrentConfig(), 10, count)
+
+
+def test_one_initializer_a_gate():
+    knobs = config(cell=("lstm",), cell_options=("b_init=(0.0", "2.0", "0.0", "'ones')", "w_h_init=orthogonal"))
+    (layer,) = make_stack(knobs).layers
+    assert layer.cell.b_init == (0.0, 2.0, 0.0, "ones") and layer.cell.w_h_init == "orthogonal"

@@ -1,5 +1,6 @@
 """Command lines, exit codes and signals, with tests/training/toy_experiment.py as users' processes."""
 
+import errno
 import io
 import json
 import multiprocessing
@@ -83,6 +84,17 @@ def test_exceptions_become_messages_and_codes(error, code, message, capsys):
 
     assert exit_code(body) == code
     assert capsys.readouterr().err == message
+
+
+def test_a_full_disk_is_one_message(capsys):
+    def body():
+        raise OSError(errno.ENOSPC, "No space left on device", "/runs/a/labels.json")
+
+    assert exit_code(body) == 2
+    error = capsys.readouterr().err
+    assert "disk is full at /runs/a/labels.json" in error and "run the same command again" in error
+    with pytest.raises(OSError, match="nothing to do with it"):
+        exit_code(lambda: (_ for _ in ()).throw(OSError(errno.EIO, "nothing to do with it")))
 
 
 def test_flag_errors_of_absl_are_kept():
