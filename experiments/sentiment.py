@@ -13,6 +13,7 @@ Running the same command again continues an interrupted run, or prints the resul
 import dataclasses
 import functools
 import json
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -189,7 +190,7 @@ def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
 
 
 def train(config: Config, run: Run) -> dict[str, Any]:
-    """Trains, chooses the best checkpoint by validation accuracy, scores the test split once; returns the result."""
+    """Trains, chooses the best checkpoint by validation accuracy (ties: loss), scores test once; returns the result."""
     data, inputs, donor_params = prepare(config)
     training, validation = encode_split(config, inputs, data.train), encode_split(config, inputs, data.validation)
     mesh, shapes = data_mesh(), batch_shapes(config, training)
@@ -210,7 +211,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         Progress(total_steps, start_step=checkpoints.latest_step() or 0) as progress,
         StopSignal() as stop,
     ):
-        step, window, patience = 0, [], Patience(config.early_stopping_patience)
+        step, window, patience = 0, [], Patience(config.early_stopping_patience, best=(-math.inf,))
         if (restored := checkpoints.restore_latest(state)) is not None:
             step, state, host = restored
             window, patience = host["window"], Patience(config.early_stopping_patience, host["best"], host["waited"])
@@ -245,7 +246,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
                 if evaluating:
                     totals = evaluate(Trained(config, inputs, steps, averaged(state)), validation)
                     scores |= prefixed("validation", totals.summary())
-                    is_best = patience.update(scores["validation/accuracy"])
+                    is_best = patience.update((scores["validation/accuracy"], -scores["validation/loss"]))
                     best = " · best so far" if is_best else ""
                     progress.message(f"epoch {epoch:.2f} · step {step} · {shown(scores)}{best}")
                 run.log(step, epoch, scores)
@@ -353,8 +354,10 @@ def main(config: Config, invocation: Invocation) -> None:
         plan(config)
     else:
         with open_run(invocation.workdir, EXPERIMENT, config) as run:
-            result = run.result or train(config, run)
-            run.say(shown(result))
+            if run.result is not None:
+                run.say(f"Finished before; the result is in {run.path}.")
+            run.say(shown(run.result or train(config, run)))
+            run.say(f"Run directory: {run.path}")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,9 @@ def make_stack(config: RecurrentConfig) -> Stack:
             residual=config.residual,
         )
         jax.eval_shape(functools.partial(_try, stack), jax.random.key(0))
-    except ValueError as error:
-        raise UserError(f"The recurrent layers cannot be made: {error}") from error
+    except (ValueError, TypeError) as error:
+        # The first line says what; the rest is for people who debug JAX, and the cause is chained.
+        raise UserError(f"The recurrent layers cannot be made: {str(error).splitlines()[0]}") from error
     return stack
 
 

@@ -93,13 +93,15 @@ def check_finite(
 class Patience:
     """Counts evaluations without a new best value; 0 = never give up. Restorable from its two numbers.
 
-    best: best value so far, higher is better. waited: evaluations since.
+    best: best value so far, higher is better; a number, or a tuple whose later entries break ties. waited: evaluations
+    since.
     """
 
-    def __init__(self, patience: int, best: int | float = -math.inf, waited: int = 0):
-        self.patience, self.best, self.waited = patience, best, waited
+    def __init__(self, patience: int, best: Any = -math.inf, waited: int = 0):
+        self.patience, self.waited = patience, waited
+        self.best = tuple(best) if isinstance(best, list) else best  # JSON makes lists of tuples
 
-    def update(self, value: int | float) -> bool:
+    def update(self, value: Any) -> bool:
         """True if the value is a new best one."""
         is_best = value > self.best
         self.best, self.waited = (value, 0) if is_best else (self.best, self.waited + 1)

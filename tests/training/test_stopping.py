@@ -1,5 +1,6 @@
 """Signals, divergence, patience, save times."""
 
+import json
 import os
 import signal
 import threading
@@ -100,3 +101,11 @@ def test_save_timer(monkeypatch):
     assert due == [False, True, False, False, True]
     assert [step for step in range(1, 10) if SaveTimer(steps=4).due(step)] == [4, 8]
     assert not any(SaveTimer().due(step) for step in range(10))
+
+
+def test_later_entries_break_ties_and_survive_json():
+    patience = Patience(2, best=(-math.inf,))
+    assert patience.update((0.9, -0.5)) and patience.update((0.9, -0.4))
+    again = Patience(2, json.loads(json.dumps(patience.best)), patience.waited)
+    assert not again.update((0.9, -0.4)) and not again.update((0.8, -0.1))
+    assert again.exhausted and again.best == (0.9, -0.4)
