@@ -1,6 +1,7 @@
 """Signals, divergence, patience, save times."""
 
 import json
+import math
 import os
 import signal
 import threading
