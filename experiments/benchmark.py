@@ -40,6 +40,7 @@ class Config(sentiment.Config):
     pooling: str = knob("mean", "pooling of both sides", choices=("mean",))
     ngram_vocabulary_size: int = knob(0, "not on the torch side", minimum=0, maximum=0)
     convolution_width: int = knob(0, "not on the torch side", minimum=0, maximum=0)
+    learning_rate: float = knob(1e-3, "of both sides", minimum=0.0)
     schedule: str = knob("constant", "schedule of both sides", choices=("constant",))
     clip_global_norm: float = knob(0.0, "not on the torch side", minimum=0.0, maximum=0.0)
     blocks: int = knob(15, "timed blocks a side", minimum=3)
@@ -82,11 +83,12 @@ def torch_twin(config: Config, params: Any) -> Any:
             getattr(lstm, f"weight_ih_l0{suffix}").copy_(tensor(cell["w_x"].get_value()).T)
             getattr(lstm, f"weight_hh_l0{suffix}").copy_(tensor(cell["w_h"].get_value()).T)
             getattr(lstm, f"bias_ih_l0{suffix}").copy_(tensor(cell["b"].get_value()))
-            getattr(lstm, f"bias_hh_l0{suffix}").zero_()
+            # torch has a second bias: kept at zero, or the sum of both would learn twice as fast as ours.
+            getattr(lstm, f"bias_hh_l0{suffix}").zero_().requires_grad_(False)
         output.weight.copy_(tensor(params["output"]["w"].get_value()).T)
         output.bias.copy_(tensor(params["output"]["b"].get_value()))
     optimizer = torch.optim.Adam(
-        [*table.parameters(), *lstm.parameters(), *output.parameters()], lr=config.learning_rate
+        [p for module in (table, lstm, output) for p in module.parameters() if p.requires_grad], lr=config.learning_rate
     )
 
     def train(arrays) -> float:
@@ -98,7 +100,7 @@ def torch_twin(config: Config, params: Any) -> Any:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return loss.item()
 
     return train
 
