@@ -202,7 +202,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     params = steps.init()
     if donor_params is not None:
         params, fresh = adopt_params(params, donor_params, replaceable=("output", "bag_output"))
-        print(f"Starting from {config.init_from}; initialised anew: {', '.join(fresh) or 'nothing'}.")
+        run.say(f"Starting from {config.init_from}; initialised anew: {', '.join(fresh) or 'nothing'}.")
     state = create_state(params, optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
@@ -228,7 +228,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             if patience.exhausted:
                 break
             state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training.labels), mesh))
-            step, window = step + 1, [*window, metrics]
+            window.append(metrics)
+            step += 1
             epoch = step / steps_per_epoch
             progress.update(step, int(batch.lengths.sum()), loss=metrics["loss"])
             stopping = any_process(stop.requested)

@@ -139,9 +139,6 @@ class Checkpointer:
         found = self._find("latest")
         return found[0].step if found else None
 
-    def wait(self) -> None:
-        """Saves are synchronous: nothing to wait for."""
-
     def close(self) -> None:
         """Releases Orbax's threads."""
         if self._orbax is not None:
