@@ -1,158 +1,234 @@
-r"""Training speed of the sentiment model, ours beside the same model in torch, interleaved in one process.
+r"""Speed of our layers beside every peer's: forward, gradient and training step, interleaved in one process.
 
-    ./launch.sh benchmark                                    # on the lengths of the embedded dataset
-    ./launch.sh benchmark --dataset=imdb_reviews --data_dir=DIR
+    ./launch.sh benchmark                                            # the CPU suite: all shapes, cells, passes, peers
+    ./launch.sh benchmark --shapes=small,wide --cells=lstm --passes=gradient --peers=flax_nnx,torch
+    ./launch.sh benchmark --suite=ragged                             # IMDB's lengths, beside torch's packed sequences
+    ./launch.sh benchmark --suite=end_to_end --dataset=imdb_reviews --data_dir=DIR
+    ./launch.sh benchmark --report=benchmarks/cpu                    # JSON → tables in BENCHMARKS.md and a picture
 
-Both sides train an embedding, a bidirectional LSTM, mean pooling over real steps and a linear output with Adam, on the
-same batches in the same order; torch gets packed sequences. Before anything is timed, the weights are copied across and
-the losses must agree to 1e-5. Every block times some steps of one side, then the same batches on the other; reported
-are medians and quartiles over blocks, and the median of the blocks' ratios.
+Every peer gets the same weights and inputs; its outputs and all its gradients must agree with a float64 reference to
+1e-5 before it is timed. A row is written to <output>/<suite>.json as soon as it is measured, and the same command
+continues an interrupted run: delete the file to measure again. Ratios are a peer's time by ours, medians over blocks
+in which all were timed side by side; --dry_run shows what would be measured.
 """
 
 import dataclasses
-import itertools
-import json
+import gc
 import os
-import statistics
-import time
+import sys
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import jax
 
-from experiments import sentiment
-from rnn_jax.config import knob
-from rnn_jax.data.batching import epoch_batches
-from rnn_jax.data.text_config import fit_inputs, load_texts
+from experiments.benchmarking import table
+from experiments.benchmarking.equivalence import Checker, NotEquivalent
+from experiments.benchmarking.peers import PEERS
+from experiments.benchmarking.peers.ours import LADDER
+from experiments.benchmarking.problems import CELLS, PASSES, SUITES, Problem, Shape, Unsupported, make_problem
+from experiments.benchmarking.results import Results, describe_machine, timing_columns
+from experiments.benchmarking.timing import interleave
+from rnn_jax.config import did_you_mean, knob
 from rnn_jax.errors import UserError
 from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.optimizer import make_optimizer
-from rnn_jax.training.provenance import provenance
-from rnn_jax.training.state import create_state
+
+JAX_PEERS = (
+    "naive",
+    "flax_nnx",
+    "flax_nnx_optimized",
+    "flax_linen",
+    "flax_linen_optimized",
+    "haiku",
+    "equinox",
+    "keras",
+)
+SUITE_PEERS = {
+    "cpu": ("ours", *JAX_PEERS, "torch"),
+    "gpu": ("ours", *JAX_PEERS, "jax_cudnn", "torch", "ours_bf16", "torch_bf16", "torch_fp16"),
+    "ragged": ("ours", *JAX_PEERS, "torch_packed", "torch_padded"),
+    "ladder": ("ours", "naive", *LADDER),
+}
+OTHER_SUITES = ("ensembles", "end_to_end")
+
+# TF32 keeps 10 bits of each factor.
+TF32_TOLERANCE = 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(sentiment.Config):
-    """The sentiment experiment's knobs, without the models that the torch side does not have, and the timing's."""
+class Config:
+    """What is measured, and how long."""
 
-    cell: tuple[str, ...] = knob(("lstm",), "the cell of both sides", choices=("lstm",))
-    num_layers: int = knob(1, "layers of both sides", minimum=1, maximum=1)
-    bidirectional: bool = knob(True, "read in both directions, on both sides", choices=(True,))
-    pooling: str = knob("mean", "pooling of both sides", choices=("mean",))
-    ngram_vocabulary_size: int = knob(0, "not on the torch side", minimum=0, maximum=0)
-    convolution_width: int = knob(0, "not on the torch side", minimum=0, maximum=0)
-    learning_rate: float = knob(1e-3, "of both sides", minimum=0.0)
-    schedule: str = knob("constant", "schedule of both sides", choices=("constant",))
-    clip_global_norm: float = knob(0.0, "not on the torch side", minimum=0.0, maximum=0.0)
-    blocks: int = knob(15, "timed blocks a side", minimum=3)
-    steps_per_block: int = knob(10, "training steps in a block", minimum=1)
-    output: str = knob("", "JSON file for the figures (default: only printed)", identity=False)
-
-
-def ours(config: Config, inputs: Any) -> tuple[Any, Any]:
-    """Our initial parameters, and a function that trains on one batch, as the experiment does, and returns the loss."""
-    optimizer = make_optimizer(config, total_steps=1)
-    steps = sentiment.steps_of(config, inputs, optimizer)
-    state = [create_state(steps.init(), optimizer)]
-
-    def train(arrays) -> float:
-        state[0], metrics = steps.train(state[0], arrays)
-        return float(metrics["loss"])
-
-    return steps.init(), train
+    suite: str = knob("cpu", "what is measured", choices=(*SUITES, *OTHER_SUITES))
+    shapes: tuple[str, ...] = knob((), "only these shapes of the suite")
+    cells: tuple[str, ...] = knob((), "only these cells", choices=tuple(CELLS))
+    passes: tuple[str, ...] = knob((), "only these passes", choices=PASSES)
+    peers: tuple[str, ...] = knob((), "only these implementations, beside ours", choices=tuple(PEERS))
+    blocks: int = knob(30, "timed blocks of each implementation", minimum=1)
+    min_block_seconds: float = knob(0.01, "calls are repeated until a block takes this long", minimum=0.0)
+    matmul_precision: str = knob(
+        "highest", "on a GPU: float32 in full, or TF32 for everybody", choices=("highest", "default")
+    )
+    output: str = knob("", "directory for <suite>.json (default: --workdir, runs/benchmark)", identity=False)
+    report: str = knob("", "measure nothing: make tables and a picture of the JSON files in this directory")
+    dataset: str = knob("synthetic_reviews", "data of --suite=end_to_end")
+    data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)
 
 
-def torch_twin(config: Config, params: Any) -> Any:
-    """A function that trains the same model in torch, with the weights of `params`, on one batch."""
+def chosen_shapes(config: Config) -> list[Shape]:
+    """The suite's shapes that the config asks for; UserError for a name that is none of them."""
+    shapes = {shape.name: shape for shape in SUITES[config.suite]}
+    for name in config.shapes:
+        if name not in shapes:
+            raise UserError(f"--shapes: the suite {config.suite} has {', '.join(shapes)}.{did_you_mean(name, shapes)}")
+    return [shapes[name] for name in config.shapes or shapes]
+
+
+def chosen_peers(config: Config) -> list[str]:
+    """The implementations to measure, ours first: every ratio is to ours."""
+    return list(dict.fromkeys(["ours", *(config.peers or SUITE_PEERS[config.suite])]))
+
+
+def prepare_process(config: Config) -> None:
+    """Settings that hold for all; warnings and errors where the environment would spoil the figures."""
+    jax.config.update("jax_enable_compilation_cache", False)  # else compile_seconds of a second run say nothing
+    on_gpu = jax.default_backend() == "gpu"
+    if config.suite == "gpu" and not on_gpu:
+        raise UserError("--suite=gpu needs a GPU; JAX runs on " + jax.default_backend())
+    if on_gpu and config.matmul_precision == "highest":
+        jax.config.update("jax_default_matmul_precision", "highest")
     try:
         import torch
-    except ImportError as error:
-        raise UserError(
-            "The benchmark needs torch: install the extra `bench`, or use ./launch.sh benchmark."
-        ) from error
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    except ImportError:
+        pass
+    else:
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        allowed = config.matmul_precision == "default"
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    if sys.platform == "linux" and not {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"} <= os.environ.keys():
+        print("warning: malloc is not set up as ./launch.sh does it; page faults slow everybody down", file=sys.stderr)
 
-    def tensor(array) -> Any:
-        return torch.tensor(np.asarray(array))
 
-    table = torch.nn.Embedding.from_pretrained(tensor(params["embedding"]["table"].get_value()), freeze=False)
-    lstm = torch.nn.LSTM(config.embedding_size, config.hidden_size[0], batch_first=True, bidirectional=True)
-    output = torch.nn.Linear(2 * config.hidden_size[0], params["output"]["b"].get_value().shape[0])
-    layer = params["encoder"]["params"][0]
-    with torch.no_grad():
-        for suffix, cell in (("", layer["forward"]), ("_reverse", layer["backward"])):
-            getattr(lstm, f"weight_ih_l0{suffix}").copy_(tensor(cell["w_x"].get_value()).T)
-            getattr(lstm, f"weight_hh_l0{suffix}").copy_(tensor(cell["w_h"].get_value()).T)
-            getattr(lstm, f"bias_ih_l0{suffix}").copy_(tensor(cell["b"].get_value()))
-            # torch has a second bias: kept at zero, or the sum of both would learn twice as fast as ours.
-            getattr(lstm, f"bias_hh_l0{suffix}").zero_().requires_grad_(False)
-        output.weight.copy_(tensor(params["output"]["w"].get_value()).T)
-        output.bias.copy_(tensor(params["output"]["b"].get_value()))
-    optimizer = torch.optim.Adam(
-        [p for module in (table, lstm, output) for p in module.parameters() if p.requires_grad], lr=config.learning_rate
+def build(config: Config, results: Results, problem: Problem, names: list[str]) -> dict[str, tuple[Any, float]]:
+    """Programs that proved to compute the problem, and their errors; the results say why others are not there."""
+    checker, built = Checker(problem), {}
+    key = {"shape": str(problem.shape), "cell": problem.cell}
+    for name in names:
+        try:
+            program = PEERS[name](problem)
+            if jax.default_backend() == "gpu" and config.matmul_precision == "default":
+                program.tolerance = max(program.tolerance, TF32_TOLERANCE)
+            error = checker.check(program)
+            if "train" in (config.passes or PASSES):
+                checker.check_training(program)
+            built[name] = program, error
+        except Unsupported as reason:
+            results.note_not_run(str(reason), "cannot", **key, peer=name)
+        except NotEquivalent as reason:
+            print(f"warning: {problem.shape} {problem.cell}: {reason}", file=sys.stderr, flush=True)
+            results.note_not_run(str(reason), "wrong", **key, peer=name)
+        except RuntimeError as error:  # jax's and torch's errors share only this class and the words
+            if not any(words in str(error) for words in ("RESOURCE_EXHAUSTED", "out of memory")):
+                raise
+            results.note_not_run("out of memory", "cannot", **key, peer=name)
+    return built
+
+
+def measure(config: Config, results: Results, cell: str, shape: Shape) -> None:
+    """The rows of one problem that are not there yet."""
+    passes, names = config.passes or PASSES, chosen_peers(config)
+    key = {"shape": str(shape), "cell": cell}
+    missing = {name: {peer for peer in names if results.lacks(**key, **{"pass": name}, peer=peer)} for name in passes}
+    wanted = [peer for peer in names if peer == "ours" or any(peer in peers for peers in missing.values())]
+    if not any(missing.values()):
+        return
+    built = build(config, results, make_problem(cell, shape, ragged=config.suite == "ragged"), wanted)
+    if "ours" not in built:
+        return  # noted, and reported at the end
+    for name in passes:
+        if missing[name] & built.keys():
+            # Ours takes part even if its row is there: ratios are between what ran in the same blocks.
+            chosen = {peer: built[peer] for peer in built if peer in missing[name] | {"ours"}}
+            measure_pass(config, results, key | {"pass": name}, chosen, missing[name])
+
+
+def measure_pass(
+    config: Config, results: Results, key: dict[str, str], built: dict[str, tuple[Any, float]], missing: set[str]
+) -> None:
+    """Times the programs side by side, and adds the missing rows."""
+    name = key["pass"]
+    for program, _ in built.values():
+        program.compile(name)
+    timings = interleave(
+        {peer: call_of(program, name) for peer, (program, _) in built.items()},
+        blocks=config.blocks,
+        min_block_seconds=config.min_block_seconds,
     )
-
-    def train(arrays) -> float:
-        tokens, lengths = torch.tensor(arrays["tokens"]).long(), torch.tensor(arrays["lengths"]).long()
-        packed = torch.nn.utils.rnn.pack_padded_sequence(table(tokens), lengths, batch_first=True, enforce_sorted=False)
-        ys, _ = torch.nn.utils.rnn.pad_packed_sequence(lstm(packed)[0], batch_first=True)
-        pooled = ys.sum(dim=1) / lengths[:, None]
-        loss = torch.nn.functional.cross_entropy(output(pooled), torch.tensor(arrays["labels"]).long())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return train
-
-
-def full_batches(config: Config) -> tuple[Any, list[dict[str, np.ndarray]]]:
-    """The inputs and the full batches of a block: none with filler rows or empty texts, which torch refuses."""
-    data = load_texts(config, config.seed)
-    inputs = fit_inputs(config, data.train.texts, data.label_names)
-    split = sentiment.encode_split(config, inputs, data.train)
-    batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.batch_shapes(config, split))
-    full = (batch for batch in batches if batch.weights.all() and batch.lengths.all())
-    chosen = list(itertools.islice(full, config.steps_per_block))
-    if not chosen:
-        raise UserError(f"{config.dataset} has no full batch of {config.batch_size} texts: lower --batch_size.")
-    return inputs, [inputs.batch_arrays(batch, split.labels) for batch in chosen]
+    rows = {
+        peer: {
+            **key,
+            "peer": peer,
+            **timing_columns(timings[peer], timings["ours"]),
+            "compile_seconds": program.compile_seconds[name],
+            "temp_bytes": program.temp_bytes[name],
+            "max_relative_error": error,
+        }
+        for peer, (program, error) in built.items()
+    }
+    results.add(*(row for peer, row in rows.items() if peer in missing))
+    print(table.line(rows), flush=True)
 
 
-def time_block(train: Any, batches: list[dict[str, np.ndarray]]) -> float:
-    start = time.perf_counter()
-    for arrays in batches:
-        train(arrays)
-    return time.perf_counter() - start
+def call_of(program: Any, name: str) -> Callable[[], Any]:
+    """The function that a pass times."""
+    return program.train_step if name == "train" else getattr(program, name)
+
+
+def measure_problems(config: Config, results: Results) -> None:
+    """All problems of a suite; tables of what was measured.
+
+    Raises:
+      RuntimeError: some implementation computed something else, and was not timed.
+    """
+    for shape in chosen_shapes(config):
+        for cell in config.cells or CELLS:
+            measure(config, results, cell, shape)
+            gc.collect()  # compiled programs are in cycles, and hold memory
+    print(table.markdown(results.rows))
+    if results.wrong:
+        raise RuntimeError(f"{len(results.wrong)} times an implementation differs; {results.path}, not_run, says where")
+
+
+def measure_others(config: Config, results: Results) -> None:
+    """The suites that are not about single problems. They start anew: they know no rows that could be kept."""
+    if config.suite == "ensembles":
+        from experiments.benchmarking import ensembles as suite
+    else:
+        from experiments.benchmarking import end_to_end as suite
+    results.rows.clear()
+    for row in suite.rows(config):
+        results.add(row)
+        print(table.plain(row), flush=True)
 
 
 def main(config: Config, invocation: Invocation) -> None:
-    del invocation
-    inputs, batches = full_batches(config)
-    params, train_ours = ours(config, inputs)
-    train_torch = torch_twin(config, params)
-    for index, arrays in enumerate(batches):  # warm-up: compiles every shape, and proves that both are the same model
-        losses = train_ours(arrays), train_torch(arrays)
-        tolerance = 1e-5 if index == 0 else 1e-2  # rounding differs, and Adam's first steps are ±learning_rate
-        if not np.isclose(*losses, atol=tolerance):
-            raise RuntimeError(f"step {index}: the models differ, loss {losses[0]} (ours) and {losses[1]} (torch)")
-    blocks = [(time_block(train_ours, batches), time_block(train_torch, batches)) for _ in range(config.blocks)]
+    """Measures a suite, or reports what was measured."""
+    if config.report:
+        from experiments.benchmarking import report
 
-    tokens = sum(int(arrays["lengths"].sum()) for arrays in batches)
-    report: dict[str, Any] = {"tokens_per_block": tokens, "steps_per_block": len(batches), "blocks": len(blocks)}
-    for name, times in zip(("ours", "torch"), zip(*blocks, strict=True), strict=True):
-        low, median, high = statistics.quantiles(times, n=4)
-        report[name] = {
-            "steps_per_second": len(batches) / median,
-            "tokens_per_second": tokens / median,
-            "seconds_per_block_quartiles": [low, median, high],
-        }
-    report["torch_time_per_our_time"] = statistics.median(theirs / own for own, theirs in blocks)
-    report |= {"load_average": os.getloadavg()[0], **provenance()}
-    text = json.dumps(report, indent=2)
-    print(text)
-    if config.output:
-        with open(config.output, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        print(report.write(config.report))
+        return
+    on_problems = config.suite in SUITES
+    if on_problems:
+        chosen_shapes(config)  # a wrong name is an error now, and not after minutes
+    if invocation.dry_run:
+        for shape in chosen_shapes(config) if on_problems else ():
+            for cell in config.cells or CELLS:
+                print(f"{shape} {cell}: {', '.join(config.passes or PASSES)}; {', '.join(chosen_peers(config))}")
+        return
+    prepare_process(config)
+    machine = describe_machine(matmul_precision=config.matmul_precision)
+    results = Results(config.output or invocation.workdir, config.suite, machine)
+    (measure_problems if on_problems else measure_others)(config, results)
 
 
 if __name__ == "__main__":

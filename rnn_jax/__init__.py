@@ -5,6 +5,7 @@ Importing this package needs only jax; what needs Flax, Optax, Orbax or TFDS is 
 `data`, which are imported by name.
 """
 
+from rnn_jax.backend import Backend
 from rnn_jax.cells import (
     CELLS,
     GRU,
@@ -18,6 +19,7 @@ from rnn_jax.cells import (
     ResetBeforeGRU,
     make_cell,
 )
+from rnn_jax.ensembles import ensemble
 from rnn_jax.layers import Bidirectional, LayerOutput, Recurrent, Stack
 from rnn_jax.masking import lengths_to_mask, segment_ids_to_mask, segment_ids_to_resets
 from rnn_jax.scan import scan_cell
@@ -29,6 +31,7 @@ __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "Backend",
     "Bidirectional",
     "Cell",
     "CoupledLSTM",
@@ -42,6 +45,7 @@ __all__ = [
     "Recurrent",
     "ResetBeforeGRU",
     "Stack",
+    "ensemble",
     "lengths_to_mask",
     "make_cell",
     "scan_cell",

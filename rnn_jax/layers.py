@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax import scan
+from rnn_jax.backend import Backend
 from rnn_jax.dropout import dropout, recurrent_dropout, variational_dropout
 from rnn_jax.masking import reverse_resets
 from rnn_jax.pooling import last_pool
@@ -45,12 +46,15 @@ class _Applicable:
 
 @dataclasses.dataclass(frozen=True)
 class Recurrent(_Applicable):
-    """One cell over time. `recurrent_dropout` is DropConnect on the recurrent weights `w_h`."""
+    """One cell over time.
+
+    `recurrent_dropout` is DropConnect on the recurrent weights `w_h`; `backend` is `scan_cell`'s.
+    """
 
     cell: Cell
     reverse: bool = False
     recurrent_dropout: float = 0.0
-    unroll: int = 1
+    backend: Backend | str = "auto"
 
     def init(self, key: Key, input_size: int) -> Params:
         """The cell's params."""
@@ -75,7 +79,7 @@ class Recurrent(_Applicable):
             resets = reverse_resets(resets)
         params = recurrent_dropout(params, self.recurrent_dropout, key)
         carry, ys = scan.scan_cell(
-            self.cell, params, xs, mask=mask, resets=resets, carry=carry, reverse=self.reverse, unroll=self.unroll
+            self.cell, params, xs, mask=mask, resets=resets, carry=carry, reverse=self.reverse, backend=self.backend
         )
         real = jnp.ones(xs.shape[:-1], dtype=bool) if mask is None else mask
         return LayerOutput(carry, ys, last_pool(ys, real, first=self.reverse))
@@ -109,7 +113,7 @@ class Bidirectional(_Applicable):
     backward_cell: Cell | None = None
     merge: str = "concat"
     recurrent_dropout: float = 0.0
-    unroll: int = 1
+    backend: Backend | str = "auto"
 
     def __post_init__(self):
         if self.merge not in MERGES:
@@ -118,7 +122,7 @@ class Bidirectional(_Applicable):
     @property
     def directions(self) -> tuple[Recurrent, Recurrent]:
         """The layers of the way there and the way back."""
-        forward = Recurrent(self.cell, recurrent_dropout=self.recurrent_dropout, unroll=self.unroll)
+        forward = Recurrent(self.cell, recurrent_dropout=self.recurrent_dropout, backend=self.backend)
         return forward, dataclasses.replace(forward, cell=self.backward_cell or self.cell, reverse=True)
 
     def init(self, key: Key, input_size: int) -> BidirectionalParams:

@@ -16,6 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.backend import Backend, choose_backend
+from rnn_jax.carries import checked_carry, initial_carry, one_step, select
+from rnn_jax.cudnn import scan_cudnn
+from rnn_jax.deferred import Flags, Plan, scan_deferred
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Params
 
 
@@ -28,55 +32,89 @@ def scan_cell(
     resets: Bool[Array, "*B T"] | None = None,
     carry: Carry | None = None,
     reverse: bool = False,
-    unroll: int = 1,
     return_states: bool = False,
+    backend: Backend | str = "auto",
 ) -> Any:
     """Runs a cell over time: xs (T, D) or (B, T, D) → (carry, ys), ys (T, H) or (B, T, H).
 
     The carry is that after each row's last real step (the first, if `reverse`); its leaves have a leading B for a
     batch. With `return_states`, returns (carry, ys, states): the carry after every step, leaves (…, T, …), as the
-    mask left it. `unroll` steps are joined in one iteration of the compiled loop.
+    mask left it.
+
+    `backend` is how it is computed, a name or a `Backend` with settings. By default a batch of a cell with
+    `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain"). The
+    deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
+    backend="plain"; `jax.jvp` of its gradient (Hessian-vector products) works with both.
 
     Raises:
-      ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, or the carry is not
-        one of this cell and batch.
-      TypeError: the cell is not hashable.
+      ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, the carry is not
+        one of this cell and batch, or the backend cannot compute this.
+      TypeError: the cell is not hashable; or forward-mode differentiation of the deferred gradient.
     """
     _check_shapes(xs, mask, resets)
     try:
         hash(cell)
     except TypeError as error:
         raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
-    static = {"cell": cell, "reverse": reverse, "unroll": unroll, "return_states": return_states}
+    backend = choose_backend(backend, cell, params, xs.shape, xs.dtype)
+    if backend.name == "cudnn":
+        return scan_cudnn(cell, params, xs, mask, resets, carry, reverse=reverse, return_states=return_states)
+    static = {"cell": cell, "reverse": reverse, "return_states": return_states, "backend": backend}
     return _scan(params, xs, mask, resets, carry, **static)
 
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
-@functools.partial(jax.jit, static_argnames=("cell", "reverse", "unroll", "return_states"), inline=True)
-def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, unroll: int, return_states: bool) -> Any:
-    batched = xs.ndim == 3
-    step = jax.vmap(cell.step, in_axes=(None, 0, 0)) if batched else cell.step
-    initial = _initial_carry(cell, params, xs)
-    carry = initial if carry is None else _checked(carry, initial)
+@functools.partial(jax.jit, static_argnames=("cell", "reverse", "return_states", "backend"), inline=True)
+def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, return_states: bool, backend: Backend) -> Any:
+    initial = initial_carry(cell, params, xs)
+    carry = initial if carry is None else checked_carry(carry, initial)
+    xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
+    if backend.name == "deferred":
+        plan = Plan(cell, backend, reverse, return_states)
+        carry, ys, states = _with_switch_named(scan_deferred)(plan, params, initial, carry, xs, flags)
+    else:
+        carry, ys, states = _scan_plain(cell, backend, reverse, return_states, params, initial, carry, xs, flags)
+    if xs.ndim == 3:
+        ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
+    return (carry, ys, states) if return_states else (carry, ys)
+
+
+def _scan_plain(cell, backend, reverse, return_states, params, initial, carry, xs, flags):
+    step = jax.vmap(cell.step, in_axes=(None, 0, 0)) if xs.ndim == 3 else cell.step
 
     def body(carry, inputs):
-        x, real, reset = inputs
+        x, (real, reset) = inputs
         if reset is not None:
-            carry = _where(reset, initial, carry)
+            carry = select(reset, initial, carry)
         if real is None:
             carry, y = step(params, carry, x)
         else:
             # Zeros in place of the padding before the step, not only after it: the step's derivative at a NaN is NaN,
             # and the zero cotangent that `where` sends back would not cancel it.
             proposed, y = step(params, carry, jnp.where(real[..., None], x, 0))
-            carry, y = _where(real, proposed, carry), jnp.where(real[..., None], y, 0)
+            carry, y = select(real, proposed, carry), jnp.where(real[..., None], y, 0)
         return carry, (y, carry if return_states else None)
 
-    inputs = (jnp.moveaxis(xs, -2, 0), _time_first(mask), _time_first(resets))
-    carry, (ys, states) = jax.lax.scan(body, carry, inputs, reverse=reverse, unroll=unroll)
-    if batched:
-        ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
-    return (carry, ys, states) if return_states else (carry, ys)
+    carry, (ys, states) = jax.lax.scan(body, carry, (xs, flags), reverse=reverse, unroll=backend.unroll)
+    return carry, ys, states
+
+
+def _with_switch_named(function):
+    """`function`, whose refusal of forward-mode differentiation says what to do."""
+
+    @functools.wraps(function)
+    def wrapped(*args):
+        try:
+            return function(*args)
+        except TypeError as error:
+            if "forward-mode" not in str(error):
+                raise
+            raise TypeError(
+                "scan_cell has a custom gradient, for reverse mode only: jax.jvp, jacfwd, linearize and hessian of the "
+                'scan itself need scan_cell(…, backend="plain"), or Recurrent(cell, backend="plain").'
+            ) from error
+
+    return wrapped
 
 
 def _time_first(flags: Array | None) -> Array | None:
@@ -85,51 +123,12 @@ def _time_first(flags: Array | None) -> Array | None:
 
 def output_size(cell: Cell, input_size: int) -> int:
     """How many numbers a step of `cell` returns for inputs of `input_size` numbers; nothing is computed."""
-    y = jax.eval_shape(lambda key: _one_step(cell, cell.init(key, input_size), jnp.zeros(input_size)), _key_shape())[1]
+    y = jax.eval_shape(lambda key: one_step(cell, cell.init(key, input_size), jnp.zeros(input_size)), _key_shape())[1]
     return y.shape[-1]
 
 
 def _key_shape() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(lambda: jax.random.key(0))
-
-
-def _one_step(cell: Cell, params: Params, x: Array) -> tuple[Carry, Array]:
-    return cell.step(params, cell.initial_carry(), x)
-
-
-def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    """The initial carry in the dtypes that a step returns (they follow xs), one a row for a batch."""
-    x = jax.ShapeDtypeStruct(xs.shape[-1:], xs.dtype)
-    after, _ = jax.eval_shape(lambda p, x: _one_step(cell, p, x), params, x)
-    carry = _cast_like(cell.initial_carry(), after)
-    if xs.ndim == 3:
-        carry = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, xs.shape[:1] + leaf.shape), carry)
-    return carry
-
-
-def _cast_like(carry: Carry, like: Carry) -> Carry:
-    return jax.tree.map(lambda leaf, target: jnp.asarray(leaf, target.dtype), carry, like)
-
-
-def _checked(carry: Carry, initial: Carry) -> Carry:
-    """A carry that was passed in, in the dtypes of the initial one."""
-    given, wanted = ({name: leaf.shape for name, leaf in _named(tree)} for tree in (carry, initial))
-    if given != wanted:
-        raise ValueError(f"The carry does not fit the cell and the batch: shapes {given}, expected {wanted}.")
-    return _cast_like(carry, initial)
-
-
-def _named(tree: Carry) -> list[tuple[str, Array]]:
-    return [(jax.tree_util.keystr(path), jnp.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-
-
-def _where(condition: Bool[Array, "*B"], if_true: Carry, if_false: Carry) -> Carry:
-    """`jnp.where` on carries: `condition` has the carries' leading axes only."""
-
-    def select(a: Array, b: Array) -> Array:
-        return jnp.where(condition.reshape(condition.shape + (1,) * (a.ndim - condition.ndim)), a, b)
-
-    return jax.tree.map(select, if_true, if_false)
 
 
 def _check_shapes(xs: Array, mask: Array | None, resets: Array | None) -> None:

@@ -16,7 +16,7 @@ from oracles import plain_loop
 from oracles.jitting import quick_jit
 from oracles.plain_loop import Result, stack, take
 
-from rnn_jax import CELLS, Bidirectional, make_cell, scan_cell, segment_ids_to_resets
+from rnn_jax import CELLS, Backend, Bidirectional, make_cell, scan_cell, segment_ids_to_resets
 from rnn_jax.cells import *  # noqa: F403 — eval(repr(cell)) needs the classes' names
 
 B, T, D, H = 4, 6, 3, 4
@@ -112,7 +112,7 @@ MASK = bools("111111", "111000", "000000", "010110")
 RESETS = bools("001000", "010010", "000100", "001000")
 
 
-def differentiated(name, reverse=False, unroll=1):
+def differentiated(name, reverse=False, backend="auto"):
     """(params, xs, carry, mask, resets, cotangents) → everything that comes out, forward and back."""
 
     def run_and_pull_back(params, xs, carry, mask, resets, cotangents):
@@ -125,7 +125,7 @@ def differentiated(name, reverse=False, unroll=1):
                 resets=resets,
                 carry=carry,
                 reverse=reverse,
-                unroll=unroll,
+                backend=backend,
                 return_states=True,
             )
 
@@ -136,8 +136,8 @@ def differentiated(name, reverse=False, unroll=1):
 
 
 @functools.cache
-def program(name, reverse=False, unroll=1):
-    return quick_jit(differentiated(name, reverse, unroll))
+def program(name, reverse=False, backend="auto"):
+    return quick_jit(differentiated(name, reverse, backend))
 
 
 def assert_close(actual, expected, tolerance=1e-10):
@@ -318,7 +318,7 @@ def test_unroll_changes_nothing(name, float64):
     """2 does not divide T = 3."""
     arguments = (random_xs(shape=(B, 3, D)), random_carry(name), MASK[:, 3:], RESETS[:, 3:])
     cotangents = random_cotangents(name, shape=(B, 3))
-    unrolled = program(name, unroll=2)(float64_params(name), *arguments, cotangents)
+    unrolled = program(name, backend=Backend(unroll=2))(float64_params(name), *arguments, cotangents)
     assert_close(unrolled, plain_loop.run_batch(make(name), float64_params(name), *arguments, cotangents))
 
 

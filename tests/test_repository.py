@@ -28,7 +28,9 @@ LEVELS = (
     ("config",),
     ("initializers", "masking", "pooling", "dropout", "losses", "metrics"),
     ("cells",),  # one time step
-    ("scan",),  # over time
+    ("backend", "carries"),
+    ("deferred", "cudnn"),
+    ("scan", "ensembles"),  # over time; over models
     ("layers",),  # over depth and direction
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
@@ -90,7 +92,7 @@ def test_every_package_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     stated = list(itertools.chain(project["dependencies"], *project["optional-dependencies"].values()))
     declared = {re.match(r"[\w-]+", line)[0].lower().replace("-", "_") for line in stated}
-    name_of = {"absl": "absl_py", "orbax": "orbax_checkpoint", "sklearn": "scikit_learn"}
+    name_of = {"absl": "absl_py", "orbax": "orbax_checkpoint", "sklearn": "scikit_learn", "haiku": "dm_haiku"}
     for path in SOURCES:
         for package in {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names):
             if package not in ("rnn_jax", "experiments"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnn_jax.types import Array, Carry, Float, InitSpec, Params
 
@@ -35,6 +36,39 @@ class GatedCell:
     def step(self, params: Params, carry: Carry, x: Float[Array, " D"]) -> tuple[Carry, Float[Array, " H"]]:
         """One time step of one example: x (D,) → the next carry and y (H,)."""
         return self.recur(params, carry, self.project(params, x))
+
+
+class SplitCell(GatedCell):
+    """A cell whose `recur` splits once more, so that its gradient can be deferred (see `rnn_jax.deferred`).
+
+    recur(carry, z) == activate(carry, preactivate(carry, z)). `preactivate` has the recurrent matmul; it is fastest
+    if it is linear in the weights, so that its derivative needs no forward value. `activate` is what is left, number
+    by number. Subclasses give `init`, `initial_carry`, `preactivate` and `activate`.
+    """
+
+    def preactivate(self, params: Params, carry: Carry, z: Any) -> Any:
+        """What enters the activations: any pytree. Here z + h_{t−1} W_h."""
+        return z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+
+    def activate(self, params: Params, carry: Carry, preactivations: Any) -> tuple[Carry, Float[Array, " H"]]:
+        """The next carry and y, given what `preactivate` returned."""
+        raise NotImplementedError
+
+    def recur(self, params: Params, carry: Carry, z: Any) -> tuple[Carry, Float[Array, " H"]]:
+        """The rest of a step, given what `project` returned."""
+        return self.activate(params, carry, self.preactivate(params, carry, z))
+
+
+def gates(preactivations: Float[Array, " GH"], activations: str) -> list[Float[Array, " H"]]:
+    """Equal blocks, each through its activation: "s" σ, "t" tanh; "sst" are three gates. At least float32.
+
+    σ(x) = ½ + ½ tanh(x/2), so that all blocks go through one tanh: one vectorised operation in place of several.
+    """
+    wide = accumulating(preactivations)
+    size = preactivations.shape[-1] // len(activations)
+    scale = np.repeat([0.5 if kind == "s" else 1.0 for kind in activations], size).astype(wide.dtype)
+    shift = np.repeat([0.5 if kind == "s" else 0.0 for kind in activations], size).astype(wide.dtype)
+    return jnp.split(jnp.tanh(wide * scale) * scale + shift, len(activations))
 
 
 def accumulating(x: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell
+from rnn_jax.cells.base import SplitCell
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -39,7 +39,7 @@ class ElmanCarry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Elman(GatedCell):
+class Elman(SplitCell):
     """h_t = φ(x_t W_x + h_{t−1} W_h + b), y_t = h_t; φ is `activation`.
 
     Raises:
@@ -65,9 +65,10 @@ class Elman(GatedCell):
         """h_0 = 0."""
         return ElmanCarry(jnp.zeros(self.hidden_size))
 
-    def recur(self, params: ElmanParams, carry: ElmanCarry, z: Float[Array, " H"]):
-        """Adds h_{t−1} W_h to z = x_t W_x + b and applies φ."""
-        h = ACTIVATIONS[self.activation](z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype))
+    def activate(self, params: ElmanParams, carry: ElmanCarry, preactivations: Float[Array, " H"]):
+        """φ of x_t W_x + b + h_{t−1} W_h."""
+        del params, carry
+        h = ACTIVATIONS[self.activation](preactivations)
         return ElmanCarry(h), h
 
 
@@ -79,7 +80,7 @@ class MemorylessParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Memoryless(GatedCell):
+class Memoryless(SplitCell):
     """The control: y_t = tanh(x_t W_x + b), which sees one step only.
 
     Its carry holds y_t, so that it fits wherever an Elman cell does, but the next step never reads it.
@@ -97,8 +98,13 @@ class Memoryless(GatedCell):
         """Zeros."""
         return ElmanCarry(jnp.zeros(self.hidden_size))
 
-    def recur(self, params: MemorylessParams, carry: ElmanCarry, z: Float[Array, " H"]):
-        """tanh z, whatever the carry holds."""
+    def preactivate(self, params: MemorylessParams, carry: ElmanCarry, z: Float[Array, " H"]):
+        """z, whatever the carry holds."""
         del params, carry
-        y = jnp.tanh(z)
+        return z
+
+    def activate(self, params: MemorylessParams, carry: ElmanCarry, preactivations: Float[Array, " H"]):
+        """tanh of x_t W_x + b."""
+        del params, carry
+        y = jnp.tanh(preactivations)
         return ElmanCarry(y), y

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, accumulating, layer_norm
+from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, gates, layer_norm
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -39,15 +39,22 @@ def _init(cell: GatedCell, key: Key, input_size: int) -> tuple[Array, Array, Arr
     return w_x, w_h, init_gates(key_b, cell.b_init, 3, (size,))
 
 
-@dataclasses.dataclass(frozen=True)
-class _GRUFamily(GatedCell):
+class _StartsAtZero:
     def initial_carry(self) -> GRUCarry:
         """h_0 = 0."""
-        return GRUCarry(jnp.zeros(self.hidden_size))
+        return GRUCarry(jnp.zeros(self.hidden_size))  # type: ignore[attr-defined]
+
+
+class GRUPreactivations(NamedTuple):
+    """What enters the gates r and z, and the two parts of what enters the candidate, kept apart for the reset gate."""
+
+    gates: Float[Array, " 2H"]
+    from_x: Float[Array, " H"]
+    from_h: Float[Array, " H"]
 
 
 @dataclasses.dataclass(frozen=True)
-class GRU(_GRUFamily):
+class GRU(_StartsAtZero, SplitCell):
     """Gated recurrent unit, reset gate after the recurrent matmul (as torch.nn.GRU).
 
     r_t, z_t = σ(x_t W_x + h_{t−1} W_h + b)
@@ -59,18 +66,29 @@ class GRU(_GRUFamily):
         """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
         return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
 
-    def recur(self, params: GRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
-        """The gates from x_t W_x + b and the carry, then the new state."""
-        from_h = carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
-        return _reset_after(carry, z, from_h, params.b_hn)
+    def preactivate(self, params: GRUParams, carry: GRUCarry, z: Float[Array, " GH"]) -> GRUPreactivations:
+        """From z = x_t W_x + b and h_{t−1} W_h."""
+        return _add_parts(z, carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.b_hn)
+
+    def activate(self, params: GRUParams, carry: GRUCarry, preactivations: GRUPreactivations):
+        """The gates, the candidate, and the new state between it and the old one."""
+        del params
+        return _reset_after(carry, preactivations)
 
 
-def _reset_after(carry: GRUCarry, from_x: Array, from_h: Array, b_hn: Array) -> tuple[GRUCarry, Array]:
-    x_r, x_z, x_n = jnp.split(accumulating(from_x), 3)
-    h_r, h_z, h_n = jnp.split(accumulating(from_h), 3)
-    reset, update = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
-    candidate = jnp.tanh(x_n + reset * (h_n + b_hn.astype(h_n.dtype)))
-    return _interpolate(carry, update, candidate, from_x.dtype)
+def _add_parts(from_x: Array, from_h: Array, b_hn: Array) -> GRUPreactivations:
+    two_gates = 2 * b_hn.shape[-1]
+    return GRUPreactivations(
+        from_x[:two_gates] + from_h[:two_gates],
+        from_x[two_gates:],
+        from_h[two_gates:] + b_hn.astype(from_h.dtype),
+    )
+
+
+def _reset_after(carry: GRUCarry, preactivations: GRUPreactivations) -> tuple[GRUCarry, Array]:
+    reset, update = gates(preactivations.gates, "ss")
+    candidate = jnp.tanh(accumulating(preactivations.from_x) + reset * accumulating(preactivations.from_h))
+    return _interpolate(carry, update, candidate, preactivations.from_x.dtype)
 
 
 def _interpolate(carry: GRUCarry, update: Array, candidate: Array, dtype) -> tuple[GRUCarry, Array]:
@@ -87,7 +105,7 @@ class ResetBeforeGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ResetBeforeGRU(_GRUFamily):
+class ResetBeforeGRU(_StartsAtZero, GatedCell):
     """The GRU of Cho et al. (2014): the reset gate acts on the state before the recurrent matmul.
 
     n_t = tanh(x_t W_xn + b_n + (r_t ⊙ h_{t−1}) W_hn), all else as in `GRU`
@@ -119,7 +137,7 @@ class LayerNormGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNormGRU(_GRUFamily):
+class LayerNormGRU(_StartsAtZero, SplitCell):
     """The GRU with layer normalisation (LN) of x_t W_x and of h_{t−1} W_h, each over its 3H numbers.
 
     As `GRU`, with LN(x_t W_x) in place of x_t W_x and LN(h_{t−1} W_h) in place of h_{t−1} W_h. Deviation from Ba et
@@ -136,7 +154,11 @@ class LayerNormGRU(_GRUFamily):
         """LN(x_t W_x) + b."""
         return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
 
-    def recur(self, params: LayerNormGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+    def preactivate(self, params: LayerNormGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+        """z and h_{t−1} W_h, which is normalised by itself before they are added."""
+        return z, carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+
+    def activate(self, params: LayerNormGRUParams, carry: GRUCarry, preactivations: tuple[Array, Array]):
         """As the GRU's, with the recurrent part normalised."""
-        from_h = layer_norm(carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.scale_h)
-        return _reset_after(carry, z, from_h, params.b_hn)
+        z, from_h = preactivations
+        return _reset_after(carry, _add_parts(z, layer_norm(from_h, params.scale_h), params.b_hn))

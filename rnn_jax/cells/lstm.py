@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, GateInit, accumulating, layer_norm
+from rnn_jax.cells.base import GatedCell, GateInit, SplitCell, accumulating, gates, layer_norm
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -32,7 +32,7 @@ class LSTMCarry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class _LSTMFamily(GatedCell):
+class _LSTMFamily(SplitCell):
     b_init: GateInit = (0.0, 1.0, 0.0, 0.0)  # i f g o
 
     def initial_carry(self) -> LSTMCarry:
@@ -53,12 +53,12 @@ class LSTM(_LSTMFamily):
         """Draws w_x (D, 4H), w_h (H, 4H) and b (4H,)."""
         return _init(self, key, input_size, num_gates=4)
 
-    def recur(self, params: LSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
-        """The gates from z = x_t W_x + b and the carry, then the new memory and output."""
-        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
-        i, f, g, o = jnp.split(accumulating(gates), 4)
-        c = jax.nn.sigmoid(f) * carry.c.astype(f.dtype) + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(z.dtype)
+    def activate(self, params: LSTMParams, carry: LSTMCarry, preactivations: Float[Array, " GH"]):
+        """The gates from x_t W_x + h_{t−1} W_h + b, then the new memory and output."""
+        del params
+        i, f, g, o = gates(preactivations, "ssts")
+        c = f * carry.c.astype(f.dtype) + i * g
+        h = (o * jnp.tanh(c)).astype(preactivations.dtype)
         return LSTMCarry(h, c), h
 
 
@@ -84,13 +84,12 @@ class CoupledLSTM(_LSTMFamily):
         """Draws w_x (D, 3H), w_h (H, 3H) and b (3H,)."""
         return _init(self, key, input_size, num_gates=3)
 
-    def recur(self, params: LSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+    def activate(self, params: LSTMParams, carry: LSTMCarry, preactivations: Float[Array, " GH"]):
         """As the LSTM's, with one gate for keeping and writing."""
-        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
-        f, g, o = jnp.split(accumulating(gates), 3)
-        keep = jax.nn.sigmoid(f)
-        c = keep * carry.c.astype(f.dtype) + (1 - keep) * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o) * jnp.tanh(c)).astype(z.dtype)
+        del params
+        f, g, o = gates(preactivations, "sts")
+        c = f * carry.c.astype(f.dtype) + (1 - f) * g
+        h = (o * jnp.tanh(c)).astype(preactivations.dtype)
         return LSTMCarry(h, c), h
 
 
@@ -115,13 +114,12 @@ class PeepholeLSTM(_LSTMFamily):
         p = jnp.zeros((3, self.hidden_size), jnp.float32)
         return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=p)
 
-    def recur(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+    def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: Float[Array, " GH"]):
         """As the LSTM's, with c_{t−1} seen by i and f, and c_t seen by o."""
-        gates = z + carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
-        i, f, g, o = jnp.split(accumulating(gates), 4)
+        i, f, g, o = jnp.split(accumulating(preactivations), 4)
         c, (p_i, p_f, p_o) = carry.c.astype(f.dtype), params.p.astype(f.dtype)
         c = jax.nn.sigmoid(f + p_f * c) * c + jax.nn.sigmoid(i + p_i * c) * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(z.dtype)
+        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(preactivations.dtype)
         return LSTMCarry(h, c), h
 
 
@@ -162,11 +160,15 @@ class LayerNormLSTM(_LSTMFamily):
         """LN(x_t W_x) + b."""
         return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
 
-    def recur(self, params: LayerNormLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+    def preactivate(self, params: LayerNormLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
+        """z and h_{t−1} W_h, which is normalised by itself before they are added."""
+        return z, carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+
+    def activate(self, params: LayerNormLSTMParams, carry: LSTMCarry, preactivations: tuple[Array, Array]):
         """As the LSTM's, with the recurrent part and the memory normalised."""
-        gates = z + layer_norm(carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.scale_h)
-        i, f, g, o = jnp.split(accumulating(gates), 4)
-        c = jax.nn.sigmoid(f) * carry.c.astype(f.dtype) + jax.nn.sigmoid(i) * jnp.tanh(g)
+        z, from_h = preactivations
+        i, f, g, o = gates(z + layer_norm(from_h, params.scale_h), "ssts")
+        c = f * carry.c.astype(f.dtype) + i * g
         squashed = jnp.tanh(layer_norm(c, params.scale_c) + params.b_c.astype(c.dtype))
-        h = (jax.nn.sigmoid(o) * squashed).astype(z.dtype)
+        h = (o * squashed).astype(z.dtype)
         return LSTMCarry(h, c), h

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.backend import BACKENDS, SAVE, Backend
 from rnn_jax.cells import CELLS, make_cell
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
@@ -37,6 +38,8 @@ class RecurrentConfig:
     layer_dropout: float = knob(0.0, "dropout between layers", minimum=0.0, maximum=0.99)
     variational_dropout: bool = knob(False, "input and layer dropout drop the same units at every step of a sequence")
     recurrent_dropout: float = knob(0.0, "DropConnect on the recurrent weights w_h", minimum=0.0, maximum=0.99)
+    backend: str = knob("auto", "how sequences are computed; changes speed and rounding only", choices=BACKENDS)
+    save: str = knob("auto", "what the deferred gradient keeps: the less, the slower", choices=SAVE)
     unroll: int = knob(1, "steps joined in one iteration of the compiled loop; changes speed only", minimum=1)
 
 
@@ -67,14 +70,14 @@ def make_stack(config: RecurrentConfig) -> Stack:
 
 def _try(stack: Stack, key: Key) -> Any:
     """One step with dropout: what a cell or layer refuses, it refuses here."""
-    return stack.run(stack.init(key, 1), jnp.zeros((1, 1)), key=key).ys
+    return stack.run(stack.init(key, 1), jnp.zeros((1, 1, 1)), key=key).ys
 
 
 def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:
-    rate, unroll = config.recurrent_dropout, config.unroll
+    rate, backend = config.recurrent_dropout, Backend(config.backend, save=config.save, unroll=config.unroll)
     if config.bidirectional:
-        return Bidirectional(cell, merge=config.merge, recurrent_dropout=rate, unroll=unroll)
-    return Recurrent(cell, recurrent_dropout=rate, unroll=unroll)
+        return Bidirectional(cell, merge=config.merge, recurrent_dropout=rate, backend=backend)
+    return Recurrent(cell, recurrent_dropout=rate, backend=backend)
 
 
 def _one_a_layer(flag: str, values: tuple, num_layers: int) -> tuple:

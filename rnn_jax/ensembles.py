@@ -1,0 +1,80 @@
+"""Many models of one shape as one program: a function over a leading axis of seeds, or of hyperparameters.
+
+    step = jax.jit(ensemble(train_step, in_axes=(0, None)), donate_argnums=0)   # train_step(state, batch) of one model
+    states, metrics = step(states, batch)                                       # every leaf of states: (S, …)
+
+vmap   one batched program. Every matmul becomes S small ones at once: what accelerators want. Temporaries of S models.
+map    one model after the other inside one program (`jax.lax.map`). Matmuls and temporaries stay those of one model.
+
+Both give the numbers of S separate calls; which is faster depends on the machine (BENCHMARKS.md has measurements).
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+METHODS = ("auto", "vmap", "map")
+
+
+def ensemble(
+    function: Callable[..., Any], method: str = "auto", *, in_axes: int | Sequence[int | None] | None = 0
+) -> Callable[..., Any]:
+    """The function of one model as a function of S: arguments and results get a leading axis S.
+
+    Args:
+      function: pure, of one model's arrays (any pytrees, random keys included).
+      method: "vmap" or "map", as above; "auto" leaves it to `choose_method`.
+      in_axes: 0, or None for an argument that is the same for all models; one entry for all positional arguments or one
+        for each, as in `jax.vmap`. Keyword arguments always have the axis.
+
+    Call the result under `jax.jit`: outside of it, `map` would compile at every call.
+
+    Raises:
+      ValueError: an unknown method or axis; when called: no argument has the axis, or their lengths differ.
+    """
+    if method not in METHODS:
+        raise ValueError(f"No method {method!r}; there are: {', '.join(METHODS)}.")
+    if not set(in_axes if isinstance(in_axes, Sequence) else [in_axes]) <= {0, None}:
+        raise ValueError(f"in_axes={in_axes}: the axis of the models is 0, or None for what they share.")
+
+    @functools.wraps(function)
+    def of_all(*args: Any, **kwargs: Any) -> Any:
+        axes = tuple(in_axes) if isinstance(in_axes, Sequence) else (in_axes,) * len(args)
+        if len(axes) != len(args):
+            raise ValueError(f"in_axes has {len(axes)} entries for {len(args)} positional arguments.")
+        stacked = ([arg for arg, axis in zip(args, axes) if axis == 0], kwargs)
+
+        def of_one(own: Any) -> Any:
+            own_args, own_kwargs = iter(own[0]), own[1]
+            return function(*(arg if axis is None else next(own_args) for arg, axis in zip(args, axes)), **own_kwargs)
+
+        num_models, size = _num_models(stacked)
+        chosen = choose_method(jax.default_backend(), num_models, size) if method == "auto" else method
+        return jax.lax.map(of_one, stacked) if chosen == "map" else jax.vmap(of_one)(stacked)
+
+    return of_all
+
+
+def choose_method(platform: str, num_models: int, size: int) -> str:
+    """The method of "auto": "vmap" or "map". `size`: how many numbers the arguments of one model hold.
+
+    On a CPU a batched matmul runs as S small ones without blocking over the batch, and large temporaries cost page
+    faults: one model after the other. Elsewhere one model alone leaves the device idle.
+    """
+    del num_models, size
+    return "map" if platform == "cpu" else "vmap"
+
+
+def _num_models(stacked: Any) -> tuple[int, int]:
+    """S, and the size of one model's arguments."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(stacked)]
+    lengths = {shape[:1] for shape in shapes}
+    if len(lengths) != 1 or () in lengths:
+        found = ", ".join(map(str, sorted(lengths))) or "no mapped argument"
+        raise ValueError(f"Every mapped argument has one leading axis, the models; leading lengths here: {found}.")
+    ((num_models,),) = lengths
+    return num_models, sum(math.prod(shape[1:]) for shape in shapes)

@@ -1,0 +1,113 @@
+"""ensemble: the numbers of separate calls, by either method; what is shared stays shared; messages."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rnn_jax import GRU, LSTM, Bidirectional, Stack, ensembles, lengths_to_mask
+from rnn_jax.ensembles import ensemble
+
+SEEDS = 3
+METHODS = ("vmap", "map", "auto")
+
+
+def stacked(init):
+    return jax.vmap(init)(jax.random.split(jax.random.key(0), SEEDS))
+
+
+def assert_equals_separate_calls(combined, separate):
+    for index, expected in enumerate(separate):
+        jax.tree.map(
+            lambda a, b, i=index: np.testing.assert_allclose(a[i], b, rtol=2e-5, atol=1e-6), combined, expected
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("stack", [Stack.of(LSTM(5)), Stack.of(Bidirectional(GRU(4)), LSTM(3))], ids=["one", "two"])
+def test_train_steps_of_an_ensemble_are_those_of_its_models(method, stack):
+    xs = jax.random.normal(jax.random.key(1), (SEEDS, 2, 7, 6))
+    mask = lengths_to_mask(jnp.array([7, 3]), 7)  # the same for all models
+    optimizer = optax.sgd(0.1, momentum=0.9)
+
+    def step(state, xs, mask):
+        params, moments = state
+        loss, grads = jax.value_and_grad(lambda p: jnp.square(stack.apply(p, xs, mask=mask)[1]).sum())(params)
+        updates, moments = optimizer.update(grads, moments)
+        return (optax.apply_updates(params, updates), moments), loss
+
+    params = stacked(lambda key: stack.init(key, 6))
+    state = (params, jax.vmap(optimizer.init)(params))
+    together, alone = jax.jit(ensemble(step, method, in_axes=(0, 0, None))), jax.jit(step)
+    states = [jax.tree.map(lambda leaf, i=i: leaf[i], state) for i in range(SEEDS)]
+    for _ in range(3):
+        state, losses = together(state, xs, mask)
+        states, expected = zip(*(alone(s, xs[i], mask) for i, s in enumerate(states)), strict=True)
+        assert_equals_separate_calls((state, losses), zip(states, expected, strict=True))
+    assert len({float(loss) for loss in losses}) == SEEDS
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_keys_hyperparameters_and_keyword_arguments(method):
+    def noisy(key, rate, offset, *, scale):
+        return {"y": rate * jax.random.normal(key, (4,)) + offset, "scale": scale * offset}
+
+    keys, rates = jax.random.split(jax.random.key(2), SEEDS), np.array([0.0, 1.0, 10.0], np.float32)
+    scales = jnp.arange(3.0)
+    result = jax.jit(ensemble(noisy, method, in_axes=(0, 0, None)))(keys, rates, 5.0, scale=scales)
+    assert_equals_separate_calls(result, [noisy(keys[i], rates[i], 5.0, scale=scales[i]) for i in range(SEEDS)])
+    np.testing.assert_allclose(result["y"][0], 5.0)
+    np.testing.assert_allclose(result["scale"], [0.0, 5.0, 10.0])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_go_through_it(method):
+    """Σ_s Σ (w_s · x)², by hand: 2 (w_s · x) x for each model, and 2 Σ_s (w_s · x) w_s for what they share."""
+    w, x = jnp.array([[1.0, 2.0], [3.0, -1.0], [0.0, 1.0]]), jnp.array([2.0, 1.0])
+    function = ensemble(lambda w, x: jnp.square(w @ x), method, in_axes=(0, None))
+    dw, dx = jax.jit(jax.grad(lambda w, x: function(w, x).sum(), argnums=(0, 1)))(w, x)
+    np.testing.assert_allclose(dw, [[16.0, 8.0], [20.0, 10.0], [4.0, 2.0]])
+    np.testing.assert_allclose(dx, [2 * (4 * 1 + 5 * 3 + 0), 2 * (4 * 2 + 5 * -1 + 1 * 1)])
+
+
+def test_the_methods_are_what_they_are_called():
+    """map keeps the matmul of one model inside a loop, vmap has one batched matmul and no loop."""
+    w, x = jnp.ones((SEEDS, 2, 2)), jnp.ones((2, 2))
+
+    def operations(method):
+        text = str(jax.make_jaxpr(ensemble(jnp.matmul, method, in_axes=(0, None)))(w, x))
+        return "scan[" in text, f"f32[{SEEDS},2,2] = dot_general" in text
+
+    assert operations("map") == (True, False)
+    assert operations("vmap") == (False, True)
+    chosen = ensembles.choose_method(jax.default_backend(), SEEDS, 4)
+    assert operations("auto") == operations(chosen)
+
+
+def test_choice_is_one_of_the_methods():
+    for platform in ("cpu", "gpu", "tpu"):
+        for models in (1, 4, 64):
+            assert ensembles.choose_method(platform, models, 10_000) in ("vmap", "map")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_messages(method):
+    def add(*args, **kwargs):
+        return sum(args) + sum(kwargs.values())
+
+    with pytest.raises(ValueError, match="in_axes has 2 entries for 1 positional"):
+        ensemble(add, method, in_axes=(0, 0))(jnp.ones(3))
+    with pytest.raises(ValueError, match=r"\(2,\), \(3,\)"):
+        ensemble(add, method)(jnp.ones(3), jnp.ones(2))
+    with pytest.raises(ValueError, match="leading axis"):
+        ensemble(add, method)(jnp.ones(3), jnp.ones(()))
+    with pytest.raises(ValueError, match="no mapped argument"):
+        ensemble(add, method, in_axes=None)(jnp.ones(3))
+    with pytest.raises(ValueError, match="axis of the models is 0"):
+        ensemble(add, method, in_axes=1)
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="No method 'pmap'; there are: auto, vmap, map"):
+        ensemble(jnp.sum, "pmap")
