@@ -8,10 +8,17 @@ import jax.numpy as jnp
 
 from experiments.benchmarking.jax_program import JaxProgram
 from experiments.benchmarking.problems import CELLS, Problem, Unsupported, directions_of
-from rnn_jax import lengths_to_mask, scan_cell
+from rnn_jax import Backend, lengths_to_mask, scan_cell
 
 # The ablation: keyword arguments of `scan_cell` by the name of the rung, from the plain scan to all levers.
-LADDER: dict[str, dict[str, Any]] = {"ladder_defaults": {}}
+LADDER: dict[str, dict[str, Any]] = {
+    "ladder_plain": {"backend": "plain"},
+    "ladder_deferred_whole": {"backend": Backend("deferred", project="step", chunk_size=1 << 30)},
+    "ladder_deferred_chunks": {"backend": Backend("deferred", project="step")},
+    "ladder_project_chunks": {"backend": Backend("deferred", project="chunk")},
+    "ladder_save_carries": {"backend": Backend("deferred", save="carries")},
+    "ladder_save_borders": {"backend": Backend("deferred", save="borders")},
+}
 
 # bfloat16 has 8 bits of precision, and the steps' roundings add up along the sequence.
 BFLOAT16_TOLERANCE = 0.1
