@@ -57,6 +57,9 @@ class Backend:
                 raise ValueError(f"A backend's {field} is at least 1; got {value}.")
 
 
+DEFAULT = Backend()
+
+
 def can_defer(cell: Cell) -> bool:
     """Whether a cell has the split of a step that the deferred gradient needs."""
     return all(hasattr(cell, method) for method in ("project", "preactivate", "activate"))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells import LSTM, LSTMCarry, LSTMParams
-from rnn_jax.types import Array, Carry, Cell, Float
+from rnn_jax.types import Array, Carry, Cell, Float, Params
 
 
 def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
@@ -20,7 +20,7 @@ def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
 
 def scan_cudnn(
     cell: Cell,
-    params: LSTMParams,
+    params: Params,
     xs: Float[Array, "B T D"],
     mask: Array | None,
     resets: Array | None,

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax import scan
-from rnn_jax.backend import Backend
+from rnn_jax.backend import DEFAULT, Backend
 from rnn_jax.dropout import dropout, recurrent_dropout, variational_dropout
 from rnn_jax.masking import reverse_resets
 from rnn_jax.pooling import last_pool
@@ -54,7 +54,7 @@ class Recurrent(_Applicable):
     cell: Cell
     reverse: bool = False
     recurrent_dropout: float = 0.0
-    backend: Backend | str = "auto"
+    backend: Backend | str = DEFAULT
 
     def init(self, key: Key, input_size: int) -> Params:
         """The cell's params."""
@@ -113,7 +113,7 @@ class Bidirectional(_Applicable):
     backward_cell: Cell | None = None
     merge: str = "concat"
     recurrent_dropout: float = 0.0
-    backend: Backend | str = "auto"
+    backend: Backend | str = DEFAULT
 
     def __post_init__(self):
         if self.merge not in MERGES:

@@ -60,7 +60,15 @@ def scan_cell(
     if backend.name == "cudnn":
         return scan_cudnn(cell, params, xs, mask, resets, carry, reverse=reverse, return_states=return_states)
     static = {"cell": cell, "reverse": reverse, "return_states": return_states, "backend": backend}
-    return _scan(params, xs, mask, resets, carry, **static)
+    try:
+        return _scan(params, xs, mask, resets, carry, **static)
+    except TypeError as error:
+        if backend.name != "deferred" or "forward-mode" not in str(error):
+            raise
+        raise TypeError(
+            "scan_cell has a custom gradient, for reverse mode only: jax.jvp, jacfwd and linearize of the scan "
+            'itself need scan_cell(…, backend="plain"), or Recurrent(cell, backend="plain").'
+        ) from error
 
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
@@ -71,7 +79,7 @@ def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, return_
     xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
     if backend.name == "deferred":
         plan = Plan(cell, backend, reverse, return_states)
-        carry, ys, states = _with_switch_named(scan_deferred)(plan, params, initial, carry, xs, flags)
+        carry, ys, states = scan_deferred(plan, params, initial, carry, xs, flags)
     else:
         carry, ys, states = _scan_plain(cell, backend, reverse, return_states, params, initial, carry, xs, flags)
     if xs.ndim == 3:
@@ -97,24 +105,6 @@ def _scan_plain(cell, backend, reverse, return_states, params, initial, carry, x
 
     carry, (ys, states) = jax.lax.scan(body, carry, (xs, flags), reverse=reverse, unroll=backend.unroll)
     return carry, ys, states
-
-
-def _with_switch_named(function):
-    """`function`, whose refusal of forward-mode differentiation says what to do."""
-
-    @functools.wraps(function)
-    def wrapped(*args):
-        try:
-            return function(*args)
-        except TypeError as error:
-            if "forward-mode" not in str(error):
-                raise
-            raise TypeError(
-                "scan_cell has a custom gradient, for reverse mode only: jax.jvp, jacfwd, linearize and hessian of the "
-                'scan itself need scan_cell(…, backend="plain"), or Recurrent(cell, backend="plain").'
-            ) from error
-
-    return wrapped
 
 
 def _time_first(flags: Array | None) -> Array | None:

@@ -1,0 +1,341 @@
+"""Ways of computing one scan: every backend and setting gives the numbers of a Python loop, under every transformation.
+
+The contract (test_cell_contract.py) runs with the default backend; here are the others, what only they promise, and
+what they refuse.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import rnn
+from oracles import plain_loop
+from oracles.jitting import quick_jit
+
+from rnn_jax import CELLS, LSTM, Backend, Bidirectional, Recurrent, make_cell, scan_cell
+from rnn_jax.backend import can_defer, choose_backend
+from rnn_jax.cudnn import pack_weights, run_cudnn
+
+B, T, D, H = 3, 7, 2, 3
+MASK = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]], bool)
+RESETS = np.array([[0, 0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0]], bool)
+SETTINGS = {
+    "plain": "plain",
+    "preactivations, 3 steps a chunk": Backend("deferred", save="preactivations", chunk_size=3, project="step"),
+    "carries, one step a chunk": Backend("deferred", save="carries", chunk_size=1, project="chunk"),
+    "carries, the whole sequence": Backend("deferred", save="carries", chunk_size=100, unroll=2),
+    "borders, 4 steps a chunk": Backend("deferred", save="borders", chunk_size=4, project="step"),
+    "borders, 7 steps a chunk": Backend("deferred", save="borders", chunk_size=7, project="chunk"),
+}
+DEFERRABLE = [name for name in CELLS if can_defer(make_cell(name, H))]
+every_setting = pytest.mark.parametrize("setting", SETTINGS)
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+def random(seed, shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def random_like(tree, seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: scale * rng.normal(size=leaf.shape), tree)
+
+
+@functools.cache
+def cell_and_params(name):
+    cell = make_cell(name, H)
+    params = cell.init(jax.random.key(1), D)
+    noise = random_like(params, 2, 0.3)
+    return cell, jax.tree.map(lambda leaf, extra: np.asarray(leaf, np.float64) + extra, params, noise)
+
+
+def batch_of_carries(cell, seed):
+    return random_like(jax.tree.map(lambda leaf: np.zeros((B, *leaf.shape)), cell.initial_carry()), seed, 0.5)
+
+
+def close(actual, expected, tolerance):
+    """Relative to the largest number of each array: single numbers can be sums that cancel."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, e, rtol=0, atol=tolerance * max(float(np.max(np.abs(e))), 1e-30))
+
+
+# --- the same numbers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DEFERRABLE)
+@every_setting
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_equals_a_plain_loop(name, setting, reverse, float64):
+    """Outputs, states, and gradients by params, xs and the first carry, with NaN in the padding and resets."""
+    cell, params = cell_and_params(name)
+    xs, carry = np.where(MASK[..., None], random(3, (B, T, D)), np.nan), batch_of_carries(cell, 4)
+    states = jax.tree.map(lambda leaf: np.zeros((B, T, *leaf.shape[1:])), carry)
+    cotangents = random_like((carry, np.zeros((B, T, H)), states), 5)
+
+    def run(params, xs, carry):
+        return scan_cell(
+            cell,
+            params,
+            xs,
+            mask=jnp.asarray(MASK),
+            resets=jnp.asarray(RESETS),
+            carry=carry,
+            reverse=reverse,
+            return_states=True,
+            backend=SETTINGS[setting],
+        )
+
+    @quick_jit
+    def run_and_pull_back(params, xs, carry, cotangents):
+        out, vjp = jax.vjp(run, params, xs, carry)
+        return plain_loop.Result(*out, *vjp(cotangents))
+
+    actual = run_and_pull_back(params, xs, carry, cotangents)
+    expected = plain_loop.run_batch(cell, params, np.nan_to_num(xs), carry, MASK, RESETS, cotangents, reverse=reverse)
+    close(actual, expected, 1e-12)
+
+
+def loss_of(cell, backend, mask=None):
+    weights = jnp.asarray(random(6, (H,)), jnp.float32)
+
+    def loss(params, xs):
+        mask_here = None if mask is None else jnp.asarray(mask)
+        ys = scan_cell(cell, params, jnp.asarray(xs), mask=mask_here, backend=backend)[1]
+        weighted = ys * jnp.broadcast_to(weights, ys.shape).astype(ys.dtype)
+        return jnp.sum(weighted.astype(jnp.float64 if ys.dtype == jnp.float64 else jnp.float32) ** 2)
+
+    return loss
+
+
+def float32(name, time=T):
+    cell, params = cell_and_params(name)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    return cell, params, jnp.asarray(random(7, (B, time, D)), jnp.float32)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru"])
+def test_float32_gradient_is_that_of_the_plain_scan_to_1e_6(name):
+    cell, params, xs = float32(name)
+    plain, deferred = (
+        quick_jit(jax.grad(loss_of(cell, backend), argnums=(0, 1)))(params, xs) for backend in ("plain", "deferred")
+    )
+    close(deferred, plain, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru", "lstm_layer_norm"])
+def test_bfloat16_gradient_is_near_the_float32_one(name):
+    """To 3 %: bfloat16 has 8 bits. The deferred weight gradient is summed in fewer roundings than the plain one."""
+    cell, params, xs = float32(name)
+    exact = quick_jit(jax.grad(loss_of(cell, "plain")))(params, xs)
+    rounded = quick_jit(jax.grad(loss_of(cell, "deferred")))(params, xs.astype(jnp.bfloat16))
+    assert {leaf.dtype for leaf in jax.tree.leaves(rounded)} == {jnp.dtype("float32")}
+    close(rounded, exact, 0.03)
+
+
+# --- transformations --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "gru"])
+@pytest.mark.parametrize("setting", ["preactivations, 3 steps a chunk", "borders, 4 steps a chunk"])
+def test_hessian_vector_products_equal_the_plain_scans(name, setting, float64):
+    """Forward over reverse, and reverse over reverse."""
+    cell, params = cell_and_params(name)
+    xs, direction = random(7, (B, T, D)), random_like(params, 8)
+
+    def products(backend):
+        gradient = jax.grad(loss_of(cell, backend, MASK))
+
+        def product(params):
+            forward = jax.jvp(lambda p: gradient(p, xs), (params,), (direction,))[1]
+            along = lambda p: sum(jnp.vdot(a, b) for a, b in zip(gradient(p, xs), direction, strict=True))  # noqa: E731
+            return forward, jax.grad(along)(params)
+
+        return quick_jit(product)(params)
+
+    forward, backward = products(SETTINGS[setting])
+    close(forward, backward, 1e-10)
+    close(forward, products("plain")[0], 1e-10)
+
+
+@pytest.mark.parametrize("transform", ["vmap(grad)", "grad(vmap)", "vmap over params", "remat", "batch of batches"])
+def test_transformations_equal_a_loop(transform, float64):
+    cell, params = cell_and_params("lstm")
+    xs, batches = random(7, (B, T, D)), random(9, (2, B, T, D))
+    gradient = jax.grad(loss_of(cell, "auto"))
+    per_row = [gradient(params, xs[i : i + 1]) for i in range(B)]
+    stacked = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)  # noqa: E731
+    total = lambda trees: jax.tree.map(lambda *leaves: sum(leaves), *trees)  # noqa: E731
+    if transform == "vmap(grad)":
+        close(quick_jit(jax.vmap(gradient, in_axes=(None, 0)))(params, xs[:, None]), stacked(per_row), 1e-12)
+    elif transform == "grad(vmap)":
+        mean_rows = lambda p: jnp.sum(jax.vmap(loss_of(cell, "auto"), in_axes=(None, 0))(p, xs))  # noqa: E731
+        close(quick_jit(jax.grad(mean_rows))(params), total(per_row), 1e-12)
+    elif transform == "vmap over params":
+        members = [params, jax.tree.map(lambda leaf: 0.5 - leaf, params)]
+        actual = quick_jit(jax.vmap(gradient, in_axes=(0, None)))(stacked(members), xs)
+        close(actual, stacked([gradient(member, xs) for member in members]), 1e-12)
+    elif transform == "remat":
+        close(quick_jit(jax.grad(jax.checkpoint(loss_of(cell, "auto"))))(params, xs), total(per_row), 1e-12)
+    else:
+        actual = quick_jit(jax.vmap(gradient, in_axes=(None, 0)))(params, batches)
+        close(actual, stacked([gradient(params, batch) for batch in batches]), 1e-12)
+
+
+EIGHT_DEVICES = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from rnn_jax import LSTM, Bidirectional, Stack
+assert jax.device_count() == 8
+layer = Stack.of(Bidirectional(LSTM(5)), LSTM(4))
+params = layer.init(jax.random.key(0), 3)
+xs = np.random.default_rng(0).normal(size=(16, 9, 3)).astype(np.float32)
+mask = np.arange(9) < np.random.default_rng(1).integers(0, 10, size=16)[:, None]
+gradient = jax.jit(jax.grad(lambda p, xs, mask: jnp.sum(layer.apply(p, xs, mask=mask)[1] ** 2), argnums=(0, 1)))
+alone = gradient(params, xs, mask)
+mesh = Mesh(np.asarray(jax.devices()), ("data",))
+put = lambda tree, *axes: jax.device_put(tree, NamedSharding(mesh, PartitionSpec(*axes)))
+spread = gradient(put(params), put(xs, "data"), put(mask, "data"))
+assert spread[1].sharding.spec == PartitionSpec("data"), spread[1].sharding
+for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(alone)):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * float(np.abs(b).max()))
+"""
+
+
+def test_eight_devices_give_the_gradient_of_one():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run([sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+# --- what is promised of each -----------------------------------------------------------------------------------------
+
+
+def weight_gradients_in_loops(backend):
+    """How many matmuls inside of the gradient's loops over single steps have the shape of the recurrent weights.
+
+    The batch is none of H, so that the matmuls of (B, 4H) are not counted.
+    """
+    cell = LSTM(H)
+    params = cell.init(jax.random.key(0), D)
+    jaxpr = jax.make_jaxpr(jax.grad(loss_of(cell, backend)))(params, jnp.ones((5, 64, D)))
+    return sum(
+        equation.primitive.name == "dot_general" and equation.outvars[0].aval.shape in ((H, 4 * H), (4 * H, H))
+        for body in innermost_loops(jaxpr.jaxpr)
+        for equation in body.eqns
+    )
+
+
+def innermost_loops(jaxpr, inside=False):
+    """The jaxprs of loops that hold no other loop."""
+    found = []
+    for equation in jaxpr.eqns:
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "jaxpr")):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                found += innermost_loops(inner, inside or equation.primitive.name == "scan")
+    return found or ([jaxpr] if inside else [])
+
+
+def test_weight_gradients_are_outside_of_the_loop_over_steps():
+    assert weight_gradients_in_loops("plain") > 0
+    assert weight_gradients_in_loops(Backend("deferred", chunk_size=16)) == 0
+
+
+@pytest.mark.parametrize(("save", "fraction"), [("carries", 0.75), ("borders", 0.25)])
+def test_saving_less_takes_less_memory(save, fraction):
+    """Temporaries of the compiled gradient at T = 2048, as fractions of those of the plain scan; inputs are not in."""
+    cell = LSTM(64)
+    params, xs = cell.init(jax.random.key(0), 64), jnp.zeros((8, 2048, 64))
+
+    def temporaries(backend):
+        loss = lambda p, xs: jnp.sum(scan_cell(cell, p, xs, backend=backend)[1])  # noqa: E731
+        compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, xs).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(Backend("deferred", save=save)) < fraction * temporaries("plain")
+
+
+def test_forward_mode_names_the_switch():
+    cell, params, xs = float32("lstm")
+    with pytest.raises(TypeError, match='backend="plain"'):
+        jax.jacfwd(loss_of(cell, "auto"))(params, xs)
+    forward, backward = jax.jacfwd(loss_of(cell, "plain"))(params, xs), jax.grad(loss_of(cell, "auto"))(params, xs)
+    close(forward, backward, 1e-5)
+
+
+def test_single_sequences_and_users_cells_take_the_plain_scan():
+    cell, params, xs = float32("gru_reset_before")
+    assert choose_backend("auto", cell, params, xs.shape, xs.dtype).name == "plain"
+    cell, params, xs = float32("lstm")
+    assert choose_backend("auto", cell, params, xs.shape, xs.dtype).name == "deferred"
+    assert choose_backend("auto", cell, params, xs.shape[1:], xs.dtype).name == "plain"
+    with pytest.raises(ValueError, match=r"needs a cell with project, preactivate and activate"):
+        scan_cell(make_cell("gru_reset_before", H), params, xs, backend="deferred")
+    with pytest.raises(ValueError, match=r"xs \(B, T, D\)"):
+        scan_cell(cell, params, xs[0], backend="deferred")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "fast"}, "auto, plain, deferred, cudnn"),
+        ({"save": "everything"}, "preactivations, carries, borders"),
+        ({"chunk_size": 0}, "at least 1; got 0"),
+        ({"unroll": -1}, "at least 1; got -1"),
+    ],
+)
+def test_settings_are_checked(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Backend(**settings)
+
+
+def test_layers_pass_their_backend_on():
+    """Forward mode goes through layers whose backend is plain, and only through those."""
+    params = Bidirectional(LSTM(H)).init(jax.random.key(0), D)
+    for layer, p in (
+        (Recurrent(LSTM(H), backend="plain"), params.forward),
+        (Bidirectional(LSTM(H), backend="plain"), params),
+    ):
+        jax.jacfwd(lambda p, layer=layer: layer.apply(p, jnp.ones((1, 2, D)))[1])(p)
+    with pytest.raises(TypeError, match="custom gradient"):
+        jax.jacfwd(lambda p: Bidirectional(LSTM(H)).apply(p, jnp.ones((1, 2, D)))[1])(params)
+
+
+# --- cuDNN ------------------------------------------------------------------------------------------------------------
+
+
+def reference_lstm(x, h_0, c_0, weights, seq_lengths, *, precision, **sizes):
+    """JAX's own LSTM in plain operations, behind the signature of the cuDNN one."""
+    del precision
+    shape = {name: sizes[name] for name in ("input_size", "hidden_size", "num_layers", "bidirectional")}
+    return rnn.lstm_ref(x, h_0, c_0, *rnn.unpack_lstm_weights(weights, **shape), seq_lengths=seq_lengths, **sizes)
+
+
+@pytest.mark.lenient_promotion
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_weights_packed_for_cudnn_are_the_same_lstm(reverse):
+    cell, params, xs = float32("lstm")
+    carry = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), batch_of_carries(cell, 4))
+    assert pack_weights(params).shape == (4 * H * (D + H + 2),)
+    actual = run_cudnn(params, xs, carry, reverse=reverse, lstm=reference_lstm)
+    close(actual, scan_cell(cell, params, xs, carry=carry, reverse=reverse), 1e-5)
+
+
+def test_cudnn_says_what_it_cannot_do():
+    cell, params, xs = float32("lstm")
+    with pytest.raises(ValueError, match=r"there are masks or resets, the device is cpu"):
+        scan_cell(cell, params, xs, mask=jnp.asarray(MASK), backend="cudnn")
+    cell, params, xs = float32("gru")
+    with pytest.raises(ValueError, match=r"the cell is GRU\(hidden_size=3"):
+        scan_cell(cell, params, xs, backend="cudnn")
