@@ -9,14 +9,15 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rnn_jax.types import Cell, Params
 
 BACKENDS = ("auto", "plain", "deferred", "cudnn")
 SAVE = ("auto", "preactivations", "carries", "borders")
 
-# One chunk's gate derivatives should stay in the cache between the loop that writes them and the matmuls that read
-# them: 1 MiB was slower by a third at hidden size 128, 4 MiB by a tenth at 256.
+# One chunk's derivatives should stay in the cache between the loop that writes them and the matmuls that read them.
+# In prototypes 1 and 4 MiB were no faster; a chunk has at least four steps, so that its matmuls have some rows.
 CHUNK_BYTES = 2 << 20
 
 
@@ -30,9 +31,9 @@ class Backend:
       time. It has no forward-mode derivative (`jax.jvp`, `jax.jacfwd` of the scan itself; Hessian-vector products as
       `jvp` of `grad` are fine). "cudnn" is NVIDIA's LSTM: float32, a GPU, no mask and no resets.
     save: what the forward pass keeps for the deferred gradient. "preactivations": the carries and what enters the
-      gates, at every step; nothing is computed twice but the gates' activations. "carries": those alone; what enters
-      the gates is recomputed, a chunk in one matmul. "borders": one carry a chunk; the backward pass repeats the
-      forward loop chunk by chunk, for the memory of about T / chunk_size + chunk_size steps.
+      gates, at every step; of an LSTM, GRU or Elman cell nothing is computed twice but the activations. "carries":
+      those alone; what enters the gates is recomputed, a chunk in one matmul. "borders": one carry a chunk; the
+      backward pass repeats the forward loop chunk by chunk, for the memory of T / chunk_size + chunk_size steps.
     chunk_size: steps a chunk, of the backward pass and of the input projection; None chooses.
     project: "step" multiplies the inputs with their weights inside of the loop, "chunk" in one matmul a chunk.
     unroll: steps joined in one iteration of the compiled loop.
@@ -51,41 +52,76 @@ class Backend:
         for field, allowed in (("name", BACKENDS), ("save", SAVE), ("project", ("auto", "step", "chunk"))):
             if getattr(self, field) not in allowed:
                 raise ValueError(f"No {field} {getattr(self, field)!r} of a backend; there are: {', '.join(allowed)}.")
-        for field in ("chunk_size", "unroll"):
-            value = getattr(self, field)
-            if value is not None and value < 1:
-                raise ValueError(f"A backend's {field} is at least 1; got {value}.")
+        for field, value in (("chunk_size", self.chunk_size), ("unroll", self.unroll)):
+            if (field, value) != ("chunk_size", None) and not (isinstance(value, int) and value >= 1):
+                raise ValueError(f"A backend's {field} is an integer of at least 1; got {value!r}.")
 
 
 DEFAULT = Backend()
 
 
+def as_backend(backend: Backend | str) -> Backend:
+    """A backend by its name, or as it is.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    return Backend(backend) if isinstance(backend, str) else backend
+
+
 def can_defer(cell: Cell) -> bool:
-    """Whether a cell has the split of a step that the deferred gradient needs."""
-    return all(hasattr(cell, method) for method in ("project", "preactivate", "activate"))
+    """Whether a cell has the split of a step that the deferred gradient needs, and `step` is made of it.
+
+    A subclass that changes `step` or `recur` alone, to add a residual say, means something else than the `activate`
+    that it inherits.
+    """
+    classes = type(cell).__mro__
+
+    def place(name: str) -> int | None:
+        """Which of the classes defines it; 0 is the cell's own."""
+        return next((place for place, kind in enumerate(classes) if name in vars(kind)), None)
+
+    step, project, preactivate, activate = map(place, ("step", "project", "preactivate", "activate"))
+    if step is None or project is None or preactivate is None or activate is None:
+        return False
+    recur = place("recur")
+    whole = step if recur is None else min(step, recur)
+    return max(preactivate, activate) <= whole
 
 
 def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: tuple[int, ...], dtype: Any) -> Backend:
     """`wanted` with every "auto" replaced.
 
     Raises:
-      ValueError: an unknown name, or a deferred gradient for a cell or inputs that it cannot compute.
+      ValueError: an unknown name, or settings of the deferred gradient for a cell or inputs that it cannot compute.
     """
-    chosen = Backend(wanted) if isinstance(wanted, str) else wanted
-    possible = can_defer(cell) and len(xs_shape) == 3 and xs_shape[1] > 0
+    chosen = as_backend(wanted)
+    obstacle = _obstacle(cell, params, xs_shape)
     if chosen.name == "auto":
-        chosen = dataclasses.replace(chosen, name="deferred" if possible else "plain")
+        chosen = dataclasses.replace(chosen, name="plain" if obstacle else "deferred")
     if chosen.name != "deferred":
+        if (chosen.save, chosen.chunk_size, chosen.project) != ("auto", None, "auto"):
+            because = obstacle if chosen.name == "plain" and obstacle else f"the backend is {chosen.name}"
+            raise ValueError(f"save, chunk_size and project are settings of the deferred gradient, but {because}.")
         return chosen
-    if not possible:
-        raise ValueError(
-            f"The deferred gradient needs a cell with project, preactivate and activate and xs (B, T, D) with at least "
-            f'one step; got {type(cell).__name__} and {xs_shape}. Use backend="plain" or "auto".'
-        )
+    if obstacle:
+        raise ValueError(f'The deferred gradient cannot be had: {obstacle}. Use backend="plain" or "auto".')
     x = jax.ShapeDtypeStruct(xs_shape[2:], dtype)
     preactivations = jax.tree.leaves(jax.eval_shape(functools.partial(_first_preactivations, cell), params, x))
     bytes_a_step = xs_shape[0] * sum(leaf.size * leaf.dtype.itemsize for leaf in preactivations)
     return dataclasses.replace(chosen, **_choices(chosen, xs_shape[1], bytes_a_step, in_parts=len(preactivations) > 1))
+
+
+def _obstacle(cell: Cell, params: Params, xs_shape: tuple[int, ...]) -> str:
+    """Why the gradient cannot be deferred; empty if it can."""
+    if not can_defer(cell):
+        return f"{type(cell).__name__} does not split its step into project, preactivate and activate"
+    if len(xs_shape) != 3 or 0 in xs_shape:
+        return f"it is for batches (B, T, D) of at least one number, and xs is {xs_shape}"
+    leaves = jax.tree.leaves((params, jax.eval_shape(cell.initial_carry)))
+    if not all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
+        return f"params or carry of {type(cell).__name__} hold other than floating-point numbers"
+    return ""
 
 
 def _first_preactivations(cell: Any, params: Params, x: Any) -> Any:
@@ -97,11 +133,11 @@ def _choices(chosen: Backend, time: int, bytes_a_step: int, *, in_parts: bool) -
     save = "preactivations" if chosen.save == "auto" else chosen.save
     size = chosen.chunk_size
     if size is None and save == "borders":
-        size = max(1, round(time**0.5))  # minimises T / chunk_size + chunk_size
+        size = max(1, round(time**0.5))  # grows both numbers, of borders and of steps between two, alike
     elif size is None:
         size = max(4, CHUNK_BYTES // max(bytes_a_step, 1)) if on_cpu else time
     project = chosen.project
     if project == "auto":
-        # On a CPU a cell that takes the projection apart, as the GRU does, reads it in slices that do not vectorise.
+        # On a CPU the GRU, which takes the projection apart, was slower with chunks: the slices do not vectorise.
         project = "step" if on_cpu and in_parts else "chunk"
     return {"save": save, "chunk_size": min(size, time), "project": project}

@@ -73,9 +73,8 @@ def _forward(plan, params, initial, carry, xs, flags, *, save: str | None):
 
     def chunk(carry, inputs, _):
         keep = save in ("carries", "preactivations")
-        after, (ys, states, *kept) = _forward_chunk(plan, params, initial, carry, *inputs, keep=keep)
-        if save != "preactivations":
-            kept[1] = None
+        after, (ys, states, before, preactivations) = _forward_chunk(plan, params, initial, carry, *inputs, keep=keep)
+        kept = before, preactivations if save == "preactivations" else None
         return after, (ys, states, kept), carry if save == "borders" else None
 
     in_chunks = save == "borders" or plan.backend.project == "chunk"
@@ -222,7 +221,7 @@ def _real(flags: Flags, xs: Array) -> Array:
 
 def _flatten(tree: PyTree) -> PyTree:
     """(K, B, …) → (K·B, …)."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree)
 
 
 def _unflatten(tree: PyTree, like: Array) -> PyTree:

@@ -10,7 +10,6 @@ Both give the numbers of S separate calls; which is faster depends on the machin
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,29 +51,25 @@ def ensemble(
             own_args, own_kwargs = iter(own[0]), own[1]
             return function(*(arg if axis is None else next(own_args) for arg, axis in zip(args, axes)), **own_kwargs)
 
-        num_models, size = _num_models(stacked)
-        chosen = choose_method(jax.default_backend(), num_models, size) if method == "auto" else method
+        _check_models(stacked)
+        chosen = choose_method(jax.default_backend()) if method == "auto" else method
         return jax.lax.map(of_one, stacked) if chosen == "map" else jax.vmap(of_one)(stacked)
 
     return of_all
 
 
-def choose_method(platform: str, num_models: int, size: int) -> str:
-    """The method of "auto": "vmap" or "map". `size`: how many numbers the arguments of one model hold.
+def choose_method(platform: str) -> str:
+    """The method of "auto": "vmap" or "map".
 
-    On a CPU a batched matmul runs as S small ones without blocking over the batch, and large temporaries cost page
-    faults: one model after the other. Elsewhere one model alone leaves the device idle.
+    On a CPU a batched matmul runs as S small ones without blocking over the batch: one model after the
+    other. Elsewhere one model alone leaves the device idle.
     """
-    del num_models, size
     return "map" if platform == "cpu" else "vmap"
 
 
-def _num_models(stacked: Any) -> tuple[int, int]:
-    """S, and the size of one model's arguments."""
+def _check_models(stacked: Any) -> None:
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(stacked)]
     lengths = {shape[:1] for shape in shapes}
     if len(lengths) != 1 or () in lengths:
         found = ", ".join(map(str, sorted(lengths))) or "no mapped argument"
         raise ValueError(f"Every mapped argument has one leading axis, the models; leading lengths here: {found}.")
-    ((num_models,),) = lengths
-    return num_models, sum(math.prod(shape[1:]) for shape in shapes)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax import scan
-from rnn_jax.backend import DEFAULT, Backend
+from rnn_jax.backend import DEFAULT, Backend, as_backend
 from rnn_jax.dropout import dropout, recurrent_dropout, variational_dropout
 from rnn_jax.masking import reverse_resets
 from rnn_jax.pooling import last_pool
@@ -55,6 +55,9 @@ class Recurrent(_Applicable):
     reverse: bool = False
     recurrent_dropout: float = 0.0
     backend: Backend | str = DEFAULT
+
+    def __post_init__(self):
+        object.__setattr__(self, "backend", as_backend(self.backend))
 
     def init(self, key: Key, input_size: int) -> Params:
         """The cell's params."""
@@ -116,6 +119,7 @@ class Bidirectional(_Applicable):
     backend: Backend | str = DEFAULT
 
     def __post_init__(self):
+        object.__setattr__(self, "backend", as_backend(self.backend))
         if self.merge not in MERGES:
             raise ValueError(f"No merge {self.merge!r}; there are: {', '.join(MERGES)}.")
 

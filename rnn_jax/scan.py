@@ -1,4 +1,4 @@
-"""From one time step to a sequence: the only home of mask, reset and reverse semantics.
+"""From one time step to a sequence: what mask, resets, reverse and carry mean, whatever the backend.
 
 Semantics, the same for every cell:
 - `mask` (True = a real step): a padded step keeps the carry and outputs zeros, and whatever the padding holds, NaN
@@ -45,6 +45,7 @@ def scan_cell(
     `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain"). The
     deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
     backend="plain"; `jax.jvp` of its gradient (Hessian-vector products) works with both.
+    (Inside of an outer jit, and for `jax.linearize`, the refusal is JAX's own message about custom_vjp.)
 
     Raises:
       ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, the carry is not
@@ -77,18 +78,16 @@ def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, return_
     initial = initial_carry(cell, params, xs)
     carry = initial if carry is None else checked_carry(carry, initial)
     xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
-    if backend.name == "deferred":
-        plan = Plan(cell, backend, reverse, return_states)
-        carry, ys, states = scan_deferred(plan, params, initial, carry, xs, flags)
-    else:
-        carry, ys, states = _scan_plain(cell, backend, reverse, return_states, params, initial, carry, xs, flags)
+    plan = Plan(cell, backend, reverse, return_states)
+    run = scan_deferred if backend.name == "deferred" else _scan_plain
+    carry, ys, states = run(plan, params, initial, carry, xs, flags)
     if xs.ndim == 3:
         ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
     return (carry, ys, states) if return_states else (carry, ys)
 
 
-def _scan_plain(cell, backend, reverse, return_states, params, initial, carry, xs, flags):
-    step = jax.vmap(cell.step, in_axes=(None, 0, 0)) if xs.ndim == 3 else cell.step
+def _scan_plain(plan, params, initial, carry, xs, flags):
+    step = jax.vmap(plan.cell.step, in_axes=(None, 0, 0)) if xs.ndim == 3 else plan.cell.step
 
     def body(carry, inputs):
         x, (real, reset) = inputs
@@ -101,9 +100,9 @@ def _scan_plain(cell, backend, reverse, return_states, params, initial, carry, x
             # and the zero cotangent that `where` sends back would not cancel it.
             proposed, y = step(params, carry, jnp.where(real[..., None], x, 0))
             carry, y = select(real, proposed, carry), jnp.where(real[..., None], y, 0)
-        return carry, (y, carry if return_states else None)
+        return carry, (y, carry if plan.return_states else None)
 
-    carry, (ys, states) = jax.lax.scan(body, carry, (xs, flags), reverse=reverse, unroll=backend.unroll)
+    carry, (ys, states) = jax.lax.scan(body, carry, (xs, flags), reverse=plan.reverse, unroll=plan.backend.unroll)
     return carry, ys, states
 
 

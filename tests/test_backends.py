@@ -17,7 +17,7 @@ from jax.experimental import rnn
 from oracles import plain_loop
 from oracles.jitting import quick_jit
 
-from rnn_jax import CELLS, LSTM, Backend, Bidirectional, Recurrent, make_cell, scan_cell
+from rnn_jax import CELLS, LSTM, Backend, Bidirectional, Elman, Recurrent, make_cell, scan_cell
 from rnn_jax.backend import can_defer, choose_backend
 from rnn_jax.cudnn import pack_weights, run_cudnn
 
@@ -135,7 +135,7 @@ def test_float32_gradient_is_that_of_the_plain_scan_to_1e_6(name):
 
 @pytest.mark.parametrize("name", ["elman", "lstm", "gru", "lstm_layer_norm"])
 def test_bfloat16_gradient_is_near_the_float32_one(name):
-    """To 3 %: bfloat16 has 8 bits. The deferred weight gradient is summed in fewer roundings than the plain one."""
+    """To 3 %: bfloat16 has 8 bits."""
     cell, params, xs = float32(name)
     exact = quick_jit(jax.grad(loss_of(cell, "plain")))(params, xs)
     rounded = quick_jit(jax.grad(loss_of(cell, "deferred")))(params, xs.astype(jnp.bfloat16))
@@ -280,10 +280,73 @@ def test_single_sequences_and_users_cells_take_the_plain_scan():
     cell, params, xs = float32("lstm")
     assert choose_backend("auto", cell, params, xs.shape, xs.dtype).name == "deferred"
     assert choose_backend("auto", cell, params, xs.shape[1:], xs.dtype).name == "plain"
-    with pytest.raises(ValueError, match=r"needs a cell with project, preactivate and activate"):
+    with pytest.raises(ValueError, match=r"ResetBeforeGRU does not split its step"):
         scan_cell(make_cell("gru_reset_before", H), params, xs, backend="deferred")
-    with pytest.raises(ValueError, match=r"xs \(B, T, D\)"):
+    with pytest.raises(ValueError, match=r"batches \(B, T, D\)"):
         scan_cell(cell, params, xs[0], backend="deferred")
+
+
+class Residual(LSTM):
+    """A subclass that changes `step` alone: the split that it inherits is another cell."""
+
+    def step(self, params, carry, x):
+        carry, y = super().step(params, carry, x)
+        return carry, y + x
+
+
+class Forgetful(LSTM):
+    """The same of `recur`."""
+
+    def recur(self, params, carry, z):
+        carry, y = super().recur(params, carry, z)
+        return carry._replace(c=0.5 * carry.c), y
+
+
+class Louder(LSTM):
+    """A subclass that changes a part of the split keeps it."""
+
+    def activate(self, params, carry, preactivations):
+        carry, y = super().activate(params, carry, preactivations)
+        return carry, 2 * y
+
+
+class CountingElman(Elman):
+    """The split, and an integer in the carry."""
+
+    def initial_carry(self):
+        return super().initial_carry(), jnp.zeros((), jnp.int32)
+
+    def preactivate(self, params, carry, z):
+        return super().preactivate(params, carry[0], z)
+
+    def activate(self, params, carry, preactivations):
+        after, y = super().activate(params, carry[0], preactivations)
+        return (after, carry[1] + 1), y
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"), [(Residual, "plain"), (Forgetful, "plain"), (Louder, "deferred"), (CountingElman, "plain")]
+)
+def test_subclasses_get_the_gradient_of_what_they_compute(kind, backend):
+    """A batch against its rows one by one, which take the plain scan."""
+    cell = kind(D)
+    params, xs = cell.init(jax.random.key(0), D), jnp.asarray(random(7, (B, T, D)), jnp.float32)
+    assert choose_backend("auto", cell, params, xs.shape, xs.dtype).name == backend
+
+    def loss(params, xs):
+        return jnp.sum(scan_cell(cell, params, xs)[1] ** 2)
+
+    rows = [jax.grad(loss)(params, row) for row in xs]
+    close(jax.grad(loss)(params, xs), jax.tree.map(lambda *leaves: sum(leaves), *rows), 1e-5)
+    close(scan_cell(cell, params, xs)[1], jnp.stack([scan_cell(cell, params, row)[1] for row in xs]), 1e-5)
+
+
+def test_settings_that_would_be_ignored_are_refused():
+    cell, params, xs = float32("lstm")
+    with pytest.raises(ValueError, match=r"settings of the deferred gradient, but it is for batches"):
+        scan_cell(cell, params, xs[0], backend=Backend(save="borders"))
+    with pytest.raises(ValueError, match=r"but the backend is plain"):
+        scan_cell(cell, params, xs, backend=Backend("plain", chunk_size=3))
 
 
 @pytest.mark.parametrize(
@@ -291,8 +354,8 @@ def test_single_sequences_and_users_cells_take_the_plain_scan():
     [
         ({"name": "fast"}, "auto, plain, deferred, cudnn"),
         ({"save": "everything"}, "preactivations, carries, borders"),
-        ({"chunk_size": 0}, "at least 1; got 0"),
-        ({"unroll": -1}, "at least 1; got -1"),
+        ({"chunk_size": 0}, "chunk_size is an integer of at least 1; got 0"),
+        ({"unroll": -1}, "unroll is an integer of at least 1; got -1"),
     ],
 )
 def test_settings_are_checked(settings, message):

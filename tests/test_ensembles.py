@@ -81,14 +81,11 @@ def test_the_methods_are_what_they_are_called():
 
     assert operations("map") == (True, False)
     assert operations("vmap") == (False, True)
-    chosen = ensembles.choose_method(jax.default_backend(), SEEDS, 4)
-    assert operations("auto") == operations(chosen)
+    assert operations("auto") == operations("map")  # tests run on a CPU
 
 
-def test_choice_is_one_of_the_methods():
-    for platform in ("cpu", "gpu", "tpu"):
-        for models in (1, 4, 64):
-            assert ensembles.choose_method(platform, models, 10_000) in ("vmap", "map")
+def test_one_after_the_other_on_a_cpu_together_elsewhere():
+    assert [ensembles.choose_method(platform) for platform in ("cpu", "gpu", "tpu")] == ["map", "vmap", "vmap"]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -43,7 +43,8 @@ class SplitCell(GatedCell):
 
     recur(carry, z) == activate(carry, preactivate(carry, z)). `preactivate` has the recurrent matmul; it is fastest
     if it is linear in the weights, so that its derivative needs no forward value. `activate` is what is left, number
-    by number. Subclasses give `init`, `initial_carry`, `preactivate` and `activate`.
+    by number; what enters it is kept in the inputs' dtype. Subclasses give `init`, `initial_carry`,
+    `preactivate` and `activate`.
     """
 
     def preactivate(self, params: Params, carry: Carry, z: Any) -> Any:
@@ -63,6 +64,7 @@ def gates(preactivations: Float[Array, " GH"], activations: str) -> list[Float[A
     """Equal blocks, each through its activation: "s" σ, "t" tanh; "sst" are three gates. At least float32.
 
     σ(x) = ½ + ½ tanh(x/2), so that all blocks go through one tanh: one vectorised operation in place of several.
+    In float32 it is exactly 0 from about x = −18 on, where e^x would go on.
     """
     wide = accumulating(preactivations)
     size = preactivations.shape[-1] // len(activations)
