@@ -6,6 +6,7 @@ large matmuls outside of the loop.
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -16,9 +17,11 @@ from rnn_jax.types import Cell, Params
 BACKENDS = ("auto", "plain", "deferred", "cudnn")
 SAVE = ("auto", "preactivations", "carries", "borders")
 
-# One chunk's derivatives should stay in the cache between the loop that writes them and the matmuls that read them.
-# In prototypes 1 and 4 MiB were no faster; a chunk has at least four steps, so that its matmuls have some rows.
+# On a CPU, one chunk's preactivations should stay in the cache between the loop that writes them and the matmuls that
+# read them: of chunks of 1 to 32 MiB, 2 MiB were the fastest or within 3 % at every shape that the benchmark has. A
+# chunk has at least four steps, so that its matmuls have some rows. Up to 8 MiB in all, one chunk was faster than many.
 CHUNK_BYTES = 2 << 20
+WHOLE_BYTES = 8 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,18 +109,19 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: 
         return chosen
     if obstacle:
         raise ValueError(f'The deferred gradient cannot be had: {obstacle}. Use backend="plain" or "auto".')
-    x = jax.ShapeDtypeStruct(xs_shape[2:], dtype)
+    *batch, time, features = xs_shape
+    x = jax.ShapeDtypeStruct((features,), dtype)
     preactivations = jax.tree.leaves(jax.eval_shape(functools.partial(_first_preactivations, cell), params, x))
-    bytes_a_step = xs_shape[0] * sum(leaf.size * leaf.dtype.itemsize for leaf in preactivations)
-    return dataclasses.replace(chosen, **_choices(chosen, xs_shape[1], bytes_a_step, in_parts=len(preactivations) > 1))
+    bytes_a_step = math.prod(batch) * sum(leaf.size * leaf.dtype.itemsize for leaf in preactivations)
+    return dataclasses.replace(chosen, **_choices(chosen, time, bytes_a_step))
 
 
 def _obstacle(cell: Cell, params: Params, xs_shape: tuple[int, ...]) -> str:
     """Why the gradient cannot be deferred; empty if it can."""
     if not can_defer(cell):
         return f"{type(cell).__name__} does not split its step into project, preactivate and activate"
-    if len(xs_shape) != 3 or 0 in xs_shape:
-        return f"it is for batches (B, T, D) of at least one number, and xs is {xs_shape}"
+    if 0 in xs_shape:
+        return f"it is for at least one number, and xs is {xs_shape}"
     leaves = jax.tree.leaves((params, jax.eval_shape(cell.initial_carry)))
     if not all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
         return f"params or carry of {type(cell).__name__} hold other than floating-point numbers"
@@ -128,16 +132,13 @@ def _first_preactivations(cell: Any, params: Params, x: Any) -> Any:
     return cell.preactivate(params, cell.initial_carry(), cell.project(params, x))
 
 
-def _choices(chosen: Backend, time: int, bytes_a_step: int, *, in_parts: bool) -> dict[str, Any]:
-    on_cpu = jax.default_backend() == "cpu"
+def _choices(chosen: Backend, time: int, bytes_a_step: int) -> dict[str, Any]:
     save = "preactivations" if chosen.save == "auto" else chosen.save
+    project = "chunk" if chosen.project == "auto" else chosen.project
     size = chosen.chunk_size
     if size is None and save == "borders":
         size = max(1, round(time**0.5))  # grows both numbers, of borders and of steps between two, alike
     elif size is None:
-        size = max(4, CHUNK_BYTES // max(bytes_a_step, 1)) if on_cpu else time
-    project = chosen.project
-    if project == "auto":
-        # On a CPU the GRU, which takes the projection apart, was slower with chunks: the slices do not vectorise.
-        project = "step" if on_cpu and in_parts else "chunk"
+        in_chunks = jax.default_backend() == "cpu" and bytes_a_step * time > WHOLE_BYTES
+        size = max(4, CHUNK_BYTES // bytes_a_step) if in_chunks else time
     return {"save": save, "chunk_size": min(size, time), "project": project}

@@ -77,7 +77,9 @@ def _forward(plan, params, initial, carry, xs, flags, *, save: str | None):
         kept = before, preactivations if save == "preactivations" else None
         return after, (ys, states, kept), carry if save == "borders" else None
 
-    in_chunks = save == "borders" or plan.backend.project == "chunk"
+    # By what would be saved, also if nothing is: vmap needs the same loops, and so the same place of its axis in the
+    # outputs, of `scan_deferred` and `_forward_and_save`; it takes the first one's for both.
+    in_chunks = plan.backend.save == "borders" or plan.backend.project == "chunk"
     size = plan.backend.chunk_size if in_chunks else xs.shape[0]
     carry, (ys, states, kept), borders = _over_chunks(chunk, carry, (xs, flags), None, size, plan.reverse)
     return (carry, ys, states), Saved(kept[0], kept[1], borders)

@@ -41,7 +41,7 @@ def scan_cell(
     batch. With `return_states`, returns (carry, ys, states): the carry after every step, leaves (…, T, …), as the
     mask left it.
 
-    `backend` is how it is computed, a name or a `Backend` with settings. By default a batch of a cell with
+    `backend` is how it is computed, a name or a `Backend` with settings. By default a cell with
     `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain"). The
     deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
     backend="plain"; `jax.jvp` of its gradient (Hessian-vector products) works with both.
@@ -77,12 +77,17 @@ def scan_cell(
 def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, return_states: bool, backend: Backend) -> Any:
     initial = initial_carry(cell, params, xs)
     carry = initial if carry is None else checked_carry(carry, initial)
+    lifted = backend.name == "deferred" and xs.ndim == 2  # a batch of one
+    if lifted:
+        xs, mask, resets, initial, carry = jax.tree.map(lambda leaf: leaf[None], (xs, mask, resets, initial, carry))
     xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
     plan = Plan(cell, backend, reverse, return_states)
     run = scan_deferred if backend.name == "deferred" else _scan_plain
     carry, ys, states = run(plan, params, initial, carry, xs, flags)
     if xs.ndim == 3:
         ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
+    if lifted:
+        carry, ys, states = jax.tree.map(lambda leaf: leaf[0], (carry, ys, states))
     return (carry, ys, states) if return_states else (carry, ys)
 
 

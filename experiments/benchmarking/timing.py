@@ -2,6 +2,7 @@
 
 import gc
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -32,25 +33,26 @@ def interleave(
     min_block_seconds: float,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Times the calls: each block times every one of them once, in an order that rotates from block to block.
+    """Times the calls: each block times every one of them once, in an order drawn anew for each block.
 
     A block of one implementation is as many calls as fill `min_block_seconds`. Where that is several, one more call
-    goes before, untimed: the threads of another library may still spin, and its data fill the caches.
+    goes before, untimed. Both because of neighbours: torch's OpenMP threads spin for some milliseconds after its call,
+    which took half of the machine from whatever always came next (here up to 1.8 times its time).
     """
     counts = {name: _calls_per_block(call, min_block_seconds, clock) for name, call in calls.items()}
-    names, seconds = list(calls), {name: [] for name in calls}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    order = random.Random(0)
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for block in range(blocks):
-            first = block % len(names)
-            for name in names[first:] + names[:first]:
+        for _ in range(blocks):
+            for name in order.sample(list(calls), len(calls)):
                 seconds[name].append(_time_block(calls[name], counts[name], clock))
     finally:
         if collecting:
             gc.enable()
-    return {name: Timing(seconds[name], counts[name]) for name in names}
+    return {name: Timing(seconds[name], counts[name]) for name in calls}
 
 
 def _calls_per_block(call: Callable[[], Any], min_block_seconds: float, clock: Callable[[], float]) -> int:

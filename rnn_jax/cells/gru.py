@@ -7,12 +7,12 @@ keeps the old state where it is 1 (as in torch), which is the paper's own conven
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, gates, layer_norm
+from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, layer_norm
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -46,11 +46,18 @@ class _StartsAtZero:
 
 
 class GRUPreactivations(NamedTuple):
-    """What enters the gates r and z, and the two parts of what enters the candidate, kept apart for the reset gate."""
+    """What enters the two gates, and the two parts of what enters the candidate, kept apart for the reset gate.
 
-    gates: Float[Array, " 2H"]
+    An array each: slices of one array are read inside of the loop number by number, which XLA does not vectorise.
+    """
+
+    reset: Float[Array, " H"]
+    update: Float[Array, " H"]
     from_x: Float[Array, " H"]
     from_h: Float[Array, " H"]
+
+
+Blocks: TypeAlias = tuple[Float[Array, " H"], Float[Array, " H"], Float[Array, " H"]]  # r z n
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,9 +73,14 @@ class GRU(_StartsAtZero, SplitCell):
         """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
         return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
 
-    def preactivate(self, params: GRUParams, carry: GRUCarry, z: Float[Array, " GH"]) -> GRUPreactivations:
-        """From z = x_t W_x + b and h_{t−1} W_h."""
-        return _add_parts(z, carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype), params.b_hn)
+    def project(self, params: GRUParams, x: Float[Array, " D"]) -> Blocks:
+        """The blocks of x W_x + b."""
+        return _split(super().project(params, x))
+
+    def preactivate(self, params: GRUParams, carry: GRUCarry, z: Blocks) -> GRUPreactivations:
+        """From x_t W_x + b and h_{t−1} W_h."""
+        from_h = _split(carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype))
+        return _add_parts(z, from_h, params.b_hn)
 
     def activate(self, params: GRUParams, carry: GRUCarry, preactivations: GRUPreactivations):
         """The gates, the candidate, and the new state between it and the old one."""
@@ -76,17 +88,18 @@ class GRU(_StartsAtZero, SplitCell):
         return _reset_after(carry, preactivations)
 
 
-def _add_parts(from_x: Array, from_h: Array, b_hn: Array) -> GRUPreactivations:
-    two_gates = 2 * b_hn.shape[-1]
-    return GRUPreactivations(
-        from_x[:two_gates] + from_h[:two_gates],
-        from_x[two_gates:],
-        from_h[two_gates:] + b_hn.astype(from_h.dtype),
-    )
+def _split(blocks: Float[Array, " GH"]) -> Blocks:
+    reset, update, candidate = jnp.split(blocks, 3)
+    return reset, update, candidate
+
+
+def _add_parts(from_x: Blocks, from_h: Blocks, b_hn: Array) -> GRUPreactivations:
+    bias = b_hn.astype(from_h[2].dtype)
+    return GRUPreactivations(from_x[0] + from_h[0], from_x[1] + from_h[1], from_x[2], from_h[2] + bias)
 
 
 def _reset_after(carry: GRUCarry, preactivations: GRUPreactivations) -> tuple[GRUCarry, Array]:
-    reset, update = gates(preactivations.gates, "ss")
+    reset, update = (jax.nn.sigmoid(accumulating(gate)) for gate in preactivations[:2])
     candidate = jnp.tanh(accumulating(preactivations.from_x) + reset * accumulating(preactivations.from_h))
     return _interpolate(carry, update, candidate, preactivations.from_x.dtype)
 
@@ -150,15 +163,15 @@ class LayerNormGRU(_StartsAtZero, SplitCell):
         scale_x, scale_h = jnp.ones(3 * size, jnp.float32), jnp.ones(3 * size, jnp.float32)
         return LayerNormGRUParams(*_init(self, key, input_size), jnp.zeros(size, jnp.float32), scale_x, scale_h)
 
-    def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
-        """LN(x_t W_x) + b."""
-        return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
+    def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Blocks:
+        """The blocks of LN(x_t W_x) + b."""
+        return _split(layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype))
 
-    def preactivate(self, params: LayerNormGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+    def preactivate(self, params: LayerNormGRUParams, carry: GRUCarry, z: Blocks) -> tuple[Blocks, Array]:
         """z and h_{t−1} W_h, which is normalised by itself before they are added."""
-        return z, carry.h.astype(z.dtype) @ params.w_h.astype(z.dtype)
+        return z, carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype)
 
-    def activate(self, params: LayerNormGRUParams, carry: GRUCarry, preactivations: tuple[Array, Array]):
+    def activate(self, params: LayerNormGRUParams, carry: GRUCarry, preactivations: tuple[Blocks, Array]):
         """As the GRU's, with the recurrent part normalised."""
         z, from_h = preactivations
-        return _reset_after(carry, _add_parts(z, layer_norm(from_h, params.scale_h), params.b_hn))
+        return _reset_after(carry, _add_parts(z, _split(layer_norm(from_h, params.scale_h)), params.b_hn))

@@ -114,12 +114,21 @@ class PeepholeLSTM(_LSTMFamily):
         p = jnp.zeros((3, self.hidden_size), jnp.float32)
         return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=p)
 
-    def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: Float[Array, " GH"]):
+    def project(self, params: PeepholeLSTMParams, x: Float[Array, " D"]) -> list[Float[Array, " H"]]:
+        """The blocks of x W_x + b, each of which enters another expression (see `GRUPreactivations`)."""
+        return jnp.split(super().project(params, x), 4)
+
+    def preactivate(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: list[Float[Array, " H"]]):
+        """The blocks of z + h_{t−1} W_h."""
+        from_h = jnp.split(carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype), 4)
+        return [block + more for block, more in zip(z, from_h, strict=True)]
+
+    def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: list[Float[Array, " H"]]):
         """As the LSTM's, with c_{t−1} seen by i and f, and c_t seen by o."""
-        i, f, g, o = jnp.split(accumulating(preactivations), 4)
+        i, f, g, o = map(accumulating, preactivations)
         c, (p_i, p_f, p_o) = carry.c.astype(f.dtype), params.p.astype(f.dtype)
         c = jax.nn.sigmoid(f + p_f * c) * c + jax.nn.sigmoid(i + p_i * c) * jnp.tanh(g)
-        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(preactivations.dtype)
+        h = (jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)).astype(preactivations[0].dtype)
         return LSTMCarry(h, c), h
 
 

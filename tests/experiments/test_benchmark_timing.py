@@ -34,11 +34,15 @@ def test_seconds_are_a_calls_and_blocks_take_as_long_as_asked():
     assert clock.called.count("slow") == 3 + 4 * 1
 
 
-def test_the_order_rotates():
+def test_everything_comes_after_everything():
+    """So that none has the same neighbour in every block; and every block has each once."""
     clock = Clock()
     calls = {name: clock.call(name, 1.0) for name in "abc"}
-    interleave(calls, blocks=4, min_block_seconds=1.0, clock=clock)
-    assert "".join(clock.called[9:]) == "abc" + "bca" + "cab" + "abc"
+    interleave(calls, blocks=30, min_block_seconds=1.0, clock=clock)
+    blocks = ["".join(clock.called[first : first + 3]) for first in range(9, 9 + 90, 3)]
+    assert all(sorted(block) == ["a", "b", "c"] for block in blocks)
+    pairs = [block[place : place + 2] for block in blocks for place in (0, 1)]
+    assert all(pairs.count(pair) >= 5 for pair in ("ab", "ba", "ac", "ca", "bc", "cb"))
 
 
 def test_a_disturbance_of_one_block_does_not_move_the_median():
