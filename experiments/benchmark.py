@@ -8,8 +8,8 @@ r"""Speed of our layers beside every peer's: forward, gradient and training step
 
 Every peer gets the same weights and inputs; its outputs and all its gradients must agree with a float64 reference to
 1e-5 before it is timed. A row is written to <output>/<suite>.json as soon as it is measured, and the same command
-continues an interrupted run: delete the file to measure again. Ratios are a peer's time by ours, medians over blocks
-in which all were timed side by side; --dry_run shows what would be measured.
+continues an interrupted run (ensembles and end_to_end start anew): delete the file to measure again. Ratios are a
+peer's time by ours, medians over blocks in which all were timed side by side; --dry_run shows what would be measured.
 """
 
 import dataclasses

@@ -18,8 +18,8 @@ BACKENDS = ("auto", "plain", "deferred", "cudnn")
 SAVE = ("auto", "preactivations", "carries", "borders")
 
 # On a CPU, one chunk's preactivations should stay in the cache between the loop that writes them and the matmuls that
-# read them: of chunks of 1 to 32 MiB, 2 MiB were the fastest or within 3 % at every shape that the benchmark has. A
-# chunk has at least four steps, so that its matmuls have some rows. Up to 8 MiB in all, one chunk was faster than many.
+# read them. Of chunks of 1 to 64 MiB, 2 MiB were within 3 % of the fastest (LSTM and GRU, B T D H = 64 256 100 256 and
+# 32 200 128 128). At least four steps, so that the matmuls have some rows. Up to 8 MiB in all, one chunk was faster.
 CHUNK_BYTES = 2 << 20
 WHOLE_BYTES = 8 << 20
 
@@ -29,9 +29,9 @@ class Backend:
     """Settings of `scan_cell`; every field has a default that chooses by platform and shape.
 
     name: "plain" is `lax.scan` and its own gradient: any cell, any transformation. "deferred" is the same forward
-      loop with a custom gradient, for cells with `preactivate` and `activate` and a batch: the backward loop computes
-      the carries' derivatives alone, and those of weights and inputs follow as large matmuls, a chunk of steps at a
-      time. It has no forward-mode derivative (`jax.jvp`, `jax.jacfwd` of the scan itself; Hessian-vector products as
+      loop with a custom gradient, for cells with `preactivate` and `activate`: the backward loop computes the
+      carries' derivatives alone, and those of weights and inputs follow as large matmuls, a chunk of steps at a time.
+      It has no forward-mode derivative (`jax.jvp`, `jax.jacfwd` of the scan itself; Hessian-vector products as
       `jvp` of `grad` are fine). "cudnn" is NVIDIA's LSTM: float32, a GPU, no mask and no resets.
     save: what the forward pass keeps for the deferred gradient. "preactivations": the carries and what enters the
       gates, at every step; of an LSTM, GRU or Elman cell nothing is computed twice but the activations. "carries":
