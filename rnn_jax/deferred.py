@@ -13,6 +13,7 @@ Everything here is time-major: xs (T, B, D), flags (T, B).
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -92,7 +93,7 @@ def _forward_chunk(plan, params, initial, carry, xs, flags, *, keep: bool):
     cell = plan.cell
     xs = _real(flags, xs)
     in_step = plan.backend.project == "step"
-    zs = xs if in_step else _unflatten(_rows(cell.project)(params, _flatten(xs)), xs)
+    zs = xs if in_step else _steps(cell.project)(params, xs)
 
     def step(carry, inputs):
         z, flags = inputs
@@ -113,10 +114,10 @@ def _gradient(plan, residuals, cotangents):
     params, initial, xs, flags, saved = residuals
     d_carry, d_ys, d_states = cotangents
 
-    def preactivations_of(params, carries, xs):
-        return _rows(plan.cell.preactivate)(params, carries, _rows(plan.cell.project)(params, xs))
+    def preactivate(params, carry, x):
+        return plan.cell.preactivate(params, carry, plan.cell.project(params, x))
 
-    back = functools.partial(_backward_step, plan.cell, params, preactivations_of)
+    back = functools.partial(_backward_step, plan.cell, params, _rows(preactivate))
 
     def chunk(state, inputs, border):
         xs, flags, d_ys, d_states, carries, preactivations = inputs
@@ -125,15 +126,15 @@ def _gradient(plan, residuals, cotangents):
             _, (_, _, carries, preactivations) = repeated
         xs = _real(flags, xs)
         if preactivations is None:
-            preactivations = _unflatten(preactivations_of(params, _flatten(carries), _flatten(xs)), xs)
+            preactivations = _steps(preactivate)(params, carries, xs)
         steps = xs, flags, d_ys, d_states, carries, preactivations
         (d_carry, d_params), d_preactivations = jax.lax.scan(
             back, state, steps, reverse=not plan.reverse, unroll=plan.backend.unroll
         )
-        _, transpose = jax.vjp(lambda p, x: preactivations_of(p, _flatten(carries), x), params, _flatten(xs))
-        d_params_of_chunk, d_xs = transpose(_flatten(d_preactivations))
+        _, transpose = jax.vjp(lambda params, xs: _steps(preactivate)(params, carries, xs), params, xs)
+        d_params_of_chunk, d_xs = transpose(d_preactivations)
         d_params = jax.tree.map(jnp.add, d_params, d_params_of_chunk)
-        return (d_carry, d_params), _real(flags, _unflatten(d_xs, xs)), None
+        return (d_carry, d_params), _real(flags, d_xs), None
 
     state = d_carry, zeros_like(params)
     steps = xs, flags, d_ys, d_states, saved.carries, saved.preactivations
@@ -216,16 +217,25 @@ def _rows(function: Callable) -> Callable:
     return on_rows
 
 
+def _steps(function: Callable) -> Callable:
+    """The same of several steps of a batch, (K, B, …): one matmul over both axes.
+
+    On a single CPU device the axes are joined by a reshape, for which XLA's matmuls are faster by up to a third. Else
+    they stay apart: a batch that lies on several devices could not be split along the joined axis, and each device
+    would gather and compute everything.
+    """
+
+    def on_steps(params, *steps):
+        if jax.default_backend() != "cpu" or jax.device_count() > 1:
+            return _rows(_rows(function))(params, *steps)
+        shape = jax.tree.leaves(steps)[0].shape[:2]
+        joined = jax.tree.map(lambda leaf: leaf.reshape(math.prod(shape), *leaf.shape[2:]), steps)
+        outputs = _rows(function)(params, *joined)
+        return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), outputs)
+
+    return on_steps
+
+
 def _real(flags: Flags, xs: Array) -> Array:
     """xs with zeros in place of the padding, whatever it holds."""
     return xs if flags.mask is None else select(flags.mask, xs, jnp.zeros_like(xs))
-
-
-def _flatten(tree: PyTree) -> PyTree:
-    """(K, B, …) → (K·B, …)."""
-    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree)
-
-
-def _unflatten(tree: PyTree, like: Array) -> PyTree:
-    """(K·B, …) → (K, B, …) as `like`."""
-    return jax.tree.map(lambda leaf: leaf.reshape(*like.shape[:2], *leaf.shape[1:]), tree)
