@@ -23,7 +23,7 @@ import jax
 
 from experiments.benchmarking import table
 from experiments.benchmarking.equivalence import Checker, NotEquivalent
-from experiments.benchmarking.peers import PEERS
+from experiments.benchmarking.peers import JAX_PEERS, PEERS
 from experiments.benchmarking.peers.ours import LADDER
 from experiments.benchmarking.problems import CELLS, PASSES, SUITES, Problem, Shape, Unsupported, make_problem
 from experiments.benchmarking.results import Results, describe_machine, timing_columns
@@ -32,20 +32,11 @@ from rnn_jax.config import did_you_mean, knob
 from rnn_jax.errors import UserError
 from rnn_jax.training.app import Invocation, run_app
 
-JAX_PEERS = (
-    "naive",
-    "flax_nnx",
-    "flax_nnx_optimized",
-    "flax_linen",
-    "flax_linen_optimized",
-    "haiku",
-    "equinox",
-    "keras",
-)
+CPU_JAX_PEERS = tuple(peer for peer in JAX_PEERS if peer != "jax_cudnn")
 SUITE_PEERS = {
-    "cpu": ("ours", *JAX_PEERS, "torch"),
-    "gpu": ("ours", *JAX_PEERS, "jax_cudnn", "torch", "ours_bf16", "torch_bf16", "torch_fp16"),
-    "ragged": ("ours", *JAX_PEERS, "torch_packed", "torch_padded"),
+    "cpu": ("ours", *CPU_JAX_PEERS, "torch"),
+    "gpu": ("ours", "ours_cudnn", *JAX_PEERS, "torch", "ours_bf16", "torch_bf16", "torch_fp16"),
+    "ragged": ("ours", *CPU_JAX_PEERS, "torch_packed", "torch_padded"),
     "ladder": ("ours", "naive", *LADDER),
 }
 OTHER_SUITES = ("ensembles", "end_to_end")

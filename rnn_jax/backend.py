@@ -5,16 +5,17 @@ large matmuls outside of the loop.
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.cells.base import SplitCell
 from rnn_jax.types import Cell, Params
 
-BACKENDS = ("auto", "plain", "deferred", "cudnn")
+ANY_DEVICE = ("auto", "plain", "deferred")
+BACKENDS = (*ANY_DEVICE, "cudnn")
 SAVE = ("auto", "preactivations", "carries", "borders")
 
 # On a CPU, one chunk's preactivations should stay in the cache between the loop that writes them and the matmuls that
@@ -26,17 +27,19 @@ WHOLE_BYTES = 8 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """Settings of `scan_cell`; every field has a default that chooses by platform and shape.
+    """Settings of `scan_cell`; the defaults choose by cell, platform and shape, from what was measured.
 
     name: "plain" is `lax.scan` and its own gradient: any cell, any transformation. "deferred" is the same forward
-      loop with a custom gradient, for cells with `preactivate` and `activate`: the backward loop computes the
-      carries' derivatives alone, and those of weights and inputs follow as large matmuls, a chunk of steps at a time.
-      It has no forward-mode derivative (`jax.jvp`, `jax.jacfwd` of the scan itself; Hessian-vector products as
-      `jvp` of `grad` are fine). "cudnn" is NVIDIA's LSTM: float32, a GPU, no mask and no resets.
+      loop with a custom gradient, for cells whose step is made of `project`, `preactivate` and `activate`, on
+      floating-point numbers: the backward loop computes the carries' derivatives alone, and those of weights and
+      inputs follow as large matmuls, a chunk of steps at a time. It has no forward-mode derivative (`jax.jvp`,
+      `jax.jacfwd` of the scan itself; Hessian-vector products as `jvp` of `grad` are fine). "cudnn" is NVIDIA's LSTM:
+      float32, a GPU, no mask and no resets.
     save: what the forward pass keeps for the deferred gradient. "preactivations": the carries and what enters the
       gates, at every step; of an LSTM, GRU or Elman cell nothing is computed twice but the activations. "carries":
       those alone; what enters the gates is recomputed, a chunk in one matmul. "borders": one carry a chunk; the
-      backward pass repeats the forward loop chunk by chunk, for the memory of T / chunk_size + chunk_size steps.
+      backward pass repeats the forward loop chunk by chunk, for the memory of T / chunk_size + chunk_size steps
+      (gradient checkpointing in segments, Chen et al. 2016).
     chunk_size: steps a chunk, of the backward pass and of the input projection; None chooses.
     project: "step" multiplies the inputs with their weights inside of the loop, "chunk" in one matmul a chunk.
     unroll: steps joined in one iteration of the compiled loop.
@@ -61,6 +64,7 @@ class Backend:
 
 
 DEFAULT = Backend()
+IGNORED = {"plain": ("save", "chunk_size", "project"), "cudnn": ("save", "chunk_size", "project", "unroll")}
 
 
 def as_backend(backend: Backend | str) -> Backend:
@@ -73,23 +77,19 @@ def as_backend(backend: Backend | str) -> Backend:
 
 
 def can_defer(cell: Cell) -> bool:
-    """Whether a cell has the split of a step that the deferred gradient needs, and `step` is made of it.
+    """Whether a cell's step is `project`, `preactivate` and `activate` and nothing else.
 
-    A subclass that changes `step` or `recur` alone, to add a residual say, means something else than the `activate`
-    that it inherits.
+    A subclass that overrides `step` or `recur`, to add a residual say, means something else than the parts that it
+    inherits. Of a cell that is no `SplitCell`, the class that defines `step` defines the parts too.
     """
-    classes = type(cell).__mro__
+    kind = type(cell)
+    if isinstance(cell, SplitCell):
+        return kind.step is SplitCell.step and kind.recur is SplitCell.recur
 
-    def place(name: str) -> int | None:
-        """Which of the classes defines it; 0 is the cell's own."""
-        return next((place for place, kind in enumerate(classes) if name in vars(kind)), None)
+    def home(method: str) -> type | None:
+        return next((parent for parent in kind.__mro__ if method in vars(parent)), None)
 
-    step, project, preactivate, activate = map(place, ("step", "project", "preactivate", "activate"))
-    if step is None or project is None or preactivate is None or activate is None:
-        return False
-    recur = place("recur")
-    whole = step if recur is None else min(step, recur)
-    return max(preactivate, activate) <= whole
+    return home("step") is home("preactivate") is home("activate") is not None and hasattr(cell, "project")
 
 
 def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: tuple[int, ...], dtype: Any) -> Backend:
@@ -99,37 +99,40 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: 
       ValueError: an unknown name, or settings of the deferred gradient for a cell or inputs that it cannot compute.
     """
     chosen = as_backend(wanted)
-    obstacle = _obstacle(cell, params, xs_shape)
+    if chosen.name == "auto" and 0 in xs_shape:
+        return Backend("plain")  # nothing to compute: an empty batch is no reason to refuse a layer's settings
+    obstacle, bytes_a_step = _look_at(cell, params, xs_shape, dtype)
     if chosen.name == "auto":
         chosen = dataclasses.replace(chosen, name="plain" if obstacle else "deferred")
+    ignored = [name for name in IGNORED.get(chosen.name, ()) if getattr(chosen, name) != getattr(DEFAULT, name)]
+    if ignored:
+        because = obstacle if chosen.name == "plain" and obstacle else f"the backend is {chosen.name}"
+        raise ValueError(f"{', '.join(ignored)} would be ignored: {because}.")
     if chosen.name != "deferred":
-        if (chosen.save, chosen.chunk_size, chosen.project) != ("auto", None, "auto"):
-            because = obstacle if chosen.name == "plain" and obstacle else f"the backend is {chosen.name}"
-            raise ValueError(f"save, chunk_size and project are settings of the deferred gradient, but {because}.")
         return chosen
     if obstacle:
         raise ValueError(f'The deferred gradient cannot be had: {obstacle}. Use backend="plain" or "auto".')
-    *batch, time, features = xs_shape
-    x = jax.ShapeDtypeStruct((features,), dtype)
-    preactivations = jax.tree.leaves(jax.eval_shape(functools.partial(_first_preactivations, cell), params, x))
-    bytes_a_step = math.prod(batch) * sum(leaf.size * leaf.dtype.itemsize for leaf in preactivations)
-    return dataclasses.replace(chosen, **_choices(chosen, time, bytes_a_step))
+    return dataclasses.replace(chosen, **_choices(chosen, xs_shape[-2], bytes_a_step))
 
 
-def _obstacle(cell: Cell, params: Params, xs_shape: tuple[int, ...]) -> str:
-    """Why the gradient cannot be deferred; empty if it can."""
+def _look_at(cell: Any, params: Params, xs_shape: tuple[int, ...], dtype: Any) -> tuple[str, int]:
+    """Why the gradient cannot be deferred (empty if it can), and how many bytes the preactivations of a step have."""
+    name = type(cell).__name__
     if not can_defer(cell):
-        return f"{type(cell).__name__} does not split its step into project, preactivate and activate"
+        return f"a step of {name} is not made of project, preactivate and activate alone", 0
     if 0 in xs_shape:
-        return f"it is for at least one number, and xs is {xs_shape}"
-    leaves = jax.tree.leaves((params, jax.eval_shape(cell.initial_carry)))
-    if not all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves):
-        return f"params or carry of {type(cell).__name__} hold other than floating-point numbers"
-    return ""
+        return f"xs is empty, {xs_shape}", 0
 
+    def first_preactivations(params: Params, x: Any) -> Any:
+        return cell.preactivate(params, cell.initial_carry(), cell.project(params, x))
 
-def _first_preactivations(cell: Any, params: Params, x: Any) -> Any:
-    return cell.preactivate(params, cell.initial_carry(), cell.project(params, x))
+    *batch, _, features = xs_shape
+    x = jax.ShapeDtypeStruct((features,), dtype)
+    carry, preactivations = jax.eval_shape(cell.initial_carry), jax.eval_shape(first_preactivations, params, x)
+    if not all(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in jax.tree.leaves((params, x, carry))):
+        return f"xs, params or carry of {name} hold other than floating-point numbers", 0
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(preactivations))
+    return "", math.prod(batch) * size
 
 
 def _choices(chosen: Backend, time: int, bytes_a_step: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from rnn_jax.backend import Backend, choose_backend
 from rnn_jax.carries import checked_carry, initial_carry, one_step, select
 from rnn_jax.cudnn import scan_cudnn
-from rnn_jax.deferred import Flags, Plan, scan_deferred
+from rnn_jax.deferred import Flags, Plan, join_steps, scan_deferred
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Params
 
 
@@ -41,16 +41,16 @@ def scan_cell(
     batch. With `return_states`, returns (carry, ys, states): the carry after every step, leaves (…, T, …), as the
     mask left it.
 
-    `backend` is how it is computed, a name or a `Backend` with settings. By default a cell with
-    `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain"). The
-    deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
+    `backend` is how it is computed, a name or a `Backend` with settings. By default a cell whose step is made of
+    `project`, `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain").
+    The deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
     backend="plain"; `jax.jvp` of its gradient (Hessian-vector products) works with both.
     (Inside of an outer jit, and for `jax.linearize`, the refusal is JAX's own message about custom_vjp.)
 
     Raises:
       ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, the carry is not
         one of this cell and batch, or the backend cannot compute this.
-      TypeError: the cell is not hashable; or forward-mode differentiation of the deferred gradient.
+      TypeError: the cell is not hashable; or forward-mode differentiation of a scan whose gradient is deferred.
     """
     _check_shapes(xs, mask, resets)
     try:
@@ -60,9 +60,9 @@ def scan_cell(
     backend = choose_backend(backend, cell, params, xs.shape, xs.dtype)
     if backend.name == "cudnn":
         return scan_cudnn(cell, params, xs, mask, resets, carry, reverse=reverse, return_states=return_states)
-    static = {"cell": cell, "reverse": reverse, "return_states": return_states, "backend": backend}
+    plan = Plan(cell, backend, reverse, return_states, joined=join_steps())
     try:
-        return _scan(params, xs, mask, resets, carry, **static)
+        return _scan(params, xs, mask, resets, carry, plan=plan)
     except TypeError as error:
         if backend.name != "deferred" or "forward-mode" not in str(error):
             raise
@@ -73,22 +73,21 @@ def scan_cell(
 
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
-@functools.partial(jax.jit, static_argnames=("cell", "reverse", "return_states", "backend"), inline=True)
-def _scan(params, xs, mask, resets, carry, *, cell: Cell, reverse: bool, return_states: bool, backend: Backend) -> Any:
-    initial = initial_carry(cell, params, xs)
+@functools.partial(jax.jit, static_argnames="plan", inline=True)
+def _scan(params, xs, mask, resets, carry, *, plan: Plan) -> Any:
+    initial = initial_carry(plan.cell, params, xs)
     carry = initial if carry is None else checked_carry(carry, initial)
-    lifted = backend.name == "deferred" and xs.ndim == 2  # a batch of one
+    lifted = plan.backend.name == "deferred" and xs.ndim == 2  # a batch of one
     if lifted:
         xs, mask, resets, initial, carry = jax.tree.map(lambda leaf: leaf[None], (xs, mask, resets, initial, carry))
     xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
-    plan = Plan(cell, backend, reverse, return_states)
-    run = scan_deferred if backend.name == "deferred" else _scan_plain
+    run = scan_deferred if plan.backend.name == "deferred" else _scan_plain
     carry, ys, states = run(plan, params, initial, carry, xs, flags)
     if xs.ndim == 3:
         ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
     if lifted:
         carry, ys, states = jax.tree.map(lambda leaf: leaf[0], (carry, ys, states))
-    return (carry, ys, states) if return_states else (carry, ys)
+    return (carry, ys, states) if plan.return_states else (carry, ys)
 
 
 def _scan_plain(plan, params, initial, carry, xs, flags):

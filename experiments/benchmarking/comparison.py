@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments.benchmarking.peers import JAX_PEERS
 from rnn_jax.errors import UserError
 from rnn_jax.training.files import read_json
 
-# The first part of their names. Variants of ours are not among them, so that we are never our own rival.
-JAX_PEERS = ("naive", "flax", "haiku", "equinox", "keras", "jax")
 OURS = "ours"
 
 Row = dict[str, Any]
@@ -62,7 +61,7 @@ def timing_cases(files: Iterable[dict[str, Any]]) -> list[Case]:
 
 def best_jax_peer(case: Case) -> str | None:
     """The fastest JAX implementation that is not ours."""
-    peers = [peer for peer in case.rows if peer.partition("_")[0] in JAX_PEERS]
+    peers = [peer for peer in case.rows if peer in JAX_PEERS]
     return min(peers, key=lambda peer: case.rows[peer]["ratio_to_ours"], default=None)
 
 

@@ -14,9 +14,16 @@ from rnn_jax.training.provenance import provenance
 
 PEER_PACKAGES = ("torch", "keras", "dm-haiku", "equinox")
 # What changes the speed of everybody, and is set outside of Python.
-ENVIRONMENT = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "XLA_FLAGS", "OMP_NUM_THREADS")
+ENVIRONMENT = (
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
+    "XLA_FLAGS",
+    "OMP_NUM_THREADS",
+    "JAX_NUM_CPU_DEVICES",
+)
 # Rows measured under different ones of these do not belong into one table.
-SAME = ("commit", "cpu_model", "cores", "device", "environment", "matmul_precision", "versions")
+SAME = ("commit", "cpu_model", "cores", "device", "device_count", "environment", "matmul_precision", "versions")
 
 
 def describe_machine(**settings: Any) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+# One for the whole process: every problem has other orders.
+_ORDER = random.Random(0)
+
 
 class Timing(NamedTuple):
     """Seconds a call, one number a block, and how many calls a block had."""
@@ -37,17 +40,16 @@ def interleave(
 
     A block of one implementation is as many calls as fill `min_block_seconds`. Where that is several, one more call
     goes before, untimed. Both because of neighbours: torch's OpenMP threads spin for some milliseconds after its call,
-    which took half of the machine from whatever always came next (here up to 1.8 times its time).
+    which took half of the machine from whatever came next (here up to 1.8 times its time); so none may always do.
     """
     counts = {name: _calls_per_block(call, min_block_seconds, clock) for name, call in calls.items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    order = random.Random(0)
     gc.collect()
     collecting = gc.isenabled()
     gc.disable()
     try:
         for _ in range(blocks):
-            for name in order.sample(list(calls), len(calls)):
+            for name in _ORDER.sample(list(calls), len(calls)):
                 seconds[name].append(_time_block(calls[name], counts[name], clock))
     finally:
         if collecting:

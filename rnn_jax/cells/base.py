@@ -27,7 +27,7 @@ class GatedCell:
 
     def project(self, params: Params, x: Float[Array, " D"]) -> Any:
         """The part of a step that needs no carry: x W_x + b (G·H,)."""
-        return x @ params.w_x.astype(x.dtype) + params.b.astype(x.dtype)
+        return add_bias(x @ params.w_x.astype(x.dtype), params.b)
 
     def recur(self, params: Params, carry: Carry, z: Any) -> tuple[Carry, Float[Array, " H"]]:
         """The rest of a step, given what `project` returned."""
@@ -43,8 +43,8 @@ class SplitCell(GatedCell):
 
     recur(carry, z) == activate(carry, preactivate(carry, z)). `preactivate` has the recurrent matmul; it is fastest
     if it is linear in the weights, so that its derivative needs no forward value. `activate` is what is left, number
-    by number; what enters it is kept in the inputs' dtype. Subclasses give `init`, `initial_carry`,
-    `preactivate` and `activate`.
+    by number; what enters it is kept in the inputs' dtype. Subclasses give `init`, `initial_carry`, `activate`, and
+    `preactivate` where it is more than a sum.
     """
 
     def preactivate(self, params: Params, carry: Carry, z: Any) -> Any:
@@ -78,9 +78,15 @@ def accumulating(x: Array) -> Array:
     return x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
+def add_bias(x: Float[Array, " F"], bias: Float[Array, " F"]) -> Float[Array, " F"]:
+    """x + bias in x's dtype. Added in float32, so that the bias' derivative is summed over steps and batch in it."""
+    wide = accumulating(x)
+    return (wide + bias.astype(wide.dtype)).astype(x.dtype)
+
+
 def layer_norm(x: Float[Array, " F"], scale: Float[Array, " F"], epsilon: float = 1e-5) -> Float[Array, " F"]:
     """(x − mean) / √(variance + ε) · scale over the last axis, computed in at least float32 (Ba et al. 2016)."""
     wide = accumulating(x)
     centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-    return (centred * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype) * scale.astype(x.dtype)
+    return (centred * jax.lax.rsqrt(variance + epsilon) * scale.astype(wide.dtype)).astype(x.dtype)

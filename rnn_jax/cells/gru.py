@@ -2,8 +2,8 @@
 
 Sources: Cho et al. (2014) apply the reset gate before the recurrent matmul (`ResetBeforeGRU`); the usual library form
 (cuDNN, torch.nn.GRU) applies it after, with a bias of its own (`GRU`). Weights of `GRU` move to and from torch.nn.GRU
-by transposing, with b = b_ih + b_hh for r and z, b = b_in and b_hn kept apart for n. Deviation from Cho et al.: z
-keeps the old state where it is 1 (as in torch), which is the paper's own convention in its eq. 7.
+by transposing, with b = b_ih + b_hh for r and z, b = b_in and b_hn kept apart for n. As in Cho et al. (eq. 7)
+and torch, z keeps the old state where it is 1.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, layer_norm
+from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, add_bias, layer_norm
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -94,8 +94,7 @@ def _split(blocks: Float[Array, " GH"]) -> Blocks:
 
 
 def _add_parts(from_x: Blocks, from_h: Blocks, b_hn: Array) -> GRUPreactivations:
-    bias = b_hn.astype(from_h[2].dtype)
-    return GRUPreactivations(from_x[0] + from_h[0], from_x[1] + from_h[1], from_x[2], from_h[2] + bias)
+    return GRUPreactivations(from_x[0] + from_h[0], from_x[1] + from_h[1], from_x[2], add_bias(from_h[2], b_hn))
 
 
 def _reset_after(carry: GRUCarry, preactivations: GRUPreactivations) -> tuple[GRUCarry, Array]:
@@ -165,7 +164,7 @@ class LayerNormGRU(_StartsAtZero, SplitCell):
 
     def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Blocks:
         """The blocks of LN(x_t W_x) + b."""
-        return _split(layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype))
+        return _split(add_bias(layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x), params.b))
 
     def preactivate(self, params: LayerNormGRUParams, carry: GRUCarry, z: Blocks) -> tuple[Blocks, Array]:
         """z and h_{t−1} W_h, which is normalised by itself before they are added."""

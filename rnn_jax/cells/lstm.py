@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, GateInit, SplitCell, accumulating, gates, layer_norm
+from rnn_jax.cells.base import GatedCell, GateInit, SplitCell, accumulating, add_bias, gates, layer_norm
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -114,16 +114,16 @@ class PeepholeLSTM(_LSTMFamily):
         p = jnp.zeros((3, self.hidden_size), jnp.float32)
         return PeepholeLSTMParams(*_init(self, key, input_size, num_gates=4), p=p)
 
-    def project(self, params: PeepholeLSTMParams, x: Float[Array, " D"]) -> list[Float[Array, " H"]]:
+    def project(self, params: PeepholeLSTMParams, x: Float[Array, " D"]) -> tuple[Float[Array, " H"], ...]:
         """The blocks of x W_x + b, each of which enters another expression (see `GRUPreactivations`)."""
-        return jnp.split(super().project(params, x), 4)
+        return tuple(jnp.split(super().project(params, x), 4))
 
-    def preactivate(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: list[Float[Array, " H"]]):
+    def preactivate(self, params: PeepholeLSTMParams, carry: LSTMCarry, z: tuple[Float[Array, " H"], ...]):
         """The blocks of z + h_{t−1} W_h."""
         from_h = jnp.split(carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype), 4)
-        return [block + more for block, more in zip(z, from_h, strict=True)]
+        return tuple(of_x + of_h for of_x, of_h in zip(z, from_h, strict=True))
 
-    def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: list[Float[Array, " H"]]):
+    def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: tuple[Float[Array, " H"], ...]):
         """As the LSTM's, with c_{t−1} seen by i and f, and c_t seen by o."""
         i, f, g, o = map(accumulating, preactivations)
         c, (p_i, p_f, p_o) = carry.c.astype(f.dtype), params.p.astype(f.dtype)
@@ -167,7 +167,7 @@ class LayerNormLSTM(_LSTMFamily):
 
     def project(self, params: LayerNormLSTMParams, x: Float[Array, " D"]) -> Float[Array, " GH"]:
         """LN(x_t W_x) + b."""
-        return layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x) + params.b.astype(x.dtype)
+        return add_bias(layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x), params.b)
 
     def preactivate(self, params: LayerNormLSTMParams, carry: LSTMCarry, z: Float[Array, " GH"]):
         """z and h_{t−1} W_h, which is normalised by itself before they are added."""

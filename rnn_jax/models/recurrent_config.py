@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.backend import BACKENDS, SAVE, Backend
+from rnn_jax.backend import ANY_DEVICE, SAVE, Backend
 from rnn_jax.cells import CELLS, make_cell
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
@@ -38,7 +38,7 @@ class RecurrentConfig:
     layer_dropout: float = knob(0.0, "dropout between layers", minimum=0.0, maximum=0.99)
     variational_dropout: bool = knob(False, "input and layer dropout drop the same units at every step of a sequence")
     recurrent_dropout: float = knob(0.0, "DropConnect on the recurrent weights w_h", minimum=0.0, maximum=0.99)
-    backend: str = knob("auto", "how sequences are computed; changes speed and rounding only", choices=BACKENDS[:3])
+    backend: str = knob("auto", "how sequences are computed; changes speed and rounding only", choices=ANY_DEVICE)
     save: str = knob("auto", "what the deferred gradient keeps: the less, the slower", choices=SAVE)
     unroll: int = knob(1, "steps joined in one iteration of the compiled loop; changes speed only", minimum=1)
 

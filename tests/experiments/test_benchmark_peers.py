@@ -95,7 +95,7 @@ def test_peers_say_what_they_cannot_do(name):
                 build(name, problem_of(cell, kind, ragged=ragged))
 
 
-@pytest.mark.parametrize("name", ["jax_cudnn", "ours_bf16", "torch_bf16", "torch_fp16"])
+@pytest.mark.parametrize("name", ["jax_cudnn", "ours_cudnn", "ours_bf16", "torch_bf16", "torch_fp16"])
 def test_the_peers_of_a_gpu_say_so(name):
     with pytest.raises(Unsupported, match="GPU|accelerator"):
         build(name, problem_of("lstm", "two layers"))

@@ -23,10 +23,23 @@ SOURCES = {
     "torch_packed": ("torch_peer", "torch_packed"),
     "torch_padded": ("torch_peer", "torch_padded"),
     "jax_cudnn": ("jax_cudnn", "jax_cudnn"),
+    "ours_cudnn": ("ours", "ours_cudnn"),
     "ours_bf16": ("ours", "ours_bf16"),
     "torch_bf16": ("torch_peer", "torch_bf16"),
     "torch_fp16": ("torch_peer", "torch_fp16"),
 }
+JAX_PEERS = (
+    "naive",
+    "flax_nnx",
+    "flax_nnx_optimized",
+    "flax_linen",
+    "flax_linen_optimized",
+    "haiku",
+    "equinox",
+    "keras",
+    "jax_cudnn",
+)
+"""Who counts for "best JAX peer". Variants of ours are not among them, so that we are never our own rival."""
 
 
 def _build(name: str, problem: Problem) -> Any:

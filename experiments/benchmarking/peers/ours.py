@@ -44,9 +44,9 @@ def ours_bf16(problem: Problem) -> JaxProgram:
     return ours(problem, name="ours_bf16", tolerance=BFLOAT16_TOLERANCE, xs_dtype=jnp.bfloat16)
 
 
-def ladder(name: str, problem: Problem) -> JaxProgram:
-    """A rung of LADDER: `scan_cell` with these options, without the layers around it."""
-    cell, options = CELLS[problem.cell](problem.shape.hidden_size), LADDER[name]
+def with_options(name: str, problem: Problem, **options: Any) -> JaxProgram:
+    """`scan_cell` with these options, without the layers around it."""
+    cell = CELLS[problem.cell](problem.shape.hidden_size)
 
     def apply(params, xs, lengths):
         for ways in directions_of(params):
@@ -60,6 +60,15 @@ def ladder(name: str, problem: Problem) -> JaxProgram:
     return JaxProgram(name, problem, problem.params, apply, directions_of)
 
 
+def ours_cudnn(problem: Problem) -> JaxProgram:
+    """cuDNN's LSTM behind `scan_cell`."""
+    if problem.cell != "lstm" or problem.lengths is not None:
+        raise Unsupported("only has the LSTM, and rows of one length")
+    if jax.default_backend() != "gpu":
+        raise Unsupported("cuDNN needs a GPU")
+    return with_options("ours_cudnn", problem, backend="cudnn")
+
+
 def rungs() -> dict[str, Any]:
-    """The rungs as peers."""
-    return {name: functools.partial(ladder, name) for name in LADDER}
+    """The ladder's rungs as peers."""
+    return {name: functools.partial(with_options, name, **options) for name, options in LADDER.items()}
