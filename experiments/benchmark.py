@@ -6,10 +6,10 @@ r"""Speed of our layers beside every peer's: forward, gradient and training step
     ./launch.sh benchmark --suite=end_to_end --dataset=imdb_reviews --data_dir=DIR
     ./launch.sh benchmark --report=benchmarks/cpu                    # JSON → tables in BENCHMARKS.md and a picture
 
-Every peer gets the same weights and inputs; its outputs and all its gradients must agree with a float64 reference to
-1e-5 before it is timed. A row is written to <output>/<suite>.json as soon as it is measured, and the same command
-continues an interrupted run (ensembles and end_to_end start anew): delete the file to measure again. Ratios are a
-peer's time by ours, medians over blocks in which all were timed side by side; --dry_run shows what would be measured.
+Every peer gets the same weights and inputs; its outputs and all its gradients must agree with a float64 reference, to
+1e-5 in float32, before it is timed. A row is written to <output>/<suite>.json as soon as it is measured, and the same
+command continues an interrupted run (ensembles and end_to_end start anew): delete the file to measure again. Ratios are
+a peer's time by ours, medians over blocks in which all were timed side by side; --dry_run shows what would be measured.
 """
 
 import dataclasses
