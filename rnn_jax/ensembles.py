@@ -7,6 +7,7 @@ vmap   one batched program. Every matmul becomes S small ones at once: what acce
 map    one model after the other inside one program (`jax.lax.map`). Matmuls and temporaries stay those of one model.
 
 Both give the numbers of S separate calls; which is faster depends on the machine (BENCHMARKS.md has measurements).
+Several devices share the models with `mesh`: each computes S / devices of them, and none waits for another.
 """
 
 import functools
@@ -15,12 +16,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 METHODS = ("auto", "vmap", "map")
 
 
 def ensemble(
-    function: Callable[..., Any], method: str = "auto", *, in_axes: int | Sequence[int | None] | None = 0
+    function: Callable[..., Any],
+    method: str = "auto",
+    *,
+    in_axes: int | Sequence[int | None] | None = 0,
+    mesh: Mesh | None = None,
 ) -> Callable[..., Any]:
     """The function of one model as a function of S: arguments and results get a leading axis S.
 
@@ -29,11 +35,13 @@ def ensemble(
       method: "vmap" or "map", as above; "auto" leaves it to `choose_method`.
       in_axes: 0, or None for an argument that is the same for all models; one entry for all positional arguments or one
         for each, as in `jax.vmap`. Keyword arguments always have the axis.
+      mesh: devices over all of whose axes the models are split; what models share is copied to each.
 
     Call the result under `jax.jit`: outside of it, `map` would compile at every call.
 
     Raises:
-      ValueError: an unknown method or axis; when called: no argument has the axis, or their lengths differ.
+      ValueError: an unknown method or axis; when called: no argument has the axis, their lengths differ, or S is no
+        multiple of the number of devices.
     """
     if method not in METHODS:
         raise ValueError(f"No method {method!r}; there are: {', '.join(METHODS)}.")
@@ -45,15 +53,25 @@ def ensemble(
         axes = tuple(in_axes) if isinstance(in_axes, Sequence) else (in_axes,) * len(args)
         if len(axes) != len(args):
             raise ValueError(f"in_axes has {len(axes)} entries for {len(args)} positional arguments.")
-        stacked = ([arg for arg, axis in zip(args, axes) if axis == 0], kwargs)
+        stacked = [arg for arg, axis in zip(args, axes) if axis == 0], kwargs
+        shared = [arg for arg, axis in zip(args, axes) if axis is None]
+        _check_models(stacked, 1 if mesh is None else mesh.size)
 
-        def of_one(own: Any) -> Any:
-            own_args, own_kwargs = iter(own[0]), own[1]
-            return function(*(arg if axis is None else next(own_args) for arg, axis in zip(args, axes)), **own_kwargs)
+        def of_one(own: Any, shared: Any) -> Any:
+            own_args, shared_args = iter(own[0]), iter(shared)
+            return function(*(next(shared_args if axis is None else own_args) for axis in axes), **own[1])
 
-        _check_models(stacked)
-        chosen = choose_method(jax.default_backend()) if method == "auto" else method
-        return jax.lax.map(of_one, stacked) if chosen == "map" else jax.vmap(of_one)(stacked)
+        def of_some(stacked: Any, shared: Any) -> Any:
+            if (choose_method(jax.default_backend()) if method == "auto" else method) == "map":
+                return jax.lax.map(lambda own: of_one(own, shared), stacked)
+            return jax.vmap(of_one, in_axes=(0, None))(stacked, shared)
+
+        if mesh is None:
+            return of_some(stacked, shared)
+        models, copied = PartitionSpec(mesh.axis_names), PartitionSpec()
+        # Unchecked: loops inside of the function may start from constants, which do not vary over the devices.
+        over_devices = jax.shard_map(of_some, mesh=mesh, in_specs=(models, copied), out_specs=models, check_vma=False)
+        return over_devices(stacked, shared)
 
     return of_all
 
@@ -67,9 +85,12 @@ def choose_method(platform: str) -> str:
     return "map" if platform == "cpu" else "vmap"
 
 
-def _check_models(stacked: Any) -> None:
+def _check_models(stacked: Any, num_devices: int) -> None:
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(stacked)]
     lengths = {shape[:1] for shape in shapes}
     if len(lengths) != 1 or () in lengths:
         found = ", ".join(map(str, sorted(lengths))) or "no mapped argument"
         raise ValueError(f"Every mapped argument has one leading axis, the models; leading lengths here: {found}.")
+    ((num_models,),) = lengths
+    if num_models % num_devices:
+        raise ValueError(f"{num_models} models cannot be split evenly over {num_devices} devices.")

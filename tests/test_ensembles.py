@@ -1,5 +1,9 @@
 """ensemble: the numbers of separate calls, by either method; what is shared stays shared; messages."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +86,52 @@ def test_the_methods_are_what_they_are_called():
     assert operations("map") == (True, False)
     assert operations("vmap") == (False, True)
     assert operations("auto") == operations("map")  # tests run on a CPU
+
+
+EIGHT_DEVICES = """
+import jax, jax.numpy as jnp, numpy as np, pytest
+from jax.sharding import Mesh
+from rnn_jax import GRU, scan_cell
+from rnn_jax.deferred import join_steps
+from rnn_jax.ensembles import ensemble
+
+cell, joined = GRU(5), []
+xs, weights = jax.random.normal(jax.random.key(1), (16, 3, 7, 2)), jnp.arange(5.0)
+
+def gradient(params, xs, weights):
+    joined.append(join_steps())
+    loss = lambda params, weights: jnp.sum((scan_cell(cell, params, xs)[1] @ weights) ** 2)
+    return jax.grad(loss, argnums=(0, 1))(params, weights)
+
+params = jax.vmap(lambda key: cell.init(key, 2))(jax.random.split(jax.random.key(0), 16))
+mesh = Mesh(np.asarray(jax.devices()).reshape(4, 2), ("a", "b"))
+expected = [jax.jit(gradient)(jax.tree.map(lambda leaf: leaf[i], params), xs[i], weights) for i in range(16)]
+assert not any(joined)
+for method in ("vmap", "map"):
+    joined.clear()
+    together = jax.jit(ensemble(gradient, method, in_axes=(0, 0, None), mesh=mesh))
+    result = together(params, xs, weights)
+    assert joined and all(joined)  # each device works for itself
+    for leaf in jax.tree.leaves(result):
+        assert len(leaf.sharding.device_set) == 8 and leaf.addressable_shards[0].data.shape[0] == 2
+    for i, single in enumerate(expected):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a[i], b, rtol=2e-5, atol=1e-5), result, single)
+    program = together.lower(*jax.tree.map(jnp.asarray, (params, xs, weights))).compile().as_text()
+    assert not any(word in program for word in ("all-reduce", "all-gather", "all-to-all", "permute(")), method
+
+total = ensemble(lambda w, x: jnp.square(w @ x), "map", in_axes=(0, None), mesh=mesh)
+w, x = jax.random.normal(jax.random.key(2), (8, 3)), jnp.array([2.0, 1.0, -1.0])
+dx = jax.jit(jax.grad(lambda x: total(w, x).sum()))(x)
+np.testing.assert_allclose(dx, 2 * (w @ x) @ w, rtol=1e-5)
+with pytest.raises(ValueError, match="12 models cannot be split evenly over 8 devices"):
+    total(w.repeat(2, axis=0)[:12], x)
+"""
+
+
+def test_a_mesh_shares_the_models():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run([sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
 
 
 def test_one_after_the_other_on_a_cpu_together_elsewhere():
