@@ -114,6 +114,8 @@ def build(config: Config, results: Results, problem: Problem, names: list[str]) 
             built[name] = program, error
         except Unsupported as reason:
             results.note_not_run(str(reason), "cannot", **key, peer=name)
+            if config.peers:  # asked for by name
+                print(f"{problem.shape} {problem.cell}: no {name}: {reason}", file=sys.stderr)
         except NotEquivalent as reason:
             print(f"warning: {problem.shape} {problem.cell}: {reason}", file=sys.stderr, flush=True)
             results.note_not_run(str(reason), "wrong", **key, peer=name)

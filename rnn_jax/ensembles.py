@@ -90,7 +90,10 @@ def _check_models(stacked: Any, num_devices: int) -> None:
     lengths = {shape[:1] for shape in shapes}
     if len(lengths) != 1 or () in lengths:
         found = ", ".join(map(str, sorted(lengths))) or "no mapped argument"
-        raise ValueError(f"Every mapped argument has one leading axis, the models; leading lengths here: {found}.")
+        raise ValueError(
+            f"Every mapped argument has one leading axis, the models; leading lengths here: {found}. "
+            "A list is many scalars: give an array, as jnp.array(list) or jax.random.split(key, S) make one."
+        )
     ((num_models,),) = lengths
     if num_models % num_devices:
         raise ValueError(f"{num_models} models cannot be split evenly over {num_devices} devices.")

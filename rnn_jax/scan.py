@@ -50,7 +50,8 @@ def scan_cell(
     Raises:
       ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, the carry is not
         one of this cell and batch, or the backend cannot compute this.
-      TypeError: the cell is not hashable; or forward-mode differentiation of a scan whose gradient is deferred.
+      TypeError: the cell is not hashable; xs is not of floating-point numbers; or forward-mode differentiation of a
+        scan whose gradient is deferred.
     """
     _check_shapes(xs, mask, resets)
     try:
@@ -127,6 +128,8 @@ def _key_shape() -> jax.ShapeDtypeStruct:
 def _check_shapes(xs: Array, mask: Array | None, resets: Array | None) -> None:
     if xs.ndim not in (2, 3):
         raise ValueError(f"xs is (T, D) or (B, T, D); got shape {xs.shape}.")
+    if not jnp.issubdtype(xs.dtype, jnp.floating):
+        raise TypeError(f"xs holds floating-point numbers; got {xs.dtype}. Give xs.astype(jnp.float32), or embed ids.")
     for name, array in (("mask", mask), ("resets", resets)):
         if array is not None and array.shape != xs.shape[:-1]:
             raise ValueError(f"{name} has the shape of xs without its last axis, {xs.shape[:-1]}; got {array.shape}.")

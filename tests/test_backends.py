@@ -5,6 +5,7 @@ what they refuse.
 """
 
 import functools
+import inspect
 import os
 import subprocess
 import sys
@@ -324,6 +325,14 @@ def test_saving_less_takes_less_memory():
     preactivations, carries, borders = map(ours, ("preactivations", "carries", "borders"))
     assert borders < 0.5 * carries < 0.5 * preactivations < 0.5 * flax
     assert borders < flax / 3
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_inputs_are_floating_point_numbers(dtype):
+    """Weights in such a dtype would all be 0. (Called as users do: the tests' type checks would refuse it before.)"""
+    cell, params, xs = float32("gru")
+    with pytest.raises(TypeError, match=rf"floating-point numbers; got {dtype}"):
+        inspect.unwrap(scan_cell)(cell, params, xs.astype(dtype))
 
 
 def test_forward_mode_names_the_switch():
