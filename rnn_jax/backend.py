@@ -82,12 +82,11 @@ def can_defer(cell: Cell) -> bool:
     A subclass that overrides `step` or `recur`, to add a residual say, means something else than the parts that it
     inherits. Of a cell that is no `SplitCell`, the class that defines `step` defines the parts too.
     """
-    kind = type(cell)
     if isinstance(cell, SplitCell):
-        return kind.step is SplitCell.step and kind.recur is SplitCell.recur
+        return type(cell).step is SplitCell.step and type(cell).recur is SplitCell.recur
 
     def home(method: str) -> type | None:
-        return next((parent for parent in kind.__mro__ if method in vars(parent)), None)
+        return next((parent for parent in type(cell).__mro__ if method in vars(parent)), None)
 
     return home("step") is home("preactivate") is home("activate") is not None and hasattr(cell, "project")
 

@@ -126,6 +126,11 @@ class JaxProgram:
         return jax.tree.map(np.asarray, stack_params(self.to_ours(params)))
 
 
+def zeros_past_lengths(ys: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """ys (B, T, F) with zeros in the padding, where many a peer promises nothing."""
+    return ys if lengths is None else jnp.where(mask_of(lengths, ys)[..., None], ys, 0)
+
+
 def zero_padding(problem: Problem, apply: Callable[[Any, jax.Array], jax.Array]) -> Apply:
     """For peers that ignore lengths: they compute the padding too, whose outputs become zeros here.
 
@@ -136,8 +141,7 @@ def zero_padding(problem: Problem, apply: Callable[[Any, jax.Array], jax.Array])
         raise Unsupported("reads the padding before the text in the backward direction")
 
     def padded(params, xs, lengths):
-        ys = apply(params, xs)
-        return ys if lengths is None else jnp.where(mask_of(lengths, ys)[..., None], ys, 0)
+        return zeros_past_lengths(apply(params, xs), lengths)
 
     return padded
 

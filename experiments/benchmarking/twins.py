@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 
 from experiments import sentiment
-from experiments.benchmarking.peers.flax_peers import NNX_CELLS, NNXLayers
+from experiments.benchmarking.peers.flax_peers import NNX_CELLS, NNXLayers, set_nnx_weights
 from experiments.benchmarking.problems import Unsupported
 from rnn_jax.cells.lstm import LSTMParams
 from rnn_jax.training.devices import data_mesh, shard_batch
@@ -58,12 +58,10 @@ class FlaxModel(nnx.Module):
     def __init__(self, cell: str, weights: dict[str, Any]):
         rngs, (classes,) = nnx.Rngs(0), weights["b"].shape
         kind, from_ours, _ = NNX_CELLS[cell]
-        cells = []
-        for own in weights["lstm"]:
-            cells.append(kind(own.w_x.shape[0], own.w_h.shape[0], rngs=rngs))
-            for module, arrays in from_ours(own).items():
-                for leaf, array in arrays.items():
-                    getattr(getattr(cells[-1], module), leaf)[...] = jnp.asarray(array)
+        cells = [
+            set_nnx_weights(kind(own.w_x.shape[0], own.w_h.shape[0], rngs=rngs), from_ours(own))
+            for own in weights["lstm"]
+        ]
         self.embedding = nnx.Embed(*weights["table"].shape, rngs=rngs)
         self.embedding.embedding[...] = jnp.asarray(weights["table"])
         self.encoder = NNXLayers([cells])

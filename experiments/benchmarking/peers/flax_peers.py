@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax import nnx
 
-from experiments.benchmarking.jax_program import Apply, JaxProgram, mask_of
+from experiments.benchmarking.jax_program import JaxProgram, zeros_past_lengths
 from experiments.benchmarking.problems import Problem, Unsupported, map_cells
 from rnn_jax.cells.elman import ElmanParams
 from rnn_jax.cells.gru import GRUParams
@@ -75,6 +75,14 @@ NNX_CELLS: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
+def set_nnx_weights(cell: Any, theirs: dict[str, Any]) -> Any:
+    """The NNX cell, with the arrays of `theirs` (module, then leaf) in place of its own."""
+    for module, arrays in theirs.items():
+        for leaf, array in arrays.items():
+            getattr(getattr(cell, module), leaf)[...] = jnp.asarray(array)
+    return cell
+
+
 class NNXLayers(nnx.Module):
     """The layers as one would write them; `cells` by layer and direction."""
 
@@ -102,15 +110,13 @@ def nnx_program(name: str, kind: str, problem: Problem) -> JaxProgram:
 
     def build(weights):
         built = cell(*weights.w_x.shape[:1], problem.shape.hidden_size, rngs=nnx.Rngs(0))
-        for module, arrays in from_ours(weights).items():
-            for leaf, array in arrays.items():
-                getattr(getattr(built, module), leaf)[...] = jnp.asarray(array)
-        return built
+        return set_nnx_weights(built, from_ours(weights))
 
     graph, params, rest = nnx.split(NNXLayers(map_cells(build, problem.params)), nnx.Param, ...)
 
     def apply(params, xs, lengths):
-        return nnx.merge(graph, params, rest, copy=True)(xs, lengths)  # a copy: the call counts random draws
+        ys = nnx.merge(graph, params, rest, copy=True)(xs, lengths)  # a copy: the call counts random draws
+        return zeros_past_lengths(ys, lengths)
 
     def ours_of(params):
         cells = nnx.merge(graph, params, rest).cells()
@@ -118,19 +124,7 @@ def nnx_program(name: str, kind: str, problem: Problem) -> JaxProgram:
         return [[to_ours(one) for one in ways] for ways in pure]
 
     without = ("b_hn",) if kind == "gru" else ()
-    return JaxProgram(name, problem, params, masked_outputs(apply), ours_of, without=without)
-
-
-def masked_outputs(apply: Apply) -> Apply:
-    """Zeros past each row's length, where Flax promises nothing."""
-
-    def masked(params, xs, lengths):
-        ys = apply(params, xs, lengths)
-        if lengths is None:
-            return ys
-        return jnp.where(mask_of(lengths, ys)[..., None], ys, 0)
-
-    return masked
+    return JaxProgram(name, problem, params, apply, ours_of, without=without)
 
 
 def flax_nnx(problem: Problem) -> JaxProgram:
@@ -207,13 +201,13 @@ def linen_program(name: str, kind: str, problem: Problem) -> JaxProgram:
     params = {f"cell_{layer}_{way}": one for layer, ways in enumerate(layers) for way, one in enumerate(ways)}
 
     def apply(params, xs, lengths):
-        return module.apply({"params": params}, xs, lengths)
+        return zeros_past_lengths(module.apply({"params": params}, xs, lengths), lengths)
 
     def ours_of(params):
         ways = range(1 + shape.bidirectional)
         return [[to_ours(params[f"cell_{layer}_{way}"]) for way in ways] for layer in range(shape.num_layers)]
 
-    return JaxProgram(name, problem, params, masked_outputs(apply), ours_of)
+    return JaxProgram(name, problem, params, apply, ours_of)
 
 
 def flax_linen(problem: Problem) -> JaxProgram:

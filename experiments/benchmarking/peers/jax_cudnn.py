@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import rnn
 
-from experiments.benchmarking.jax_program import JaxProgram, mask_of
+from experiments.benchmarking.jax_program import JaxProgram, zeros_past_lengths
 from experiments.benchmarking.problems import Problem, Unsupported, directions_of
 from rnn_jax.cells.lstm import LSTMParams
 
@@ -51,8 +51,6 @@ def jax_cudnn(problem: Problem) -> JaxProgram:
         zeros = jnp.zeros((shape.num_layers * (1 + shape.bidirectional), xs.shape[0], shape.hidden_size), xs.dtype)
         steps = jnp.full(xs.shape[0], xs.shape[1], jnp.int32) if lengths is None else lengths
         ys, _, _ = rnn.lstm(xs, zeros, zeros, weights, steps, **options)
-        if lengths is None:
-            return ys
-        return jnp.where(mask_of(lengths, ys)[..., None], ys, 0)
+        return zeros_past_lengths(ys, lengths)
 
     return JaxProgram("jax_cudnn", problem, pack(problem), apply, lambda weights: unpack(problem, weights))
