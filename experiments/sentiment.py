@@ -25,9 +25,16 @@ from flax import nnx
 
 from rnn_jax.config import knob, new_default
 from rnn_jax.data.batching import Batch, Ragged, bucket_lengths, num_batches, ordered_batches, padding_waste
-from rnn_jax.data.classification import ClassificationData, LabelledTexts
+from rnn_jax.data.classification import (
+    ClassificationData,
+    LabelledTextConfig,
+    LabelledTexts,
+    is_data_file,
+    load_classification,
+    load_part,
+)
 from rnn_jax.data.streaming import doubling_lengths, map_rows, training_batches
-from rnn_jax.data.text_config import LabelledTextConfig, TokenConfig, fit_inputs, is_data_file, load_part, load_texts
+from rnn_jax.data.text_config import TokenConfig, fit_inputs
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.errors import UserError
@@ -178,7 +185,7 @@ def batch_shapes(config: Config, split: Split) -> dict[str, Any]:
 
 def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
     """The data, the inputs fitted on its training split, and with --init_from that run's inputs and parameters."""
-    data = load_texts(config, config.seed)
+    data = load_classification(config, seed=config.seed)
     if not config.init_from:
         return data, fit_inputs(config, data.train.texts, data.label_names), None
     donor = load_best(config.init_from)
@@ -330,7 +337,7 @@ def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, L
     """
     if is_data_file(name):
         return name, load_part(config, name, inputs.label_names)
-    data = load_texts(config, config.seed)
+    data = load_classification(config, seed=config.seed)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     name = name or ("test" if data.test else "validation")
     if name not in parts and not config.train_file:

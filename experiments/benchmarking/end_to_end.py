@@ -24,7 +24,8 @@ from experiments.benchmarking.timing import Timing, interleave
 from experiments.benchmarking.training_loop import time_in_program
 from rnn_jax.config import config_from_flags, define_flags
 from rnn_jax.data.batching import epoch_batches
-from rnn_jax.data.text_config import fit_inputs, load_texts
+from rnn_jax.data.classification import load_classification
+from rnn_jax.data.text_config import fit_inputs
 from rnn_jax.errors import UserError
 
 SUITE = "end_to_end"
@@ -132,7 +133,7 @@ def full_batches(config: sentiment.Config, number: int) -> tuple[Any, list[twins
     Raises:
       UserError: the dataset has no full batch.
     """
-    data = load_texts(config, config.seed)
+    data = load_classification(config, seed=config.seed)
     inputs = fit_inputs(config, data.train.texts, data.label_names)
     split = sentiment.encode_split(config, inputs, data.train)
     batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.batch_shapes(config, split))

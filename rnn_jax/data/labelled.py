@@ -32,6 +32,11 @@ class LabelledPart(NamedTuple):
     class_names: tuple[str, ...] | None = None  # where the source knows its classes by itself
     lines: list[int] | None = None  # in a file
 
+    @property
+    def num_examples(self) -> int:
+        """How many texts, labelled or not."""
+        return len(self.texts)
+
     def where(self, row: int) -> str:
         """The place of a row, for messages."""
         return f"{self.name}:{self.lines[row]}" if self.lines else f"{self.name}: example {row}"

@@ -13,7 +13,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rnn_jax.data.classification import load_classification
+from rnn_jax.data.classification import LabelledTextConfig, load_classification
 from rnn_jax.data.synthetic.prepare import cache_dir, prepare_synthetic
 from rnn_jax.data.synthetic.review_grammar import CHOICES, unique_reviews, write_review
 from rnn_jax.data.vocabulary import encode, fit_tokenizer
@@ -22,7 +22,7 @@ from rnn_jax.errors import UserError
 
 @pytest.fixture(scope="module")
 def reviews():
-    return load_classification()
+    return load_classification(LabelledTextConfig())
 
 
 @pytest.fixture(scope="module")

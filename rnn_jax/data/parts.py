@@ -1,0 +1,142 @@
+"""The training, validation and test parts of a dataset: each from a split or from a file of the user."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from rnn_jax.config import knob
+from rnn_jax.data.batching import permutation
+from rnn_jax.data.source import split_names, splits_overlap
+from rnn_jax.errors import UserError
+
+_VALIDATION_SPLITS = ("validation", "dev", "valid")
+
+
+@dataclasses.dataclass(frozen=True)
+class PartsConfig:
+    """Where the parts of the data come from."""
+
+    dataset: str = knob("", "TFDS name, as glue/sst2")
+    data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)
+    train_split: str = knob("train", "split to train on, slices such as train[:10%] included")
+    validation_split: str = knob("", "split that chooses the checkpoint (default: the data's, else cut from train)")
+    test_split: str = knob("test", "split to score once at the end; ignored where it has no labels")
+    validation_fraction: float = knob(0.1, "share cut from train without a validation split", minimum=0.0, maximum=0.9)
+    train_file: str = knob("", "file to train on, instead of --dataset")
+    validation_file: str = knob("", "file that chooses the checkpoint (default: cut from --train_file)")
+    test_file: str = knob("", "file to score once at the end")
+
+
+@runtime_checkable
+class Part(Protocol):
+    """Labelled examples and the name of where they came from."""
+
+    @property
+    def name(self) -> str:
+        """A file, or dataset and split."""
+
+    @property
+    def num_examples(self) -> int:
+        """How many have labels."""
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Any:
+        """The part that has only these rows."""
+
+
+P = TypeVar("P", bound=Part)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts(Generic[P]):
+    """The parts as the data has them; None where it lacks one with labels. `notes` are worth telling the user."""
+
+    train: P
+    validation: P | None
+    test: P | None
+    notes: tuple[str, ...]
+
+    def train_and_validation(self, fraction: float, seed: int) -> tuple[P, P]:
+        """Both parts; where the data has no validation part, a random fraction of the training part is cut off for it.
+
+        Raises:
+          UserError: nothing can be cut off.
+        """
+        return (self.train, self.validation) if self.validation else _cut(self.train, fraction, seed)
+
+
+def read_parts(config: PartsConfig, read_file: Callable[[str], P], read_split: Callable[[str], P]) -> Parts[P]:
+    """Reads each part from its file if one is given, else from the dataset.
+
+    A train_file leaves the dataset out altogether. The validation split, unless named, is the one called validation,
+    dev or valid, if there is one that shares nothing with the others.
+
+    Raises:
+      UserError: as `open_split` and the readers; nothing with labels to train on or to validate with.
+    """
+    files = {"train": config.train_file, "validation": config.validation_file, "test": config.test_file}
+    splits = _choose_splits(config, files)
+    train, validation, test = (
+        read_file(files[part]) if files[part] else read_split(splits[part]) if splits[part] else None
+        for part in ("train", "validation", "test")
+    )
+    if train is None or not train.num_examples:
+        name = train.name if train else config.dataset
+        raise UserError(f"{name}: no example has a label, so there is nothing to train on.")
+    if validation is not None and not validation.num_examples:
+        raise UserError(f"{validation.name}: no example has a label; choose another --validation_split.")
+    notes = list(_overlap_notes(config, splits))
+    if test is None:
+        notes.insert(
+            0, f"{config.train_file or config.dataset} comes without a test part: only validation/… is reported."
+        )
+    elif not test.num_examples:
+        notes.insert(0, f"The labels of {test.name} are hidden: only validation/… is reported.")
+        test = None
+    return Parts(train, validation, test, tuple(notes))
+
+
+def _choose_splits(config: PartsConfig, files: dict[str, str]) -> dict[str, str]:
+    """The split of each part; "" for one that comes from a file, is cut from train or doesn't exist."""
+    splits = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
+    if files["train"]:
+        if splits["validation"]:
+            raise UserError("--validation_split belongs to --dataset; with --train_file, give a --validation_file.")
+        return dict.fromkeys(splits, "")
+    available = split_names(config.dataset, config.data_dir)
+    chosen = {part: "" if files[part] else split for part, split in splits.items()}
+    if chosen["test"] == "test" and "test" not in available:
+        chosen["test"] = ""
+    if not files["validation"] and not chosen["validation"]:
+        taken = [split for split in (chosen["train"], chosen["test"]) if split]
+        for name in _VALIDATION_SPLITS:
+            if name in available and not any(
+                splits_overlap(config.dataset, config.data_dir, name, split) for split in taken
+            ):
+                chosen["validation"] = name
+                break
+    return chosen
+
+
+def _overlap_notes(config: PartsConfig, splits: dict[str, str]) -> list[str]:
+    pairs = [("train", "validation"), ("train", "test"), ("validation", "test")]
+    return [
+        f"The {a} split {splits[a]} and the {b} split {splits[b]} share examples: the scores are too good."
+        for a, b in pairs
+        if splits[a] and splits[b] and splits_overlap(config.dataset, config.data_dir, splits[a], splits[b])
+    ]
+
+
+def _cut(train: P, fraction: float, seed: int) -> tuple[P, P]:
+    """(the rest, a random fraction) of the training part, both in their old order."""
+    if not 0 < fraction < 1:
+        raise UserError(
+            f"validation_fraction={fraction} must lie between 0 and 1: the checkpoint is chosen on validation data."
+        )
+    num_examples = train.num_examples
+    if num_examples < 2:
+        raise UserError(f"{train.name}: one example cannot be divided into training and validation data.")
+    size = min(max(round(fraction * num_examples), 1), num_examples - 1)
+    order = permutation(num_examples, seed, 0, 2)  # streams 0 and 1 of a seed order the batches
+    return train.take(np.sort(order[size:])), train.take(np.sort(order[:size]))
