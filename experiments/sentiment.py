@@ -12,8 +12,6 @@ Running the same command again continues an interrupted run, or prints the resul
 
 import dataclasses
 import functools
-import json
-import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +31,8 @@ from rnn_jax.data.classification import (
     load_classification,
     load_part,
 )
+from rnn_jax.data.inputs import keep_inputs
+from rnn_jax.data.parts import choose_part
 from rnn_jax.data.streaming import doubling_lengths, map_rows, training_batches
 from rnn_jax.data.text_config import TokenConfig, fit_inputs
 from rnn_jax.data.text_inputs import TextInputs
@@ -43,20 +43,18 @@ from rnn_jax.metrics import ClassificationTotals
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, with_hidden_size
 from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.modules import Pooling
-from rnn_jax.training.adopt import adopt_params
-from rnn_jax.training.answers import answer_lines
+from rnn_jax.training.adopt import adopt_params, require_same_knobs
+from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.devices import any_process, data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from rnn_jax.training.plots import plot_confusion, plot_curves
-from rnn_jax.training.progress import Progress
-from rnn_jax.training.run import Run, RunConfig, open_run, read_run
-from rnn_jax.training.state import create_state, evaluation_params
+from rnn_jax.training.run import Run, RunConfig, read_run
+from rnn_jax.training.session import Session, train_in
+from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
-from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
-from rnn_jax.training.summary import describe_run, memory_estimate, num_parameters
-from rnn_jax.training.window import mean_over_steps, prefixed, shown, to_floats
+from rnn_jax.training.summary import describe_run, describe_steps, num_parameters
+from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "sentiment"
 VOCABULARY_KNOBS = ("tokenizer", "vocabulary_size", "lowercase", "ngram_vocabulary_size", "ngram_orders")
@@ -90,6 +88,11 @@ class Split(NamedTuple):
 
     texts: Ragged
     labels: np.ndarray
+
+
+def accuracy_then_loss(scores: dict[str, float]) -> tuple[float, ...]:
+    """What the best checkpoint has most of."""
+    return scores["accuracy"], -scores["loss"]
 
 
 def encode_split(config: Config, inputs: TextInputs, data: LabelledTexts) -> Split:
@@ -189,10 +192,7 @@ def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
     if not config.init_from:
         return data, fit_inputs(config, data.train.texts, data.label_names), None
     donor = load_best(config.init_from)
-    changed = [name for name in VOCABULARY_KNOBS if getattr(config, name) != getattr(donor.config, name)]
-    if changed:
-        wanted = " ".join(f"--{name}={getattr(donor.config, name)}" for name in changed)
-        raise UserError(f"--init_from keeps the vocabulary of {config.init_from}: give {wanted} as that run had it.")
+    require_same_knobs(config, donor.config, VOCABULARY_KNOBS)
     return data, donor.inputs._replace(label_names=data.label_names), donor.params
 
 
@@ -203,7 +203,6 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     mesh, shapes = data_mesh(), batch_shapes(config, training)
     steps_per_epoch = num_batches(training.texts.lengths, **shapes)
     total_steps = config.num_steps or config.num_epochs * steps_per_epoch
-    eval_every = config.eval_every_steps or steps_per_epoch
     optimizer, learning_rate = make_optimizer(config, total_steps), make_schedule(config, total_steps)
     steps = steps_of(config, inputs, optimizer)
     params = steps.init()
@@ -213,57 +212,24 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     state = create_state(params, optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with (
-        Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints,
-        Progress(total_steps, start_step=checkpoints.latest_step() or 0) as progress,
-        StopSignal() as stop,
-    ):
-        step, window, patience = 0, [], Patience(config.early_stopping_patience, best=(-math.inf,))
-        if (restored := checkpoints.restore_latest(state)) is not None:
-            step, state, host = restored
-            window, patience = host["window"], Patience(config.early_stopping_patience, host["best"], host["waited"])
-            progress.message(f"Continuing at step {step} of {total_steps}.")
-        inputs.keep(run.path, writable=jax.process_index() == 0, must_equal=step > 0)
+    with Session(
+        config, run, total_steps, steps_per_epoch, rank=accuracy_then_loss, learning_rate=learning_rate
+    ) as session:
+        state = session.restore(state)
+        keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         for line in (*data.notes, introduction(config, data, params, total_steps)):
-            progress.message(line)
-        run.truncate_metrics(after_step=step)
-        state, timer = replicate(state, mesh), SaveTimer(config.checkpoint_every_seconds, config.checkpoint_every_steps)
+            session.say(line)
+        state = replicate(state, mesh)
 
-        for batch in training_batches(
-            training.texts, step, total_steps, seed=config.seed, rows_multiple_of=mesh.size, **shapes
-        ):
-            if patience.exhausted:
+        def score(state: TrainState) -> dict[str, float]:
+            return evaluate(Trained(config, inputs, steps, averaged(state)), validation).summary()
+
+        rows = {"seed": config.seed, "rows_multiple_of": mesh.size}
+        for batch in training_batches(training.texts, session.step, total_steps, **rows, **shapes):
+            if session.exhausted:
                 break
             state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training.labels), mesh))
-            window.append(metrics)
-            step += 1
-            epoch = step / steps_per_epoch
-            progress.update(step, int(batch.lengths.sum()), loss=metrics["loss"])
-            stopping = any_process(stop.requested)
-            evaluating = step % eval_every == 0 or step == total_steps
-            logging = evaluating or step % config.log_every_steps == 0
-            saving = evaluating or stopping or any_process(timer.due(step))
-            if not (logging or saving):
-                continue
-            window = to_floats(window)
-            losses, norms = [m["loss"] for m in window], [m["gradient_norm"] for m in window]
-            check_finite(losses, norms, step, checkpoint=run.checkpoints)
-            is_best = False
-            if logging:
-                scores = prefixed("train", mean_over_steps(window)) | {"learning_rate": float(learning_rate(step - 1))}
-                if evaluating:
-                    totals = evaluate(Trained(config, inputs, steps, averaged(state)), validation)
-                    scores |= prefixed("validation", totals.summary())
-                    is_best = patience.update((scores["validation/accuracy"], -scores["validation/loss"]))
-                    best = " · best so far" if is_best else ""
-                    progress.message(f"epoch {epoch:.2f} · step {step} · {shown(scores)}{best}")
-                run.log(step, epoch, scores)
-                window = []
-            if saving:
-                host = {"best": patience.best, "waited": patience.waited, "window": window}
-                checkpoints.save(step, state, host, best=is_best)
-            if stopping:
-                raise stop.interruption(step)
+            session.after_step(state, metrics, score, num_tokens=int(batch.lengths.sum()))
     return report(run, data)
 
 
@@ -323,30 +289,16 @@ def plan(config: Config) -> None:
     *_, longest = ordered_batches(training.texts, **shapes, rows_multiple_of=data_mesh().size)
     arrays = inputs.batch_arrays(longest, training.labels)
     print(describe_run(solve_width(config, inputs), steps.shapes, arrays))
-    print(f"Memory: {memory_estimate(steps.train, state, arrays)}.")
-    print(
-        f"{total_steps} steps; padding is {padding_waste(training.texts.lengths, **shapes):.1%} of a batch on average."
-    )
+    print(describe_steps(total_steps, padding_waste(training.texts.lengths, **shapes), steps.train, state, arrays))
 
 
 def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:
-    """The run's own train, validation or test part, a file, or another split of its dataset; by default the test part.
-
-    Raises:
-      UserError: the run has no such part.
-    """
+    """A file, the run's own train, validation or test part (by default test), or another split of its dataset."""
     if is_data_file(name):
         return name, load_part(config, name, inputs.label_names)
     data = load_classification(config, seed=config.seed)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    name = name or ("test" if data.test else "validation")
-    if name not in parts and not config.train_file:
-        return name, load_part(config, name, inputs.label_names)
-    part = parts.get(name)
-    if part is None:
-        have = ", ".join(part for part, texts in parts.items() if texts is not None)
-        raise UserError(f"--split={name}: the run has {have}; a CSV, TSV or JSONL file can be scored as well.")
-    return name, part
+    return choose_part(config, name, parts, functools.partial(load_part, config, label_names=inputs.label_names))
 
 
 def main(config: Config, invocation: Invocation) -> None:
@@ -357,15 +309,11 @@ def main(config: Config, invocation: Invocation) -> None:
         trained = load_best(invocation.workdir)
         name, part = part_to_score(config, trained.inputs, invocation.split)
         scores = evaluate(trained, encode_split(config, trained.inputs, part)).summary()
-        print(json.dumps(prefixed(name, scores)))
+        print(json_line(prefixed(name, scores)), end="")
     elif invocation.dry_run:
         plan(config)
     else:
-        with open_run(invocation.workdir, EXPERIMENT, config) as run:
-            if run.result is not None:
-                run.say(f"Finished before; the result is in {run.path}.")
-            run.say(shown(run.result or train(config, run)))
-            run.say(f"Run directory: {run.path}")
+        train_in(invocation.workdir, EXPERIMENT, config, train)
 
 
 if __name__ == "__main__":

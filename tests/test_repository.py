@@ -26,7 +26,8 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 LEVELS = (
     ("types", "errors"),
     ("config",),
-    ("initializers", "masking", "pooling", "dropout", "losses", "metrics"),
+    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf"),
+    ("tagging_metrics",),
     ("cells",),  # one time step
     ("backend", "carries"),
     ("deferred", "cudnn"),

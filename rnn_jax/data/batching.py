@@ -203,6 +203,15 @@ def pad_rows(ragged: Ragged, rows: Int64[np.ndarray, " real_rows"], *, length: i
     return Batch(tokens, lengths, indices, weights=(indices >= 0).astype(np.float32))
 
 
+def pad_like(batch: Batch, ragged: Ragged, fill: int = 0) -> Int32[np.ndarray, "B T"]:
+    """The rows of another Ragged of the same lengths, its labels say, in the places of the batch's tokens."""
+    padded = np.full(batch.tokens.shape, fill, np.int32)
+    for i, (row, length) in enumerate(zip(batch.indices, batch.lengths)):
+        if row >= 0:
+            padded[i, :length] = ragged.row(int(row))
+    return padded
+
+
 def _rows_in_batch(length: int, batch_size: int, tokens_per_batch: int | None, rows_multiple_of: int = 1) -> int:
     rows = batch_size if tokens_per_batch is None else max(1, min(batch_size, tokens_per_batch // length))
     return -(-rows // rows_multiple_of) * rows_multiple_of

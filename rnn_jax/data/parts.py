@@ -1,7 +1,7 @@
 """The training, validation and test parts of a dataset: each from a split or from a file of the user."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -140,3 +140,24 @@ def _cut(train: P, fraction: float, seed: int) -> tuple[P, P]:
     size = min(max(round(fraction * num_examples), 1), num_examples - 1)
     order = permutation(num_examples, seed, 0, 2)  # streams 0 and 1 of a seed order the batches
     return train.take(np.sort(order[size:])), train.take(np.sort(order[:size]))
+
+
+T = TypeVar("T")
+
+
+def choose_part(
+    config: PartsConfig, name: str, parts: Mapping[str, T | None], load_split: Callable[[str], T]
+) -> tuple[str, T]:
+    """The part of a run that --split names, by default the test part; or another split of its dataset.
+
+    Raises:
+      UserError: the run has no such part.
+    """
+    name = name or ("test" if parts["test"] is not None else "validation")
+    if name not in parts and not config.train_file:
+        return name, load_split(name)
+    part = parts.get(name)
+    if part is None:
+        have = ", ".join(part for part, examples in parts.items() if examples is not None)
+        raise UserError(f"--split={name}: the run has {have}; a file can be scored as well.")
+    return name, part

@@ -7,7 +7,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from etils import epy
@@ -73,6 +73,8 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
     try:
         return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=str(root))
     except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError.
+        if folder := _prepared_folder(root / dataset):
+            return tfds.builder_from_directory(folder)
         held = prepared_datasets(root)
         hint = _did_you_mean(dataset, [*held, *SYNTHETIC])
         raise UserError(
@@ -83,6 +85,15 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
         ) from error
     except Exception as error:  # protobuf has errors of its own for a dataset_info.json cut short
         raise UserError(f"The dataset {dataset!r} in {root} is damaged: {error}. Prepare it again.") from error
+
+
+def _prepared_folder(folder: Path) -> Path | None:
+    """The newest version in a folder, or in the only configuration in it, whatever TFDS takes for the default one."""
+    for pattern in ("*/features.json", "*/*/features.json"):
+        versions = [file.parent for file in folder.glob(pattern) if tfds.core.Version.is_valid(file.parent.name)]
+        if len({version.parent for version in versions}) == 1:
+            return max(versions, key=lambda path: tfds.core.Version(path.name))
+    return None
 
 
 def split_names(dataset: str, data_dir: str | None = None) -> tuple[str, ...]:
@@ -178,6 +189,25 @@ def find_label_fields(features: Any) -> list[str]:
     flat = flat_features(features)
     labels = [name for name, feature in flat.items() if isinstance(feature, tfds.features.ClassLabel)]
     return labels or [name for name, feature in flat.items() if _dtype_kind(feature) in ("i", "u", "b")]
+
+
+class SequenceField(NamedTuple):
+    """A sequence of scalars: the feature of one element, and its numpy kind letter ("S" for text)."""
+
+    feature: Any
+    kind: str
+
+
+def find_sequence_fields(features: Any) -> dict[str, SequenceField]:
+    """Fields that hold a sequence of texts or classes of any length."""
+    found = {}
+    for name, feature in flat_features(features).items():
+        if isinstance(feature, tfds.features.Sequence) and (kind := _dtype_kind(feature.feature)):
+            found[name] = SequenceField(feature.feature, kind)
+        elif isinstance(feature, tfds.features.Tensor) and feature.shape == (None,):
+            element = tfds.features.Scalar(feature.np_dtype)
+            found[name] = SequenceField(element, _dtype_kind(element))
+    return found
 
 
 def is_float_field(feature: Any) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
 from rnn_jax.data.batching import Batch, Ragged, epoch_batches, num_batches, ordered_batches
@@ -38,18 +39,31 @@ def doubling_lengths(longest: int, shortest: int = 16) -> tuple[int, ...]:
 
 
 def map_rows(
-    texts: Ragged, function: Callable[[Batch], np.ndarray], *, longest: int, batch_size: int, rows_multiple_of: int = 1
-) -> list[np.ndarray]:
+    texts: Ragged,
+    function: Callable[[Batch], Any],
+    *,
+    longest: int,
+    batch_size: int,
+    shortest: int = 16,
+    tokens_per_batch: int | None = None,
+    rows_multiple_of: int = 1,
+) -> list[Any]:
     """function's row for each text, in order; inside, texts of like length share a batch.
 
-    Few texts make a small batch (a power of two), so that a single line is answered at once.
+    function(batch) returns an array or a tree of arrays with a row for each of the batch's. Few texts make a small
+    batch (a power of two), so that a single line is answered at once.
     """
     rows = min(batch_size, 1 << max(texts.num_rows - 1, 0).bit_length())
-    results: list[np.ndarray] = [np.empty(0)] * texts.num_rows
+    results: list[Any] = [np.empty(0)] * texts.num_rows
     for batch in ordered_batches(
-        texts, batch_size=rows, buckets=doubling_lengths(longest), rows_multiple_of=rows_multiple_of
+        texts,
+        batch_size=rows,
+        buckets=doubling_lengths(longest, shortest),
+        rows_multiple_of=rows_multiple_of,
+        tokens_per_batch=tokens_per_batch,
     ):
-        for index, result in zip(batch.indices, function(batch), strict=True):
+        outputs = function(batch)
+        for i, index in enumerate(batch.indices):
             if index >= 0:
-                results[index] = result
+                results[index] = jax.tree.map(lambda output, i=i: output[i], outputs)
     return results

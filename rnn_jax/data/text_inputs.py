@@ -34,20 +34,6 @@ class TextInputs(NamedTuple):
             arrays["labels"] = np.where(batch.indices >= 0, labels[batch.indices], 0).astype(np.int32)
         return arrays
 
-    def keep(self, directory: Path, *, writable: bool, must_equal: bool) -> None:
-        """Saves the inputs of a run; when it is continued (`must_equal`), checks that they are still the same.
-
-        Raises:
-          UserError: the training data gave other inputs when the run began.
-        """
-        if must_equal and not self.same_as(self.load(directory)):
-            raise UserError(
-                f"The training data is not what it was when the run in {directory} began: its vocabulary, classes or"
-                " n-grams differ. Put the data back, or start over in another --workdir."
-            )
-        if writable and not must_equal:
-            self.save(directory)
-
     def same_as(self, other: "TextInputs") -> bool:
         """True where both encode every text alike and have the same classes."""
         return self._essence() == other._essence()

@@ -40,5 +40,21 @@ def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: tuple[str, ...]
     return adopted, kept_fresh
 
 
+def require_same_knobs(config: Any, donor_config: Any, names: tuple[str, ...]) -> None:
+    """Checks that the knobs which shaped the other run's vocabulary are those of this one.
+
+    Raises:
+      UserError: some differ (names them, with the values to give).
+    """
+    changed = [name for name in names if getattr(config, name) != getattr(donor_config, name)]
+    if changed:
+        wanted = " ".join(f"--{name}={_as_flag(getattr(donor_config, name))}" for name in changed)
+        raise UserError(f"--init_from keeps the vocabulary of {config.init_from}: give {wanted} as that run had it.")
+
+
+def _as_flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def _name(path: tuple) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", "")

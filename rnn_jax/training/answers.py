@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rnn_jax.data.lines import open_lines
+from rnn_jax.training.files import to_json_number
 
 LINES_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
 
 
-def answer_lines(predict: Callable[[list[str]], Iterable[Mapping[str, Any]]], path: str = "") -> None:
-    """Reads standard input (or the file) and prints one JSON object a line; on a terminal, as soon as it is typed.
+def json_line(answer: Mapping[str, Any]) -> str:
+    """One JSON object on a line of its own; NaN, which JSON doesn't know, becomes null."""
+    values = {name: to_json_number(value) for name, value in answer.items()}
+    return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+def answer_lines(
+    predict: Callable[[list[str]], Iterable[Any]], path: str = "", *, render: Callable[[Any], str] = json_line
+) -> None:
+    """Reads standard input (or the file) and prints an answer to each line; on a terminal, as soon as it is typed.
 
     Raises:
       UserError: no such file, nothing to read, or a line that is not UTF-8 (names the line).
@@ -23,7 +32,7 @@ def answer_lines(predict: Callable[[list[str]], Iterable[Mapping[str, Any]]], pa
         interactive = not path and sys.stdin.isatty()
         for chunk in _chunks(lines, 1 if interactive else LINES_AT_ONCE):
             for answer in predict(chunk):
-                sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
+                sys.stdout.write(render(answer))
             sys.stdout.flush()
 
 

@@ -129,6 +129,11 @@ class Run:
         if self._writable:
             plot(*rest, self.path / name)
 
+    def write(self, name: str, text: str) -> None:
+        """Writes a text file of this name into the run directory, whole or not at all."""
+        if self._writable:
+            write_atomically(self.path / name, text)
+
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:
         """Writes result.json: the given numbers, then seconds, commit, versions, device and command. Returns it all."""
         numbers = {name: to_json_number(value) for name, value in result.items()}

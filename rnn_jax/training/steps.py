@@ -28,12 +28,14 @@ class Steps(NamedTuple):
     """shapes: of the parameters. init() → params. train(state, arrays) → (state, metrics).
 
     predict(params, arrays) → ((loss total, weight total), outputs).
+    compiled(function) makes of function(model, arrays) a compiled function(params, arrays).
     """
 
     shapes: PyTree
     init: Callable[[], PyTree]
     train: Callable[[TrainState, PyTree], tuple[TrainState, dict[str, jax.Array]]]
     predict: Callable[[PyTree, PyTree], tuple[tuple[jax.Array, jax.Array], PyTree]]
+    compiled: Callable[[Callable[[Any, PyTree], PyTree]], Callable[[PyTree, PyTree], PyTree]]
 
 
 def make_steps(
@@ -62,15 +64,17 @@ def make_steps(
         state, metrics = apply_gradients(state, grads, optimizer, ema_decay)
         return state, {"loss": loss, **metrics}
 
-    def predict_step(params: PyTree, arrays: PyTree):
-        return forward(nnx.merge(graph, params), arrays, None)
-
     everywhere = replicated(data_mesh())
+
+    def compiled(function: Callable[[Any, PyTree], PyTree]) -> Callable[[PyTree, PyTree], PyTree]:
+        return jax.jit(lambda params, arrays: function(nnx.merge(graph, params), arrays), out_shardings=everywhere)
+
     return Steps(
         shapes,
         init=jax.jit(lambda: nnx.split(make_model())[1], out_shardings=everywhere),
         train=jax.jit(train_step, donate_argnums=0, out_shardings=everywhere),
-        predict=jax.jit(predict_step, out_shardings=everywhere),
+        predict=compiled(lambda model, arrays: forward(model, arrays, None)),
+        compiled=compiled,
     )
 
 

@@ -47,6 +47,12 @@ def memory_estimate(step: Callable, *arguments: PyTree) -> str:
     return f"{held / 1e6:,.1f} MB state and batch + {temporary / 1e6:,.1f} MB temporary for one step"
 
 
+def describe_steps(total_steps: int, waste: float, step: Callable, *arguments: PyTree) -> str:
+    """Memory of a compiled step on its arguments, the number of steps, and the padding in their batches."""
+    memory = f"Memory: {memory_estimate(step, *arguments)}."
+    return f"{memory}\n{total_steps} steps; padding is {waste:.1%} of a batch on average."
+
+
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

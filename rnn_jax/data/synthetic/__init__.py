@@ -2,5 +2,6 @@
 
 SYNTHETIC: dict[str, str] = {
     # name: module:class, imported only when the dataset is first prepared
-    "synthetic_reviews": "rnn_jax.data.synthetic.reviews:SyntheticReviews"
+    "synthetic_reviews": "rnn_jax.data.synthetic.reviews:SyntheticReviews",
+    "synthetic_tags": "rnn_jax.data.synthetic.tags:SyntheticTags",
 }

@@ -7,23 +7,38 @@ import signal
 import time
 
 import pytest
-import sentiment_runs as runs
+import sentiment_runs
+import tagging_runs
+from experiment_runs import lines_of, metrics_of
 
-FLAGS = (*runs.TINY, "--output_dropout=0.2", "--ema_decay=0.95", "--checkpoint_every_steps=2", "--num_epochs=4")
+FLAGS = {
+    sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=4"),
+    tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=4"),
+}
 KILLS = 10
 
 
+@pytest.fixture(scope="module", params=FLAGS, ids=lambda runs: runs.script.EXPERIMENT)
+def runs(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def command(runs):
+    return (*FLAGS[runs], "--output_dropout=0.2", "--ema_decay=0.95", "--checkpoint_every_steps=2")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(runs, command, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    code, _, error = runs.run(*FLAGS, f"--workdir={workdir}")
+    code, _, error = runs.run(*command, f"--workdir={workdir}")
     assert code == 0, error
     return workdir
 
 
-def assert_same(workdir, expected):
-    assert runs.metrics_of(workdir) == runs.metrics_of(expected)
-    assert runs.lines_of(workdir) == runs.lines_of(expected)
+def assert_same(runs, workdir, expected):
+    assert metrics_of(workdir) == metrics_of(expected)
+    assert lines_of(workdir) == lines_of(expected)
     for kind in ("latest", "best"):
         (step, arrays, host), (expected_step, expected_arrays, expected_host) = (
             runs.saved_state(path, kind) for path in (workdir, expected)
@@ -34,11 +49,11 @@ def assert_same(workdir, expected):
 
 
 @pytest.mark.slow
-def test_killed_ten_times(undisturbed, tmp_path):
+def test_killed_ten_times(runs, command, undisturbed, tmp_path):
     workdir, moments = tmp_path / "run", random.Random(0)
     saves, kills = 0, 0
     while kills < KILLS:
-        process = runs.start(*FLAGS, f"--workdir={workdir}")
+        process = runs.start(*command, f"--workdir={workdir}")
         during_save = kills % 3 == 0
         wait_for(process, functools.partial(being_saved, workdir / "checkpoints", during_save))
         if process.poll() is not None:
@@ -49,10 +64,10 @@ def test_killed_ten_times(undisturbed, tmp_path):
         process.communicate()
         kills += 1
         saves += any((workdir / "checkpoints").glob(".tmp_*"))
-    code, _, error = runs.run(*FLAGS, f"--workdir={workdir}")
+    code, _, error = runs.run(*command, f"--workdir={workdir}")
     assert code == 0, error
     assert kills == KILLS and saves >= 1, f"{kills} kills, {saves} of them during a save"
-    assert_same(workdir, undisturbed)
+    assert_same(runs, workdir, undisturbed)
 
 
 def being_saved(checkpoints, during_save):
@@ -65,37 +80,37 @@ def wait_for(process, condition):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_save_and_say_how_to_go_on(number, undisturbed, tmp_path):
+def test_signals_save_and_say_how_to_go_on(number, runs, command, undisturbed, tmp_path):
     workdir = tmp_path / "run"
-    process = runs.start(*FLAGS, f"--workdir={workdir}")
+    process = runs.start(*command, f"--workdir={workdir}")
     wait_for(process, lambda: any((workdir / "checkpoints").glob("latest_*")))
     process.send_signal(number)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number, error.decode()
     assert "checkpoint saved. Run the same command again" in error.decode() and "Traceback" not in error.decode()
     assert not (workdir / "result.json").exists()
-    code, _, error = runs.run(*FLAGS, f"--workdir={workdir}")
+    code, _, error = runs.run(*command, f"--workdir={workdir}")
     assert code == 0, error
-    assert_same(workdir, undisturbed)
+    assert_same(runs, workdir, undisturbed)
 
 
-def test_a_truncated_checkpoint_costs_only_the_steps_since_the_one_before(undisturbed, tmp_path):
+def test_a_truncated_checkpoint_costs_only_the_steps_since_the_one_before(runs, command, undisturbed, tmp_path):
     workdir = tmp_path / "run"
-    process = runs.start(*FLAGS, f"--workdir={workdir}")
+    process = runs.start(*command, f"--workdir={workdir}")
     wait_for(process, lambda: len(list((workdir / "checkpoints").glob("latest_*"))) >= 2)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     newest = max((workdir / "checkpoints").glob("latest_*"))
     largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-    code, _, error = runs.run(*FLAGS, f"--workdir={workdir}")
+    code, _, error = runs.run(*command, f"--workdir={workdir}")
     assert code == 0, error
     assert "warning" in error and newest.name in error
-    assert_same(workdir, undisturbed)
+    assert_same(runs, workdir, undisturbed)
 
 
-def test_other_flags_are_refused_by_name(undisturbed):
-    code, _, error = runs.run(*FLAGS, f"--workdir={undisturbed}", "--cell=gru", "--seed=1")
+def test_other_flags_are_refused_by_name(runs, command, undisturbed):
+    code, _, error = runs.run(*command, f"--workdir={undisturbed}", "--cell=gru", "--seed=1")
     assert code == 2
     assert "--cell was lstm, now gru" in error and "--seed was 0, now 1" in error and "Traceback" not in error
     assert json.loads((undisturbed / "config.json").read_text())["config"]["cell"] == ["lstm"]

@@ -1,0 +1,239 @@
+"""Linear-chain conditional random field (Lafferty et al. 2001): probabilities of whole sequences of labels.
+
+A path y_1…y_T of labels, one for each real step, has
+
+    score(y) = start[y_1] + Σ_t emissions[t, y_t] + Σ_{t>1} transitions[y_{t−1}, y_t] + end[y_T],
+    p(y) = exp(score(y) − log Z),    Z = Σ over all paths of exp score(y).
+
+As in taggers (Lample et al. 2016) the emissions come from a network. Instead of their two extra labels for the ends of
+a sentence there are the vectors start and end, which say the same.
+
+What holds for every function here: leading axes are batches. `mask` (True = a real step) may have padding at the end,
+gaps, and rows without real steps, which have one path, the empty one, of score 0. What padded steps hold, NaN included,
+reaches neither values nor gradients; start belongs to the first real step, end to the last. Scores are computed and
+returned in float32, or float64 if emissions or params are, whatever the emissions' dtype. Labels are in 0…L − 1; at
+padded and unobserved steps they may be anything. ValueError is raised where shapes disagree.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.types import Array, Bool, Float, Int
+
+_ILLEGAL = -1e6  # Beats what emissions of hundreds add up to over thousands of steps; its own rounding stays below 0.1.
+_FORBIDDEN = -1e30  # For labels that `allowed` leaves out: worse than any number of illegal steps, and still finite.
+
+
+class CRFParams(NamedTuple):
+    """Scores, of any sign: transitions[i, j] of label i followed by j, start and end of the first and last label."""
+
+    transitions: Float[Array, "L L"]
+    start: Float[Array, " L"]
+    end: Float[Array, " L"]
+
+
+class Legal(NamedTuple):
+    """transitions[i, j]: label j may follow i; start and end: it may be the first, the last of a sequence."""
+
+    transitions: Bool[Array, "L L"]
+    start: Bool[Array, " L"]
+    end: Bool[Array, " L"]
+
+
+def init_crf(num_labels: int) -> CRFParams:
+    """Zeros: at first the emissions alone decide, each step for itself.
+
+    Raises:
+      ValueError: num_labels is below 1.
+    """
+    if num_labels < 1:
+        raise ValueError(f"A CRF has at least one label; got num_labels={num_labels}.")
+    return CRFParams(jnp.zeros((num_labels, num_labels)), jnp.zeros(num_labels), jnp.zeros(num_labels))
+
+
+def constrain(params: CRFParams, legal: Legal) -> CRFParams:
+    """The params with −10⁶ in place of every illegal score; gradients there are zero.
+
+    An illegal path has probability 0 and never wins as long as a legal one scores less than 10⁶ below it without that
+    penalty. Where no path is legal, the result is finite and says so by its size; `nbest` lists illegal paths (score
+    about −10⁶) after the legal ones. Constrain for training and decoding alike.
+    """
+    return CRFParams(*(jnp.where(allowed, scores, _ILLEGAL) for allowed, scores in zip(legal, params, strict=True)))
+
+
+def sequence_score(
+    params: CRFParams, emissions: Float[Array, "*B T L"], labels: Int[Array, "*B T"], mask: Bool[Array, "*B T"]
+) -> Float[Array, "*B"]:
+    """score(labels), not normalised: (*B, T, L), (*B, T) → (*B,)."""
+    _check_shape("labels", labels, mask.shape)
+    params, emissions = _prepared(params, emissions, mask)
+    row = functools.partial(_score_of_row, params)
+    return jnp.vectorize(row, signature="(t,l),(t),(t)->()")(emissions, labels.astype(jnp.int32), mask)
+
+
+def log_partition(
+    params: CRFParams,
+    emissions: Float[Array, "*B T L"],
+    mask: Bool[Array, "*B T"],
+    allowed: Bool[Array, "*B T L"] | None = None,
+) -> Float[Array, "*B"]:
+    """log Z by the forward algorithm: (*B, T, L) → (*B,).
+
+    α_1 = start + emissions[1],  α_t[j] = emissions[t, j] + log Σ_i exp(α_{t−1}[i] + transitions[i, j]),
+    log Z = log Σ_i exp(α_T[i] + end[i]).
+
+    With `allowed`, the sum is over the paths whose labels are allowed at each real step; about −10³⁰ if there are none.
+    """
+    params, emissions = _prepared(params, emissions, mask)
+    if allowed is not None:
+        _check_shape("allowed", allowed, emissions.shape)
+        emissions = jnp.where(allowed, emissions, _FORBIDDEN)
+    return _log_partition(params, emissions, mask)
+
+
+def log_likelihood(
+    params: CRFParams,
+    emissions: Float[Array, "*B T L"],
+    labels: Int[Array, "*B T"],
+    mask: Bool[Array, "*B T"],
+    observed: Bool[Array, "*B T"] | None = None,
+) -> Float[Array, "*B"]:
+    """log p(labels) = score(labels) − log Z, at most 0 up to rounding: (*B, T, L), (*B, T) → (*B,).
+
+    With `observed`, the log probability of the observed labels alone: log Z over the paths that have them, whatever
+    they have at the real steps that are not observed, − log Z (Tsuboi et al. 2008).
+    """
+    if observed is None:
+        return sequence_score(params, emissions, labels, mask) - log_partition(params, emissions, mask)
+    _check_shape("labels", labels, mask.shape)
+    _check_shape("observed", observed, mask.shape)
+    consistent = jax.nn.one_hot(labels, emissions.shape[-1], dtype=bool) | ~observed[..., None]
+    return log_partition(params, emissions, mask, consistent) - log_partition(params, emissions, mask)
+
+
+def marginals(
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"]
+) -> Float[Array, "*B T L"]:
+    """p(y_t = l) = ∂ log Z / ∂ emissions[t, l], zeros at padded steps: (*B, T, L) → (*B, T, L).
+
+    So the backward algorithm is the forward one's gradient (Eisner 2016); it can be differentiated again.
+    """
+    params, emissions = _prepared(params, emissions, mask)
+    return jax.grad(lambda emissions: _log_partition(params, emissions, mask).sum())(emissions)
+
+
+def viterbi(
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"]
+) -> tuple[Int[Array, "*B T"], Float[Array, "*B"]]:
+    """argmax_y score(y), int32 with 0 at padded steps, and its score: (*B, T, L) → (*B, T), (*B,)."""
+    labels, scores = nbest(params, emissions, mask, 1)
+    return labels[..., 0, :], scores[..., 0]
+
+
+def nbest(
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"], n: int
+) -> tuple[Int[Array, "*B n T"], Float[Array, "*B n"]]:
+    """The n best different paths, best first, and their scores: (*B, T, L) → (*B, n, T) int32, (*B, n).
+
+    Each label keeps the n best paths that end in it, δ_t[j] = emissions[t, j] + the n largest, over i and k, of
+    δ_{t−1}[i, k] + transitions[i, j]; n = 1 is Viterbi's algorithm. A row with fewer than n paths ends with scores −∞
+    and labels 0, and so do paths through an emission of −∞. Labels are 0 at padded steps.
+
+    Raises:
+      ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"nbest gives at least one path; got n={n}.")
+    params, emissions = _prepared(params, emissions, mask)
+    return _nbest(params, emissions, mask, n=n)
+
+
+# Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
+@functools.partial(jax.jit, inline=True)
+def _log_partition(params, emissions, mask):
+    row = functools.partial(_log_partition_of_row, params)
+    return jnp.vectorize(row, signature="(t,l),(t)->()")(emissions, mask)
+
+
+@functools.partial(jax.jit, static_argnames="n", inline=True)
+def _nbest(params, emissions, mask, *, n):
+    row = functools.partial(_nbest_of_row, params, n=n)
+    return jnp.vectorize(row, signature="(t,l),(t)->(n,t),(n)")(emissions, mask)
+
+
+def _score_of_row(params, emissions, labels, mask):
+    # Index 0 stands for "no step yet", 1…T for the steps, so that gaps and T = 0 need no cases of their own.
+    steps = jnp.arange(1, labels.size + 1, dtype=jnp.int32)
+    latest = jax.lax.cummax(jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.where(mask, steps, 0)]))
+    labels = jnp.concatenate([jnp.zeros(1, jnp.int32), labels])
+    here, before = labels[1:], labels[latest[:-1]]
+    scores = jnp.where(latest[:-1] == 0, params.start[here], params.transitions[before, here])
+    scores += jnp.take_along_axis(emissions, here[:, None], axis=1)[:, 0]
+    return jnp.where(mask, scores, 0).sum() + jnp.where(latest[-1] > 0, params.end[labels[latest[-1]]], 0)
+
+
+def _log_partition_of_row(params, emissions, mask):
+    def step(alpha, inputs):
+        emission, real, first = inputs
+        arrived = jax.nn.logsumexp(alpha[:, None] + params.transitions, axis=0)
+        return jnp.where(real, emission + jnp.where(first, params.start, arrived), alpha), None
+
+    alpha, _ = jax.lax.scan(step, jnp.zeros_like(params.start), (emissions, mask, _first(mask)))
+    return jnp.where(mask.any(), jax.nn.logsumexp(alpha + params.end), 0)
+
+
+def _nbest_of_row(params, emissions, mask, n):
+    num_labels = params.start.size
+    slots = jnp.arange(num_labels * n, dtype=jnp.int32).reshape(num_labels, n)  # the k-th path into i is i n + k
+    first_slot = jnp.arange(n, dtype=jnp.int32) == 0
+    start = jnp.where(jnp.broadcast_to(first_slot, slots.shape), params.start[:, None], -jnp.inf)
+    transitions = jnp.repeat(params.transitions, n, axis=0).T  # (to, from n)
+
+    def step(delta, inputs):
+        emission, real, first = inputs
+        arrived, pointers = _largest(delta.reshape(1, -1) + transitions, n)
+        proposed = emission[:, None] + jnp.where(first, start, arrived)
+        return jnp.where(real, proposed, delta), jnp.where(real, pointers, slots)
+
+    def back(slot, inputs):
+        pointers, real = inputs
+        return pointers.reshape(-1)[slot], jnp.where(real, slot // n, 0)
+
+    delta, pointers = jax.lax.scan(step, start, (emissions, mask, _first(mask)))
+    scores, slot = _largest((delta + params.end[:, None]).reshape(-1), n)
+    scores = jnp.where(mask.any(), scores, jnp.where(first_slot, 0, -jnp.inf))
+    _, labels = jax.lax.scan(back, slot, (pointers, mask), reverse=True)
+    return jnp.where((scores > -jnp.inf)[:, None], labels.T, 0), scores
+
+
+def _largest(values, n):
+    """The n largest along the last axis and where they are, the earlier first of equals."""
+    if n > 1:
+        return jax.lax.top_k(values, n)
+    index = jnp.argmax(values, axis=-1, keepdims=True).astype(jnp.int32)  # top_k would sort
+    return jnp.take_along_axis(values, index, axis=-1), index
+
+
+def _first(mask):
+    return mask & (jnp.cumsum(mask, dtype=jnp.int32) == 1)
+
+
+def _prepared(params: CRFParams, emissions: Array, mask: Array) -> tuple[CRFParams, Array]:
+    """Both in the dtype to compute in, once their shapes are checked.
+
+    No zeros are put in place of the padding: the emissions are only added to things, which `where` then drops, and the
+    derivative of a sum, unlike a cell's, is finite whatever is summed.
+    """
+    if emissions.ndim < 2 or emissions.shape[-1:] != params.start.shape:
+        raise ValueError(f"emissions is (…, T, L) for params of L={params.start.size}; got shape {emissions.shape}.")
+    _check_shape("mask", mask, emissions.shape[:-1])
+    dtype = jnp.float64 if jnp.float64 in (emissions.dtype, params.transitions.dtype) else jnp.float32
+    return CRFParams(*(leaf.astype(dtype) for leaf in params)), emissions.astype(dtype)
+
+
+def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {shape}, like the emissions and the mask; got {array.shape}.")

@@ -1,0 +1,168 @@
+"""Sentences with a label for each word, from any TFDS dataset whose features fit or from the user's column files."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rnn_jax.config import knob
+from rnn_jax.data.parts import PartsConfig, read_parts
+from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
+from rnn_jax.errors import UserError
+from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions
+from rnn_jax.tagging_metrics import UNLABELLED
+
+IGNORED_TOKENS = ("keep", "drop")
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggedTextConfig(PartsConfig):
+    """Where tagged sentences come from, and how their labels are read."""
+
+    dataset: str = knob("synthetic_tags", "TFDS name with a sequence of words and one of labels, as conll2003")
+    train_file: str = knob("", "column file (CoNLL) to train on, instead of --dataset")
+    columns: tuple[str, ...] = knob(
+        (), "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)"
+    )
+    token_field: str = knob("", "feature or column with the words (default: tokens or words, else the only one)")
+    label_field: str = knob("", "feature or column with the labels (default: the only sequence of classes)")
+    ignore_label: tuple[str, ...] = knob(("_",), "words with one of these labels count in no loss and no metric")
+    ignored_tokens: str = knob(
+        "keep", "leave words with an ignored label in the sentences as context, or drop them", choices=IGNORED_TOKENS
+    )
+    span_scheme: str = knob("auto", "how the labels spell spans (none: they don't)", choices=("auto", "none", *SCHEMES))
+
+
+class Sentences(NamedTuple):
+    """n sentences of words; each word has the name of its label, `UNLABELLED` where it counts nowhere."""
+
+    tokens: list[list[str]]
+    labels: list[list[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaggingData:
+    """The parts of a dataset; `test` is None where it has none with labels. `notes` are worth telling the user.
+
+    `scheme` says how the labels spell spans, "" for labels that don't.
+    """
+
+    label_names: tuple[str, ...]
+    scheme: str
+    train: Sentences
+    validation: Sentences
+    test: Sentences | None
+    notes: tuple[str, ...] = ()
+
+
+def load_tagging(config: TaggedTextConfig, *, seed: int = 0) -> TaggingData:
+    """Reads the training, validation and test parts; `seed` draws a validation part that is cut from train.
+
+    Raises:
+      UserError: as `read_parts`, `pick_field` and `read_column_file`; a label that training doesn't have (names the
+        place); one label only; labels that are no spans of the scheme asked for.
+    """
+    parts = read_parts(config, lambda path: _read_file(config, path), lambda split: _read_split(config, split))
+    label_names = _label_names(config, parts.train)
+    train, validation = parts.train_and_validation(config.validation_fraction, seed)
+    test = _checked(config, parts.test, label_names) if parts.test else None
+    kept = [part for part in (train, validation, parts.test) if part is not None]
+    return TaggingData(
+        label_names,
+        _scheme(config, parts.train),
+        _checked(config, train, label_names),
+        _checked(config, validation, label_names),
+        test,
+        notes=(*_ignored_notes(config, kept), *parts.notes),
+    )
+
+
+def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str, ...]) -> Sentences:
+    """Reads one split of the config's dataset, or one file, with the labels of a trained model.
+
+    Raises:
+      UserError: as `load_tagging`; nothing has a label.
+    """
+    part = _read_file(config, name) if is_tagged_file(name) else _read_split(config, name)
+    if not part.num_examples:
+        raise UserError(f"The labels of {part.name} are hidden, so there is nothing to score; choose another split.")
+    return _checked(config, part, label_names)
+
+
+def is_tagged_file(name: str) -> bool:
+    """True for the name of a file, False for that of a split."""
+    return (bool(Path(name).suffix) and "[" not in name) or Path(name).is_file()
+
+
+def _read_file(config: TaggedTextConfig, path: str) -> TaggedPart:
+    return read_tagged_file(path, config.columns, config.token_field, config.label_field)
+
+
+def _read_split(config: TaggedTextConfig, split: str) -> TaggedPart:
+    return read_tagged_split(config.dataset, split, config.data_dir, config.token_field, config.label_field)
+
+
+def _label_names(config: TaggedTextConfig, train: TaggedPart) -> tuple[str, ...]:
+    """The labels as the source names them, else those that occur, in alphabetic order; without the ignored ones."""
+    names = train.class_names or tuple(sorted({label for row in train.labels for label in row}))
+    names = tuple(name for name in names if name not in config.ignore_label and name != UNLABELLED)
+    if len(names) < 2:
+        listed = names[0] if names else "none that counts"
+        raise UserError(f"{train.name}: the only label is {listed}; a tagger needs at least two.")
+    num_words = sum(map(len, train.tokens))
+    if not train.class_names and num_words >= 50 and len(names) > num_words / 5:
+        raise UserError(
+            f"{train.name}: {len(names)} different labels for {num_words} words are no classes; name another column"
+            " or field with --columns or --label_field."
+        )
+    return names
+
+
+def _scheme(config: TaggedTextConfig, train: TaggedPart) -> str:
+    if config.span_scheme == "none":
+        return ""
+    labels = [[label for label in row if not _is_ignored(config, label)] for row in train.labels]
+    if config.span_scheme == "auto":
+        return detect_scheme(labels)
+    try:
+        legal_transitions(sorted({label for row in labels for label in row}), config.span_scheme)
+    except UserError as error:
+        raise UserError(f"{train.name}: --span_scheme={config.span_scheme} does not fit the labels: {error}") from error
+    return config.span_scheme
+
+
+def _is_ignored(config: TaggedTextConfig, label: str) -> bool:
+    return label == UNLABELLED or label in config.ignore_label
+
+
+def _checked(config: TaggedTextConfig, part: TaggedPart, label_names: tuple[str, ...]) -> Sentences:
+    known, tokens, labels = {*label_names, *config.ignore_label, UNLABELLED}, [], []
+    for i, row in enumerate(part.labels):
+        for j, label in enumerate(row):
+            if label not in known:
+                raise UserError(
+                    f"{part.where(i, j)}: the label {label!r} of {part.tokens[i][j]!r} does not occur in the training"
+                    f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
+                )
+        ignored = [_is_ignored(config, label) for label in row]
+        if config.ignored_tokens == "drop":
+            tokens.append(_without(part.tokens[i], ignored))
+            labels.append(_without(row, ignored))
+        else:
+            tokens.append(part.tokens[i])
+            labels.append([UNLABELLED if skip else label for label, skip in zip(row, ignored, strict=True)])
+    filled = [i for i, row in enumerate(tokens) if row]
+    return Sentences([tokens[i] for i in filled], [labels[i] for i in filled])
+
+
+def _without(values: Sequence[str], left_out: Sequence[bool]) -> list[str]:
+    return [value for value, skip in zip(values, left_out, strict=True) if not skip]
+
+
+def _ignored_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> list[str]:
+    counts = [sum(_is_ignored(config, label) for row in part.labels for label in row) for part in parts]
+    if not sum(counts):
+        return []
+    listed = ", ".join(f"{count:,} in {part.name}" for count, part in zip(counts, parts, strict=True) if count)
+    fate = "dropped" if config.ignored_tokens == "drop" else "kept as context"
+    return [f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}: {listed}."]

@@ -1,0 +1,187 @@
+"""From sentences of words to what a tagger reads, and back to the names of tags."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from rnn_jax.config import knob
+from rnn_jax.data.batching import Batch, Ragged, pad_like
+from rnn_jax.errors import UserError
+from rnn_jax.spans import SCHEMES, scheme_labels, to_scheme
+from rnn_jax.tagging_metrics import UNLABELLED
+
+PAD_ID, UNKNOWN_ID = 0, 1
+NUM_SPECIAL = 2  # padding and the unknown word (or character) come before those that have names
+_FILE = "tagging_inputs.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class WordsConfig:
+    """How sentences become words, words characters, and both batches."""
+
+    lowercase: bool = knob(False, "fold the case of words; their characters keep it")
+    vocabulary_size: int = knob(50_000, "most frequent words of the training data that are kept", minimum=3)
+    min_count: int = knob(1, "rarer words of the training data are unknown", minimum=1)
+    max_characters: int = knob(20, "of longer words the first and last characters are read", minimum=2)
+    label_scheme: str = knob("same", "the model's own spelling of spans", choices=("same", *SCHEMES))
+    tokens_per_batch: int = knob(1000, "most words in a batch, padding included", minimum=1)
+    batch_size: int = knob(256, "most sentences in a batch", minimum=1)
+    num_buckets: int = knob(12, "lengths that batches are padded to; each is compiled once", minimum=1)
+
+
+class EncodedSentences(NamedTuple):
+    """n sentences as rows of forms, and what a form is: form 0 is padding, every other one a different spelling."""
+
+    forms: Ragged
+    word_ids: Int32[np.ndarray, " F"]
+    characters: Int32[np.ndarray, "F C"]
+    is_seen: np.ndarray  # (F,) bool: did the form occur in the training data?
+    labels: Ragged | None  # of the model's labels; −1 where the word counts nowhere
+
+
+class TaggingInputs(NamedTuple):
+    """Words, characters and labels of the training data. Saved in the run directory.
+
+    `label_names` and `scheme` are those of the data; the model's own may differ (BIOES in place of BIO).
+    """
+
+    words: tuple[str, ...]
+    characters: tuple[str, ...]
+    seen_words: tuple[str, ...]
+    label_names: tuple[str, ...]
+    scheme: str
+    model_scheme: str
+    lowercase: bool
+    max_characters: int
+
+    @property
+    def num_words(self) -> int:
+        """Size of the word vocabulary, padding and the unknown word included."""
+        return len(self.words) + NUM_SPECIAL
+
+    @property
+    def num_characters(self) -> int:
+        """Size of the alphabet, padding and the unknown character included."""
+        return len(self.characters) + NUM_SPECIAL
+
+    @property
+    def model_labels(self) -> tuple[str, ...]:
+        """The labels that the model chooses from."""
+        if self.model_scheme == self.scheme:
+            return self.label_names
+        return scheme_labels(self.label_names, self.model_scheme)
+
+    def encode(
+        self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]] | None = None
+    ) -> EncodedSentences:
+        """Forms, and with `labels` the model's labels, of each sentence."""
+        form_ids: dict[str, int] = {}
+        rows = [[form_ids.setdefault(word, len(form_ids) + 1) for word in sentence] for sentence in tokens]
+        word_of = {word: i for i, word in enumerate(self.words, start=NUM_SPECIAL)}
+        seen = set(self.seen_words)
+        word_ids = np.full(len(form_ids) + 1, PAD_ID, np.int32)
+        is_seen = np.ones(len(form_ids) + 1, bool)
+        for form, i in form_ids.items():
+            word_ids[i] = word_of.get(form.lower() if self.lowercase else form, UNKNOWN_ID)
+            is_seen[i] = form in seen
+        label_rows = None if labels is None else Ragged.from_rows([self._label_ids(row) for row in labels])
+        return EncodedSentences(Ragged.from_rows(rows), word_ids, self._spell(form_ids), is_seen, label_rows)
+
+    def _spell(self, forms: Iterable[str]) -> Int32[np.ndarray, "F C"]:
+        """The characters of each form after a row of padding; of a long word its first and last ones."""
+        id_of = {character: i for i, character in enumerate(self.characters, start=NUM_SPECIAL)}
+        forms = list(forms)
+        spelled = np.full((len(forms) + 1, self.max_characters), PAD_ID, np.int32)
+        head = (self.max_characters + 1) // 2
+        for i, form in enumerate(forms, start=1):
+            if len(form) > self.max_characters:
+                form = form[:head] + form[len(form) - (self.max_characters - head) :]
+            spelled[i, : len(form)] = [id_of.get(character, UNKNOWN_ID) for character in form]
+        return spelled
+
+    def _label_ids(self, labels: Sequence[str]) -> list[int]:
+        id_of = {name: i for i, name in enumerate(self.model_labels)}
+        if self.scheme:  # in the same scheme too: damaged spans would be impossible for a constrained CRF
+            outside = ["O" if label == UNLABELLED else label for label in labels]
+            converted = to_scheme(outside, self.scheme, self.model_scheme, strict=False)
+        else:
+            converted = list(labels)
+        return [-1 if label == UNLABELLED else id_of[tag] for label, tag in zip(labels, converted, strict=True)]
+
+    def tags(self, label_ids: Sequence[int] | np.ndarray) -> list[str]:
+        """The model's labels of a sentence as tags in the scheme of the data."""
+        names = self.model_labels
+        tags = [names[i] for i in label_ids]
+        return to_scheme(tags, self.model_scheme, self.scheme) if self.model_scheme != self.scheme else tags
+
+    def batch_arrays(self, batch: Batch, encoded: EncodedSentences) -> dict[str, Any]:
+        """What the train and evaluation steps take; words that count nowhere, padding among them, get weight 0."""
+        arrays: dict[str, Any] = {
+            "words": encoded.word_ids[batch.tokens],
+            "characters": encoded.characters[batch.tokens],
+            "lengths": batch.lengths,
+        }
+        labels = np.full(batch.tokens.shape, -1, np.int32)
+        if encoded.labels is not None:
+            labels = pad_like(batch, encoded.labels, fill=-1)
+        weights: Float32[np.ndarray, "B T"] = (labels >= 0).astype(np.float32)
+        return arrays | {"labels": np.maximum(labels, 0), "weights": weights}
+
+    def same_as(self, other: "TaggingInputs") -> bool:
+        """True where both encode every sentence alike and have the same labels."""
+        return self == other
+
+    def save(self, directory: Path) -> None:
+        """Writes tagging_inputs.json, whole or not at all."""
+        unfinished = directory / f"{_FILE}.unfinished"
+        unfinished.write_text(json.dumps(self._asdict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(directory / _FILE)
+
+    @classmethod
+    def load(cls, directory: Path) -> "TaggingInputs":
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: the file is missing or broken.
+        """
+        try:
+            document = json.loads((directory / _FILE).read_text(encoding="utf-8"))
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
+            return cls(**values)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{directory} has no readable {_FILE}: {error}. Is it a run directory?") from error
+
+
+def fit_tagging_inputs(
+    config: WordsConfig,
+    tokens: Sequence[Sequence[str]],
+    label_names: tuple[str, ...],
+    *,
+    scheme: str,
+) -> TaggingInputs:
+    """The most frequent words (ties in alphabetic order) and all characters of the training sentences.
+
+    Where the labels spell no spans (`scheme` is empty), the model's labels are the data's.
+    """
+    forms = Counter(word for sentence in tokens for word in sentence)
+    counts: Counter[str] = Counter()
+    for form, count in forms.items():
+        counts[form.lower() if config.lowercase else form] += count
+    kept = (word for word in counts if counts[word] >= config.min_count)
+    frequent = sorted(kept, key=lambda word: (-counts[word], word))
+    return TaggingInputs(
+        words=tuple(frequent[: config.vocabulary_size - NUM_SPECIAL]),
+        characters=tuple(sorted({character for form in forms for character in form})),
+        seen_words=tuple(sorted(forms)),
+        label_names=label_names,
+        scheme=scheme,
+        model_scheme=config.label_scheme if scheme and config.label_scheme != "same" else scheme,
+        lowercase=config.lowercase,
+        max_characters=config.max_characters,
+    )

@@ -1,0 +1,140 @@
+"""The bookkeeping around a training loop: restore, show, log, evaluate, save, stop. The loop itself is the script's."""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.devices import any_process
+from rnn_jax.training.progress import Progress
+from rnn_jax.training.run import Run, RunConfig, open_run
+from rnn_jax.training.state import TrainState
+from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
+from rnn_jax.training.window import Window, mean_over_steps, prefixed, shown, to_floats
+
+Scores = dict[str, float]
+
+
+class Session:
+    """One process' share of a run: from its last checkpoint, or from the start, to the end or to a signal.
+
+    with Session(config, run, total_steps, steps_per_epoch, rank=lambda scores: (scores["accuracy"],)) as session:
+        state = session.restore(state)
+        for batch in training_batches(…, session.step, total_steps):
+            if session.exhausted:
+                break
+            state, metrics = train_step(state, batch)
+            session.after_step(state, metrics, evaluate, num_tokens=…)
+
+    rank: of an evaluation's scores, what checkpoints are compared by; a tuple whose later entries break ties.
+    learning_rate: of update t = 0, 1, …, for the log.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run: Run,
+        total_steps: int,
+        steps_per_epoch: int,
+        *,
+        rank: Callable[[Scores], tuple[float, ...]],
+        learning_rate: Callable[[int], Any],
+    ):
+        self.config, self.run, self.total_steps, self.steps_per_epoch = config, run, total_steps, steps_per_epoch
+        self._rank, self._learning_rate = rank, learning_rate
+        self._eval_every = config.eval_every_steps or steps_per_epoch
+        self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
+        self._window: Window = []
+        self.step = 0
+
+    def __enter__(self) -> "Session":
+        with contextlib.ExitStack() as stack:
+            self._checkpoints = stack.enter_context(
+                Checkpointer(self.run.checkpoints, config_hash=self.run.config_hash)
+            )
+            start = self._checkpoints.latest_step() or 0
+            self._progress = stack.enter_context(Progress(self.total_steps, start_step=start))
+            self._stop = stack.enter_context(StopSignal())
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._stack.__exit__(*exception)
+
+    def restore(self, state: TrainState) -> TrainState:
+        """The state of the latest checkpoint, where there is one; then log lines of later steps are forgotten."""
+        if (restored := self._checkpoints.restore_latest(state)) is not None:
+            self.step, state, host = restored
+            self._window = host["window"]
+            self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
+            self.say(f"Continuing at step {self.step} of {self.total_steps}.")
+        self.run.truncate_metrics(after_step=self.step)
+        self._timer = SaveTimer(self.config.checkpoint_every_seconds, self.config.checkpoint_every_steps)
+        return state
+
+    @property
+    def exhausted(self) -> bool:
+        """True when --early_stopping_patience says that there is no more to gain."""
+        return self._patience.exhausted
+
+    def say(self, text: str) -> None:
+        """A line that stays above the progress bar."""
+        self._progress.message(text)
+
+    def after_step(
+        self,
+        state: TrainState,
+        metrics: Mapping[str, jax.Array],
+        evaluate: Callable[[TrainState], Scores],
+        *,
+        num_tokens: int,
+    ) -> None:
+        """Counts an update; shows, logs, evaluates and saves when it is time to.
+
+        Raises:
+          TrainingDiverged: the loss or the gradient is not finite.
+          TrainingInterrupted: a signal came; the state is saved.
+        """
+        self.step += 1
+        self._window.append(dict(metrics))
+        self._progress.update(self.step, num_tokens, loss=metrics["loss"])
+        stopping = any_process(self._stop.requested)
+        evaluating = self.step % self._eval_every == 0 or self.step == self.total_steps
+        logging = evaluating or self.step % self.config.log_every_steps == 0
+        saving = evaluating or stopping or any_process(self._timer.due(self.step))
+        if logging or saving:
+            self._window = to_floats(self._window)
+            losses, norms = [m["loss"] for m in self._window], [m["gradient_norm"] for m in self._window]
+            check_finite(losses, norms, self.step, checkpoint=self.run.checkpoints)
+        is_best = self._log(evaluate(state) if evaluating else None) if logging else False
+        if saving:
+            host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
+            self._checkpoints.save(self.step, state, host, best=is_best)
+        if stopping:
+            raise self._stop.interruption(self.step)
+
+    def _log(self, validation: Scores | None) -> bool:
+        """Writes a line of metrics, and with an evaluation's scores says them; True if they are the best so far."""
+        scores = prefixed("train", mean_over_steps(self._window))
+        scores |= {"learning_rate": float(self._learning_rate(self.step - 1))}
+        epoch, is_best = self.step / self.steps_per_epoch, False
+        if validation is not None:
+            scores |= prefixed("validation", validation)
+            is_best = self._patience.update(self._rank(validation))
+            best = " · best so far" if is_best else ""
+            self.say(f"epoch {epoch:.2f} · step {self.step} · {shown(scores)}{best}")
+        self.run.log(self.step, epoch, scores)
+        self._window = []
+        return is_best
+
+
+def train_in(workdir: str, experiment: str, config: Any, train: Callable[[Any, Run], dict[str, Any]]) -> None:
+    """Runs train(config, run) in the run directory, or shows the result of one that finished there before."""
+    with open_run(workdir, experiment, config) as run:
+        if run.result is not None:
+            run.say(f"Finished before; the result is in {run.path}.")
+        run.say(shown(run.result or train(config, run)))
+        run.say(f"Run directory: {run.path}")

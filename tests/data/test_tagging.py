@@ -1,0 +1,213 @@
+"""Sentences with labels, from datasets and column files of every kind; and what a tagger reads of them."""
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from data.builders import prepare
+
+from rnn_jax.data.batching import ordered_batches
+from rnn_jax.data.tagging import TaggedTextConfig, is_tagged_file, load_tagged_part, load_tagging
+from rnn_jax.data.tagging_inputs import TaggingInputs, WordsConfig, fit_tagging_inputs
+from rnn_jax.errors import UserError
+
+TEXTS = tfds.features.Sequence(tfds.features.Text())
+
+
+def classes(*names):
+    return tfds.features.Sequence(tfds.features.ClassLabel(names=list(names)))
+
+
+@pytest.fixture(scope="session")
+def tagged_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tagged")
+    # The official features of TFDS's conll2003.
+    ner = classes("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
+    row = {
+        "tokens": ["Ada", "Lovelace", "left", "Paris"],
+        "ner": [1, 2, 0, 5],
+        "pos": [0, 0, 1, 0],
+        "chunks": [1, 2, 0, 1],
+    }
+    prepare(
+        folder,
+        "conll2003",
+        {"tokens": TEXTS, "ner": ner, "pos": classes("NNP", "VBD"), "chunks": classes("O", "B-NP", "I-NP")},
+        {"train": [row] * 6, "dev": [row] * 2, "test": [row] * 3},
+    )
+    # The official features of universal_dependencies, as far as they are sequences.
+    words = ["do", "n't", "go"]
+    ud = {"idx": "1", "text": "don't go", "tokens": ["don't", *words], "lemmas": ["_", "do", "not", "go"]}
+    ud |= {"upos": [2, 0, 1, 0], "xpos": ["_", "VB", "RB", "VB"], "head": ["None", "0", "1", "1"]}
+    prepare(
+        folder,
+        "universal_dependencies",
+        {"idx": tfds.features.Text(), "text": tfds.features.Text(), "tokens": TEXTS, "lemmas": TEXTS}
+        | {"upos": classes("VERB", "PART", "_"), "xpos": TEXTS, "head": TEXTS},
+        {"train": [ud] * 5, "dev": [ud], "test": [ud]},
+        config="xx_tiny",
+    )
+    plain = {"words": TEXTS, "tag": classes("A", "B")}
+    good = {"words": ["x", "y"], "tag": [0, 1]}
+    prepare(folder, "uneven", plain, {"train": [good, good, {"words": ["x", "y"], "tag": [0]}]})
+    empty = {"words": [], "tag": []}
+    prepare(folder, "odd", plain, {"train": [good, empty, good], "test": [{"words": ["x"], "tag": [-1]}]})
+    return str(folder)
+
+
+def load(seed=0, **knobs):
+    return load_tagging(TaggedTextConfig(**knobs), seed=seed)
+
+
+def test_named_entities_with_the_official_features(tagged_dir):
+    data = load(dataset="conll2003", label_field="ner", data_dir=tagged_dir)
+    assert data.scheme == "bio"
+    assert data.label_names[:3] == ("O", "B-PER", "I-PER") and len(data.label_names) == 9
+    assert data.train.tokens[0] == ["Ada", "Lovelace", "left", "Paris"]
+    assert data.test.labels[2] == ["B-PER", "I-PER", "O", "B-LOC"]
+    assert [len(part.tokens) for part in (data.train, data.validation, data.test)] == [6, 2, 3]
+    with pytest.raises(UserError, match=r"several fields can be the label: chunks, ner, pos.*--label_field"):
+        load(dataset="conll2003", data_dir=tagged_dir)
+    with pytest.raises(UserError, match=r"no label field 'nre'.*Did you mean 'ner'"):
+        load(dataset="conll2003", label_field="nre", data_dir=tagged_dir)
+    assert load(dataset="conll2003", label_field="pos", data_dir=tagged_dir).scheme == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "names"), [("", ("VERB", "PART")), ("upos", ("VERB", "PART")), ("xpos", ("RB", "VB"))]
+)
+def test_ignored_labels_stay_as_context_or_go(tagged_dir, field, names):
+    knobs = {"dataset": "universal_dependencies/xx_tiny", "data_dir": tagged_dir, "label_field": field}
+    kept = load(**knobs)
+    assert kept.label_names == names and kept.scheme == ""
+    assert kept.train.tokens[0] == ["don't", "do", "n't", "go"]
+    assert kept.train.labels[0][0] == "" and "" not in kept.train.labels[0][1:]
+    assert "labelled _ are in no loss and no metric, and kept as context: 5 in" in kept.notes[0]
+    dropped = load(**knobs, ignored_tokens="drop")
+    assert dropped.train.tokens[0] == ["do", "n't", "go"] and "" not in dropped.train.labels[0]
+    assert "dropped: 5 in universal_dependencies/xx_tiny train, 1 in" in dropped.notes[0]
+    assert "_" in load(**knobs, ignore_label=()).label_names
+
+
+def test_sentences_that_cannot_be_used(tagged_dir):
+    with pytest.raises(UserError, match=r"uneven train: sentence 3 has 2 words but 1 tag; every word needs one label"):
+        load(dataset="uneven", data_dir=tagged_dir)
+    data = load(dataset="odd", data_dir=tagged_dir)  # an empty sentence, and a test part whose labels are hidden
+    assert len(data.train.tokens) + len(data.validation.tokens) == 2
+    assert data.test is None and "The labels of odd test are hidden" in data.notes[0]
+    config = TaggedTextConfig(dataset="odd", data_dir=tagged_dir)
+    with pytest.raises(UserError, match="labels of odd test are hidden, so there is nothing to score"):
+        load_tagged_part(config, "test", data.label_names)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, *sentences):
+        text = "\n".join("\n".join(" ".join(pair) for pair in sentence) + "\n" for sentence in sentences)
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+ADA = [("Ada", "B-PER"), ("Lovelace", "I-PER"), ("left", "O")]
+ROME = [("Rome", "B-LOC"), ("fell", "O")]
+
+
+def test_column_files(write):
+    train, test = write("a.conll", ADA, ROME, ADA, ROME), write("b.conll", ROME)
+    data = load(train_file=train, test_file=test, validation_fraction=0.25)
+    assert data.label_names == ("B-LOC", "B-PER", "I-PER", "O") and data.scheme == "bio"
+    assert len(data.train.tokens) == 3 and len(data.validation.tokens) == 1
+    assert data.test == ([["Rome", "fell"]], [["B-LOC", "O"]])
+    part = load_tagged_part(TaggedTextConfig(train_file=train), test, data.label_names)
+    assert part == data.test
+
+
+def test_labels_that_training_does_not_have(write):
+    train, test = write("a.conll", ADA, ROME), write("b.conll", ROME, [("Acme", "B-ORG")])
+    with pytest.raises(UserError, match=r"b.conll:4: the label 'B-ORG' of 'Acme' does not occur in the training data"):
+        load(train_file=train, test_file=test)
+    with pytest.raises(UserError, match=r"b.conll:4: the label 'B-ORG'"):
+        load_tagged_part(TaggedTextConfig(), test, ("O", "B-LOC"))
+
+
+def test_labels_that_are_no_tags(write):
+    with pytest.raises(UserError, match="the only label is O"):
+        load(train_file=write("a.conll", [("a", "O")], [("b", "O")]))
+    words = [[(f"w{i}", f"label{i}")] for i in range(60)]
+    with pytest.raises(UserError, match="60 different labels for 60 words are no classes"):
+        load(train_file=write("b.conll", *words))
+    with pytest.raises(UserError, match=r"--span_scheme=bio does not fit the labels"):
+        load(train_file=write("c.conll", [("a", "NN"), ("b", "VB")] * 3, [("a", "NN")]), span_scheme="bio")
+
+
+@pytest.mark.parametrize(
+    ("name", "is_file"), [("test", False), ("test[:10%]", False), ("train[0.5:]", False), ("my.conll", True)]
+)
+def test_names_of_files_and_splits(name, is_file):
+    assert is_tagged_file(name) is is_file
+
+
+SENTENCES = [["Ada", "Lovelace", "left", "Paris"], ["paris", "fell"]]
+LABELS = [["B-PER", "I-PER", "O", "B-LOC"], ["B-LOC", ""]]
+NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+
+
+def fit(**knobs):
+    return fit_tagging_inputs(WordsConfig(**knobs), SENTENCES, NAMES, scheme="bio")
+
+
+def test_words_characters_and_labels_are_numbers():
+    inputs = fit(max_characters=5)
+    assert inputs.words[:2] == ("Ada", "Lovelace") and inputs.num_words == 2 + 6
+    encoded = inputs.encode([["Ada", "ADA", "Lovelace"], ["Ada"]], [["B-PER", "O", "O"], [""]])
+    (batch,) = ordered_batches(encoded.forms, batch_size=2, buckets=(4,))
+    arrays = inputs.batch_arrays(batch, encoded)
+    assert arrays["words"].tolist() == [[2, 1, 3, 0], [2, 0, 0, 0]]  # 0 padding, 1 unknown
+    letters = {c: i + 2 for i, c in enumerate(inputs.characters)}
+    assert arrays["characters"][0, 0].tolist() == [letters["A"], letters["d"], letters["a"], 0, 0]
+    assert arrays["characters"][0, 1].tolist() == [letters["A"], 1, letters["A"], 0, 0]  # no D in the training data
+    assert arrays["characters"][0, 2].tolist() == [letters[c] for c in "Lovce"]  # first and last ones of a long word
+    assert arrays["characters"][0, 3].tolist() == [0] * 5
+    assert arrays["labels"].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+    assert arrays["weights"].tolist() == [[1, 1, 1, 0], [0, 0, 0, 0]]
+    assert encoded.is_seen.tolist() == [True, True, False, True]
+
+
+def test_lower_case_frequency_and_size():
+    assert fit(lowercase=True).words == ("paris", "ada", "fell", "left", "lovelace")  # twice; then the alphabet
+    assert fit(lowercase=True, min_count=2).words == ("paris",)
+    assert fit(vocabulary_size=3).words == ("Ada",)
+    encoded = fit(lowercase=True).encode([["PARIS"]])
+    assert encoded.word_ids.tolist() == [0, 2] and not encoded.is_seen[1]
+
+
+def test_the_models_own_scheme():
+    inputs = fit(label_scheme="bioes")
+    assert inputs.model_labels[0] == "O" and set(inputs.model_labels) == {
+        "O", *(f"{letter}-{kind}" for letter in "BIES" for kind in ("PER", "LOC"))
+    }  # fmt: skip
+    ids = inputs.encode(SENTENCES, LABELS).labels
+    names = [[inputs.model_labels[i] if i >= 0 else None for i in ids.row(row)] for row in range(2)]
+    assert names == [["B-PER", "E-PER", "O", "S-LOC"], ["S-LOC", None]]
+    assert inputs.tags(ids.row(0)) == LABELS[0]
+
+
+def test_damaged_spans_are_mended_for_training():
+    """An I- without a B- before it would be impossible for a CRF that is kept to legal sequences."""
+    inputs = fit()
+    ids = inputs.encode([["a", "b", "c"]], [["O", "I-PER", "I-LOC"]]).labels
+    assert inputs.tags(ids.row(0)) == ["O", "B-PER", "B-LOC"]
+
+
+def test_inputs_survive_the_disk(tmp_path):
+    inputs = fit(label_scheme="bioes", lowercase=True)
+    inputs.save(tmp_path)
+    assert TaggingInputs.load(tmp_path) == inputs
+    assert inputs.same_as(TaggingInputs.load(tmp_path)) and not inputs.same_as(fit())
+    (tmp_path / "tagging_inputs.json").write_text("{")
+    with pytest.raises(UserError, match="no readable tagging_inputs.json"):
+        TaggingInputs.load(tmp_path)
+    with pytest.raises(UserError, match="run directory"):
+        TaggingInputs.load(tmp_path / "nowhere")
+    assert np.array_equal(inputs.encode(SENTENCES).forms.lengths, [4, 2])

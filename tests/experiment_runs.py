@@ -1,0 +1,88 @@
+"""Running an experiment from tests: in this process, or as users do, in one of its own."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from absl import flags
+
+from rnn_jax.config import define_flags
+from rnn_jax.training.app import Invocation, resolve
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.optimizer import make_optimizer
+from rnn_jax.training.run import read_run
+from rnn_jax.training.state import create_state
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentRuns:
+    """One experiment: its script, what loads its inputs, and flags for a small model and little data."""
+
+    script: ModuleType
+    inputs: Any
+    small: tuple[str, ...]
+    tiny: tuple[str, ...]
+
+    def run_here(self, *arguments):
+        """The experiment's `main` in this process; user errors arrive as exceptions."""
+        flag_values = flags.FlagValues()
+        define_flags(Invocation, flag_values)
+        define_flags(self.script.Config, flag_values)
+        flag_values([self.script.EXPERIMENT, *arguments])
+        return self.script.main(*resolve(self.script.Config, self.script.EXPERIMENT, flag_values))
+
+    def start(self, *arguments, **environment):
+        """The experiment as a process; processes of one test session share what they compile."""
+        compiled = Path(os.environ["RNN_JAX_CACHE"]) / "compiled"
+        environment = {
+            "JAX_COMPILATION_CACHE_DIR": str(compiled),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            **environment,
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", f"experiments.{self.script.EXPERIMENT}", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *arguments, text=b"", **environment):
+        """(exit code, standard output, standard error) of the experiment as a process."""
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(text, timeout=300)
+        return process.returncode, out.decode(), err.decode()
+
+    def saved_state(self, workdir, kind="latest"):
+        """The bytes of every array of the newest (or best) checkpoint, and the host state beside them."""
+        config, run = read_run(workdir, self.script.EXPERIMENT, self.script.Config)
+        optimizer = make_optimizer(config, 1000)
+        steps = self.script.steps_of(config, self.inputs.load(run.path), optimizer)
+        template = jax.eval_shape(lambda: create_state(steps.init(), optimizer, config.ema_decay))
+        with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
+            restored = getattr(checkpoints, f"restore_{kind}")(template)
+        leaves = jax.tree_util.tree_leaves_with_path(restored.tree)
+        arrays = {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
+        return restored.step, arrays, restored.extra
+
+
+def metrics_of(workdir):
+    """result.json without what differs between two runs of the same thing."""
+    result = json.loads((Path(workdir) / "result.json").read_text())
+    return {name: value for name, value in result.items() if "/" in name or name == "num_parameters"}
+
+
+def lines_of(workdir):
+    """metrics.jsonl without the clock."""
+    lines = map(json.loads, (Path(workdir) / "metrics.jsonl").read_text().splitlines())
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
