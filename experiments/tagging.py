@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from rnn_jax.config import knob, new_default
 from rnn_jax.data.batching import bucket_lengths, num_batches, ordered_batches, padding_waste
@@ -34,12 +35,7 @@ from rnn_jax.data.tagging import (
     load_tagged_part,
     load_tagging,
 )
-from rnn_jax.data.tagging_inputs import (
-    EncodedSentences,
-    TaggingInputs,
-    WordsConfig,
-    fit_tagging_inputs,
-)
+from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.data.words import split_words
 from rnn_jax.errors import UserError
 from rnn_jax.models.recurrent_config import with_hidden_size
@@ -180,8 +176,9 @@ def initial_params(config: Config, prepared: Prepared, steps: Steps) -> tuple[An
     if prepared.vectors is not None:
         rows, found, _ = match_vectors(prepared.inputs.words, prepared.vectors)
         table = params["embedding"]["table"]
-        known = table.get_value().at[NUM_SPECIAL:].apply(lambda fresh: jnp.where(found[:, None], rows, fresh))
-        params["embedding"]["table"] = table.replace(known)
+        special, words = jnp.split(table.get_value(), [NUM_SPECIAL])
+        words = jnp.where(jnp.asarray(found)[:, None], jnp.asarray(rows), words)
+        params["embedding"]["table"] = table.replace(jnp.concatenate([special, words]))
     return params, notes
 
 

@@ -9,7 +9,7 @@ from rnn_jax.config import knob
 from rnn_jax.data.parts import PartsConfig, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
 from rnn_jax.errors import UserError
-from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions
+from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions, spans_of
 from rnn_jax.tagging_metrics import UNLABELLED
 
 IGNORED_TOKENS = ("keep", "drop")
@@ -65,15 +65,15 @@ def load_tagging(config: TaggedTextConfig, *, seed: int = 0) -> TaggingData:
     parts = read_parts(config, lambda path: _read_file(config, path), lambda split: _read_split(config, split))
     label_names = _label_names(config, parts.train)
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
-    test = _checked(config, parts.test, label_names) if parts.test else None
+    test, scheme = _checked(config, parts.test, label_names) if parts.test else None, _scheme(config, parts.train)
     kept = [part for part in (train, validation, parts.test) if part is not None]
     return TaggingData(
         label_names,
-        _scheme(config, parts.train),
+        scheme,
         _checked(config, train, label_names),
         _checked(config, validation, label_names),
         test,
-        notes=(*_ignored_notes(config, kept), *parts.notes),
+        notes=(*_ignored_notes(config, kept), *_damage_notes(config, parts.train, scheme), *parts.notes),
     )
 
 
@@ -95,7 +95,9 @@ def is_tagged_file(name: str) -> bool:
 
 
 def _read_file(config: TaggedTextConfig, path: str) -> TaggedPart:
-    return read_tagged_file(path, config.columns, config.token_field, config.label_field)
+    # A file without named columns has no fields: beside a dataset, the flags for them are about the dataset.
+    has_fields = config.columns or config.train_file
+    return read_tagged_file(path, config.columns, *((config.token_field, config.label_field) if has_fields else ()))
 
 
 def _read_split(config: TaggedTextConfig, split: str) -> TaggedPart:
@@ -166,3 +168,19 @@ def _ignored_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> lis
     listed = ", ".join(f"{count:,} in {part.name}" for count, part in zip(counts, parts, strict=True) if count)
     fate = "dropped" if config.ignored_tokens == "drop" else "kept as context"
     return [f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}: {listed}."]
+
+
+def _damage_notes(config: TaggedTextConfig, train: TaggedPart, scheme: str) -> list[str]:
+    if not scheme:
+        return []
+    rows = [["O" if _is_ignored(config, label) else label for label in row] for row in train.labels]
+    strict, lenient = (
+        sum(len(spans_of(row, scheme, strict=strict)) for row in rows if any(label != "O" for label in row))
+        for strict in (True, False)
+    )
+    if strict == lenient:
+        return []
+    return [
+        f"{train.name}: {strict:,} spans are spelt by the letter of {scheme}, {lenient:,} as conlleval reads them; the"
+        " model learns the latter, f1 counts the former. --span_scheme can name another scheme."
+    ]

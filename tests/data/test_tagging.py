@@ -141,6 +141,23 @@ def test_labels_that_are_no_tags(write):
         load(train_file=write("c.conll", [("a", "NN"), ("b", "VB")] * 3, [("a", "NN")]), span_scheme="bio")
 
 
+def test_spans_that_are_not_spelt_as_stated(write):
+    train = write("a.conll", ADA, ROME, [("Bob", "I-PER")])
+    data = load(train_file=train)
+    assert data.scheme == "bio"  # with damage
+    assert "2 spans are spelt by the letter of bio, 3 as conlleval reads them" in data.notes[0]
+    assert "0 spans are spelt by the letter of bioes, 3" in load(train_file=train, span_scheme="bioes").notes[0]
+    assert not any("spelt by" in note for note in load(train_file=write("b.conll", ADA, ROME)).notes)
+
+
+def test_field_flags_of_a_dataset_do_not_concern_files(tagged_dir, write):
+    knobs = {"dataset": "conll2003", "label_field": "ner", "data_dir": tagged_dir}
+    data = load(**knobs, test_file=write("a.conll", ROME))
+    assert data.test == ([["Rome", "fell"]], [["B-LOC", "O"]])
+    with pytest.raises(UserError, match="--label_field=ner"):
+        load(train_file=write("b.conll", ADA, ROME), label_field="ner")
+
+
 @pytest.mark.parametrize(
     ("name", "is_file"), [("test", False), ("test[:10%]", False), ("train[0.5:]", False), ("my.conll", True)]
 )
