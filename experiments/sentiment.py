@@ -37,7 +37,6 @@ from rnn_jax.data.streaming import doubling_lengths, map_rows, training_batches
 from rnn_jax.data.text_config import TokenConfig, fit_inputs
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
-from rnn_jax.errors import UserError
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, with_hidden_size
@@ -139,11 +138,7 @@ def steps_of(config: Config, inputs: TextInputs, optimizer: Any = None) -> Steps
 
 def solve_width(config: Config, inputs: TextInputs) -> Config:
     """The config with the hidden size that --num_params asks for."""
-    if not config.num_params:
-        return config
-    return with_hidden_size(
-        config, config.num_params, lambda candidate: count_parameters(make_model, candidate, inputs)
-    )
+    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
 class Trained(NamedTuple):
@@ -161,8 +156,6 @@ def load_best(workdir: str | Path) -> Trained:
     inputs = TextInputs.load(run.path)
     steps = steps_of(config, inputs)
     params = restore_best_params(run, steps.shapes, config.ema_decay)
-    if params is None:
-        raise UserError(f"{run.path} has no checkpoint yet: train there first.")
     return Trained(config, inputs, steps, params)
 
 

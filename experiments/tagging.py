@@ -58,6 +58,7 @@ from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "tagging"
 FORMATS = ("json", "conll")
+HEADLINE = ("loss", "accuracy", "unseen_accuracy", "sentence_accuracy", "f1")
 VOCABULARY_KNOBS = ("lowercase", "vocabulary_size", "min_count", "max_characters", "embeddings_file")
 
 
@@ -97,11 +98,7 @@ def steps_of(config: Config, inputs: TaggingInputs, optimizer: Any = None) -> St
 
 def solve_width(config: Config, inputs: TaggingInputs) -> Config:
     """The config with the hidden size that --num_params asks for."""
-    if not config.num_params:
-        return config
-    return with_hidden_size(
-        config, config.num_params, lambda candidate: count_parameters(make_model, candidate, inputs)
-    )
+    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
 def load_best(workdir: str | Path) -> TrainedTagger:
@@ -110,8 +107,6 @@ def load_best(workdir: str | Path) -> TrainedTagger:
     inputs = TaggingInputs.load(run.path)
     steps = steps_of(config, inputs)
     params = restore_best_params(run, steps.shapes, config.ema_decay)
-    if params is None:
-        raise UserError(f"{run.path} has no checkpoint yet: train there first.")
     return TrainedTagger(config, inputs, steps, params)
 
 
@@ -198,7 +193,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     state = create_state(params, optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(config, run, total_steps, steps_per_epoch, rank=rank, learning_rate=learning_rate) as session:
+    with Session(
+        config, run, total_steps, steps_per_epoch, rank=rank, learning_rate=learning_rate, headline=HEADLINE
+    ) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         for line in lines:

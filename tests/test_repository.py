@@ -184,13 +184,16 @@ def test_readme_commands_name_scripts_and_files_that_exist():
         assert (ROOT / flagfile).is_file(), flagfile
 
 
-def test_readme_flags_exist():
-    """Every flag in a README command about sentiment is a knob of its Config, or one that every script has."""
-    config = importlib.import_module("experiments.sentiment").Config
+@pytest.mark.parametrize("experiment", ["sentiment", "tagging"])
+def test_readme_flags_exist(experiment):
+    """Every flag in a README command of an experiment is a knob of its Config, or one that every script has."""
+    config = importlib.import_module(f"experiments.{experiment}").Config
     known = set(config.__dataclass_fields__) | {"workdir", "mode", "dry_run", "input", "split"}
     known |= {"platform", "flagfile", "helpshort"}
-    for line in "\n".join(code_blocks("README.md", "bash")).splitlines():
-        if "launch.sh sentiment" in line:
+    lines = "\n".join(code_blocks("README.md", "bash")).replace("\\\n", "").splitlines()
+    assert any(f"launch.sh {experiment}" in line for line in lines)
+    for line in lines:
+        if f"launch.sh {experiment}" in line:
             assert set(re.findall(r"--(\w+)", line)) <= known, line
 
 

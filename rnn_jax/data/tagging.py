@@ -146,13 +146,17 @@ def _checked(config: TaggedTextConfig, part: TaggedPart, label_names: tuple[str,
                     f"{part.where(i, j)}: the label {label!r} of {part.tokens[i][j]!r} does not occur in the training"
                     f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
                 )
-        ignored = [_is_ignored(config, label) for label in row]
+        skipped = [_is_ignored(config, label) for label in row]
         if config.ignored_tokens == "drop":
-            tokens.append(_without(part.tokens[i], ignored))
-            labels.append(_without(row, ignored))
+            tokens.append(_without(part.tokens[i], skipped))
+            labels.append(_without(row, skipped))
         else:
             tokens.append(part.tokens[i])
-            labels.append([UNLABELLED if skip else label for label, skip in zip(row, ignored, strict=True)])
+            labels.append([UNLABELLED if skip else label for label, skip in zip(row, skipped, strict=True)])
+    if not any(label != UNLABELLED for row in labels for label in row):
+        raise UserError(
+            f"{part.name}: no word has a label that counts (--ignore_label={','.join(config.ignore_label)})."
+        )
     filled = [i for i, row in enumerate(tokens) if row]
     return Sentences([tokens[i] for i in filled], [labels[i] for i in filled])
 

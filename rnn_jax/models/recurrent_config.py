@@ -109,11 +109,14 @@ C = TypeVar("C", bound=RecurrentConfig)
 def with_hidden_size(config: C, num_params: int, count: Callable[[C], int]) -> C:
     """The config with the hidden size, the same in every layer, whose model comes nearest to `num_params`.
 
-    `count(config)` is the number of parameters of a config's model, and grows with the hidden size.
+    With `num_params` 0 it is the config itself. `count(config)` is the number of parameters of a config's model, and
+    grows with the hidden size.
 
     Raises:
       UserError: even one unit a layer is more than asked for.
     """
+    if not num_params:
+        return config
 
     def with_size(size: int) -> C:
         return dataclasses.replace(config, hidden_size=(size,))

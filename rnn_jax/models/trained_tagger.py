@@ -1,5 +1,6 @@
 """A tagger applied to sentences: words in, names of tags out."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -53,12 +54,7 @@ class TrainedTagger(NamedTuple):
 
     def best_tags(self, encoded: EncodedSentences, n: int) -> list[list[tuple[list[str], float]]]:
         """The n most probable tag sequences of each sentence, and their probabilities (CRF only)."""
-
-        def best_paths(model: Tagger, arrays: dict[str, jax.Array]) -> Any:
-            emissions = model(arrays["words"], arrays["lengths"], characters=arrays["characters"])
-            return model.best_paths(emissions, arrays["lengths"], n)
-
-        compiled = self.steps.compiled(best_paths)
+        compiled = self.steps.compiled(_best_paths(n))
         rows = self._map(lambda arrays: compiled(self.params, arrays), encoded)
         return [
             [(self.inputs.tags(path[:length]), float(p)) for path, p in zip(paths, probabilities) if p > 0]
@@ -96,6 +92,15 @@ class TrainedTagger(NamedTuple):
             tokens_per_batch=_MORE_TOKENS * self.config.tokens_per_batch,
             rows_multiple_of=mesh.size,
         )
+
+
+@functools.cache
+def _best_paths(n: int) -> Callable[[Tagger, dict[str, jax.Array]], Any]:
+    def best_paths(model: Tagger, arrays: dict[str, jax.Array]) -> Any:
+        emissions = model(arrays["words"], arrays["lengths"], characters=arrays["characters"])
+        return model.best_paths(emissions, arrays["lengths"], n)
+
+    return best_paths
 
 
 __all__ = ["Tagged", "TrainedTagger"]

@@ -30,6 +30,7 @@ class Session:
             session.after_step(state, metrics, evaluate, num_tokens=…)
 
     rank: of an evaluation's scores, what checkpoints are compared by; a tuple whose later entries break ties.
+    headline: the scores that are worth a line on the screen (default: all); metrics.jsonl gets every one.
     learning_rate: of update t = 0, 1, …, for the log.
     """
 
@@ -42,9 +43,10 @@ class Session:
         *,
         rank: Callable[[Scores], tuple[float, ...]],
         learning_rate: Callable[[int], Any],
+        headline: tuple[str, ...] = (),
     ):
         self.config, self.run, self.total_steps, self.steps_per_epoch = config, run, total_steps, steps_per_epoch
-        self._rank, self._learning_rate = rank, learning_rate
+        self._rank, self._learning_rate, self._headline = rank, learning_rate, headline
         self._eval_every = config.eval_every_steps or steps_per_epoch
         self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
         self._window: Window = []
@@ -125,7 +127,9 @@ class Session:
             scores |= prefixed("validation", validation)
             is_best = self._patience.update(self._rank(validation))
             best = " · best so far" if is_best else ""
-            self.say(f"epoch {epoch:.2f} · step {self.step} · {shown(scores)}{best}")
+            hidden = {f"validation/{name}" for name in validation if self._headline and name not in self._headline}
+            worth = {name: value for name, value in scores.items() if name not in hidden}
+            self.say(f"epoch {epoch:.2f} · step {self.step} · {shown(worth)}{best}")
         self.run.log(self.step, epoch, scores)
         self._window = []
         return is_best

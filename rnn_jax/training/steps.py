@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from rnn_jax.errors import UserError
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate, replicated
 from rnn_jax.training.run import Run
@@ -66,6 +67,7 @@ def make_steps(
 
     everywhere = replicated(data_mesh())
 
+    @functools.cache  # or every call of a caller's would compile anew
     def compiled(function: Callable[[Any, PyTree], PyTree]) -> Callable[[PyTree, PyTree], PyTree]:
         return jax.jit(lambda params, arrays: function(nnx.merge(graph, params), arrays), out_shardings=everywhere)
 
@@ -83,12 +85,16 @@ def count_parameters(make_model: Callable[..., nnx.Module], *arguments: Any) -> 
     return num_parameters(nnx.split(nnx.eval_shape(functools.partial(make_model, *arguments)))[1])
 
 
-def restore_best_params(run: Run, shapes: PyTree, ema_decay: float) -> PyTree | None:
-    """The (averaged) parameters of a run's best checkpoint, on all devices; None without one."""
+def restore_best_params(run: Run, shapes: PyTree, ema_decay: float) -> PyTree:
+    """The (averaged) parameters of a run's best checkpoint, on all devices.
+
+    Raises:
+      UserError: there is no checkpoint, or none that can be read.
+    """
     ema = shapes if ema_decay else None
     template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), ema)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
         best = checkpoints.restore_best(template, subset=True, fallback_to_latest=True)
     if best is None:
-        return None
+        raise UserError(f"{run.path} has no checkpoint yet: train there first.")
     return replicate(jax.device_get(evaluation_params(best.tree, ema_decay)), data_mesh())

@@ -3,37 +3,19 @@
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from data.builders import prepare
+from data.builders import TEXTS, classes, prepare, prepare_conll2003
 
 from rnn_jax.data.batching import ordered_batches
 from rnn_jax.data.tagging import TaggedTextConfig, is_tagged_file, load_tagged_part, load_tagging
 from rnn_jax.data.tagging_inputs import TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.errors import UserError
 
-TEXTS = tfds.features.Sequence(tfds.features.Text())
-
-
-def classes(*names):
-    return tfds.features.Sequence(tfds.features.ClassLabel(names=list(names)))
-
 
 @pytest.fixture(scope="session")
 def tagged_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tagged")
-    # The official features of TFDS's conll2003.
-    ner = classes("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC", "B-MISC", "I-MISC")
-    row = {
-        "tokens": ["Ada", "Lovelace", "left", "Paris"],
-        "ner": [1, 2, 0, 5],
-        "pos": [0, 0, 1, 0],
-        "chunks": [1, 2, 0, 1],
-    }
-    prepare(
-        folder,
-        "conll2003",
-        {"tokens": TEXTS, "ner": ner, "pos": classes("NNP", "VBD"), "chunks": classes("O", "B-NP", "I-NP")},
-        {"train": [row] * 6, "dev": [row] * 2, "test": [row] * 3},
-    )
+    ada = (["Ada", "Lovelace", "left", "Paris"], ["B-PER", "I-PER", "O", "B-LOC"])
+    prepare_conll2003(folder, {"train": [ada] * 6, "dev": [ada] * 2, "test": [ada] * 3})
     # The official features of universal_dependencies, as far as they are sequences.
     words = ["do", "n't", "go"]
     ud = {"idx": "1", "text": "don't go", "tokens": ["don't", *words], "lemmas": ["_", "do", "not", "go"]}

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 import tagging_runs as runs
+from data.builders import prepare_conll2003
+from experiment_runs import ROOT
 
 from rnn_jax.data.tagging import TaggedTextConfig, load_tagging
 from rnn_jax.errors import UserError
@@ -131,8 +133,9 @@ def test_one_batch_can_be_learned_by_heart(characters, tmp_path):
         f"--decoder={'softmax' if characters == 'none' else 'crf'}",
         "--hidden_size=16",
         "--word_dropout=0",
-        "--num_steps=120",
-        "--eval_every_steps=120",
+        "--num_buckets=1",
+        "--num_steps=200",
+        "--eval_every_steps=200",
         "--learning_rate=0.03",
     )
     assert runs.metrics_of(tmp_path / "run")["validation/accuracy"] == 1.0
@@ -189,6 +192,22 @@ def test_word_vectors_of_a_file(tmp_path, capsys):
     assert 0 < max(map(abs, of["xyzzy"])) < 1
     with pytest.raises(UserError, match="--embedding_size=4"):
         runs.run_here(*flags, "--embedding_size=5", f"--workdir={tmp_path / 'y'}")
+
+
+def test_the_recipe_of_conll2003(tmp_path):
+    """On a small dataset with the official features: the flags fit, and a few steps learn the names by heart."""
+    data = load_tagging(TaggedTextConfig()).train
+    rows = list(zip(data.tokens[:60], data.labels[:60], strict=True))
+    data_dir = prepare_conll2003(tmp_path, {"train": rows, "dev": rows[:20], "test": rows[20:40]})
+    recipe = f"--flagfile={ROOT}/experiments/recipes/conll2003_ner.flags"
+    few = ("--num_steps=60", "--warmup_steps=5", "--hidden_size=40", "--num_buckets=1", "--ema_decay=0.9")
+    few += ("--learning_rate=0.02", "--input_dropout=0", "--output_dropout=0", "--word_dropout=0")
+    runs.run_here(recipe, f"--data_dir={data_dir}", f"--workdir={tmp_path / 'run'}", *few)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert (config["decoder"], config["label_scheme"], config["label_field"]) == ("crf", "bioes", "ner")
+    assert runs.metrics_of(tmp_path / "run")["test/f1"] > 0.5
+    inputs = json.loads((tmp_path / "run" / "tagging_inputs.json").read_text())
+    assert inputs["scheme"] == "bio" and inputs["model_scheme"] == "bioes" and len(inputs["label_names"]) == 9
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 Most names can be any of the three ("Lincoln", "Morgan", "Paris"): what they are follows from words far away. A template
 says which: the variables A, B, C and D stand for a type each (A, B and C differ). ``{A}`` is a mention of type A,
-``{A.one}`` one of a single word, ``{A:did}`` words that only go with type A, and ``{aside}`` words that go with
+``{A.one}`` one of a single name, ``{A:did}`` words that only go with type A, and ``{aside}`` words that go with
 anything. So "{A} , {aside} , {A:did}" reads: what it did, at the end, says what the name at the beginning is.
 """
 
@@ -24,18 +24,18 @@ class TaggedSentence(NamedTuple):
 
 SENTENCES: tuple[str, ...] = (
     # Words to the right decide what a name is.
-    "{A} , {aside} , {A:did}",
-    "{A} , {aside} , {A:did}",
-    "{A:list} , {aside} , {A:did}",
-    "{A:list} , {aside} , {A:did}",
-    "neither {A} nor {A} nor {A} , {aside} , {A:did}",
-    "it was {A} , {aside} , that {A:did}",
+    "{A} , {comment} , {A:did}",
+    "{A} , {comment} , {A:did}",
+    "{A:list} , {comment} , {A:did}",
+    "{A:list} , {comment} , {A:did}",
+    "neither {A} nor {A} nor {A} , {comment} , {A:did}",
+    "it was {A} , {comment} , that {A:did}",
     "not {A} , {aside} , but {A} {A:did}",
     "{A} and {B} , {aside} , {A:did} and {B:did} respectively",
     "{A} and {B} , {aside} : the former {A:did} , the latter {B:did}",
     "{A} and {B} , {aside} , were {A:role} and {B:role}",
     "{people} took {A} , {aside} , for {B:role} , but it was {A:role}",
-    "{people} took {A:list} , {aside} , for {A:roles}",
+    "{people} took {A:list} , {comment} , for {A:roles}",
     "{people} took {A} and {B} , {aside} , for {A:role} and {B:role}",
     # Words to the left decide.
     "as {A:role} , {aside} , {people} chose {A}",
@@ -45,15 +45,16 @@ SENTENCES: tuple[str, ...] = (
     "what {A:did} , {aside} , was {A} , not {A}",
     "{A:role} and {B:role} , {aside} , were called {A} and {B}",
     "{A:role} and {B:role} , {aside} , were called {A} and {B}",
-    # Both decide.
-    "of {A:role} and {B:role} , {A} , {aside} , was the former",
-    "of {A:role} and {B:role} , {B} , {aside} , was the latter",
+    # Both decide: there are three types, one side rules one out and the other side another.
+    "it was not {B:role} : {A} , {aside} , was not {C:role} either",
+    "there was no talk of {B:roles} , and {A} , {aside} , was not {C:role}",
+    "none was {B:role} , and {A:list} , {aside} , were not {C:roles} either",
     # Words to the right decide where a name ends: "in Lincoln Morgan resigned", "in Lincoln Morgan nobody slept".
     "{A:front} {A.one} {B.one} , {aside} , {B:did}",
     "{A:front} {A.one} {B.one} , {aside} , {B:did}",
     "{A:front} {A.two} , {aside} , {scene}",
-    "{A.one} and {A.one} , {aside} , were the names of two {A:roles}",
-    "{A.joint} , {aside} , {A:named}",
+    "{A.one} and {A.one} , {comment} , were the names of two {A:roles}",
+    "{A.joint} , {comment} , {A:named}",
     # Words to the left decide where.
     "two {A:roles} were called , {aside} , {A.one} and {A.one}",
     "one of the {A:roles} was called , {aside} , {A.joint}",
@@ -70,9 +71,10 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "list": ("{T} and {T}", "{T} , {T} and {T}", "{T} , {T} and {T}", "{T} , {T} , {T} and {T}"),
     "aside": _phrases(
         "so the story goes|to the surprise of many|after a long winter|as {PER} told {PER}|as {PER:list} wrote|"
-        "not far from {LOC:list}|on the road from {LOC} to {LOC}|as owners of {ORG:list}|in a report of {ORG}|"
-        "long before {D} {D:did}|soon after {D} {D:did}|just like {A}|like {A:list}|like {A:list}|unlike {A:list}"
+        "as friends of {PER:list}|not far from {LOC:list}|on the road from {LOC} to {LOC}|as owners of {ORG:list}|"
+        "in a report of {ORG}|long before {D} {D:did}|soon after {D} {D:did}"
     ),
+    "comment": ("{aside}", "{aside}", "just like {A}", "like {A:list}", "unlike {A:list}"),
     "people": _phrases("they|we|reporters|students|the jury|most visitors|our guests"),
     "scene": _phrases(
         "nobody slept|the weather changed|the lights went out|a choir sang|people danced|there was silence|"
@@ -90,7 +92,9 @@ CUES: dict[str, dict[str, tuple[str, ...]]] = {
         "role": _phrases("a surgeon|a painter|a goalkeeper|a judge|a general|a nurse|a poet|an actor"),
         "roles": _phrases("surgeons|painters|goalkeepers|judges|generals|nurses|poets|actors"),
         "named": _phrases("was the pen name of a poet|was the stage name of an actor|was the alias of a general"),
-        "front": _phrases("thanks to|next to|when {people} interviewed|when {people} buried|after the death of"),
+        "front": _phrases(
+            "at the wedding of|after the death of|when {people} interviewed|when {people} buried|in the memoirs of"
+        ),
     },
     "LOC": {
         "did": _phrases(
@@ -154,54 +158,69 @@ def _choice(choices: tuple, rng: Random):
     return choices[int(rng.random() * len(choices))]
 
 
-def _name(kind: str, held_out: bool, rng: Random) -> str:
-    draw = rng.random()
-    if draw < _OWN_RATE:
-        return _choice(OWN_NAMES[kind], rng)
-    if held_out and draw < _OWN_RATE + _HELD_OUT_RATE:
-        return _choice(HELD_OUT_NAMES[kind], rng)
-    return _choice(SHARED_NAMES, rng)
+class _Writer:
+    """Fills the slots of one sentence; no name occurs twice in it."""
 
+    def __init__(self, held_out: bool, rng: Random):
+        self.held_out = held_out
+        self.rng = rng
+        self.types = dict(zip("ABC", _choice(_ORDERS, rng))) | {"D": _choice(TYPES, rng)} | {t: t for t in TYPES}
+        self.used: set[str] = set()
 
-def _expand(template: str, types: Mapping[str, str], held_out: bool, rng: Random) -> Iterator[tuple[str, str]]:
-    """The template's words with their tags, all slots filled."""
-    for word in template.split():
-        if not word.startswith("{"):
-            yield word, "O"
-            continue
-        slot, _, cue = word[1:-1].partition(":")
-        name, _, form = slot.partition(".")
-        if name in CHOICES:
-            yield from _expand(_choice(CHOICES[name], rng), types, held_out, rng)
-            continue
-        kind = types[name]
-        if cue:
-            choices = CHOICES[cue] if cue in CHOICES else CUES[kind][cue]
-            yield from _expand(_choice(choices, rng), {**types, "T": kind}, held_out, rng)
-            continue
-        for index, part in enumerate(_choice(MENTIONS[form], rng).split()):
-            yield (_name(kind, held_out, rng) if part == "-" else part), f"{'I' if index else 'B'}-{kind}"
+    def expand(self, template: str, this: str = "") -> Iterator[tuple[str, str]]:
+        """The words of a template with their tags; T in it is the type `this`."""
+        for word in template.split():
+            if not word.startswith("{"):
+                yield word, "O"
+                continue
+            slot, _, cue = word[1:-1].partition(":")
+            variable, _, form = slot.partition(".")
+            if variable in CHOICES:
+                yield from self.expand(_choice(CHOICES[variable], self.rng))
+                continue
+            kind = this if variable == "T" else self.types[variable]
+            if cue:
+                choices = CHOICES[cue] if cue in CHOICES else CUES[kind][cue]
+                yield from self.expand(_choice(choices, self.rng), kind)
+                continue
+            for index, part in enumerate(_choice(MENTIONS[form], self.rng).split()):
+                yield (self.name(kind) if part == "-" else part), f"{'I' if index else 'B'}-{kind}"
+
+    def name(self, kind: str) -> str:
+        """A new name that can be of this type."""
+        while (name := self._any_name(kind)) in self.used:
+            pass
+        self.used.add(name)
+        return name
+
+    def _any_name(self, kind: str) -> str:
+        draw = self.rng.random()
+        if draw < _OWN_RATE:
+            return _choice(OWN_NAMES[kind], self.rng)
+        if self.held_out and draw < _OWN_RATE + _HELD_OUT_RATE:
+            return _choice(HELD_OUT_NAMES[kind], self.rng)
+        return _choice(SHARED_NAMES, self.rng)
 
 
 def write_sentence(held_out: bool, rng: Random) -> TaggedSentence:
     """One tagged sentence of about 8 to 40 tokens; `held_out`: some of its names are never in training."""
-    types = dict(zip("ABC", _choice(_ORDERS, rng), strict=True)) | {"D": _choice(TYPES, rng)} | {t: t for t in TYPES}
-    tokens, tags = zip(*_expand("{sentence} .", types, held_out, rng), strict=True)
+    tokens, tags = zip(*_Writer(held_out, rng).expand("{sentence} ."))
     return TaggedSentence((tokens[0][0].upper() + tokens[0][1:], *tokens[1:]), tags)
 
 
-def unique_sentences(sizes: Mapping[str, int], seed: int, train: str = "train") -> dict[str, list[TaggedSentence]]:
-    """Split → as many tagged sentences, no sentence twice in all of them; a pure function of the sizes and the seed.
+def unique_sentences(sizes: Mapping[str, int], seed: int) -> dict[str, list[TaggedSentence]]:
+    """Split → as many tagged sentences, none twice in all of them; a pure function of the sizes and the seed.
 
-    Only splits other than `train` have the names of `HELD_OUT_NAMES`.
+    All splits but "train" have some of the `HELD_OUT_NAMES`.
     """
     rng = Random(seed)
     seen: set[tuple[str, ...]] = set()
-    splits: dict[str, list[TaggedSentence]] = {split: [] for split in sizes}
+    splits: dict[str, list[TaggedSentence]] = {}
     for split, size in sizes.items():
-        while len(splits[split]) < size:
-            sentence = write_sentence(split != train, rng)
+        rows = splits[split] = []
+        while len(rows) < size:
+            sentence = write_sentence(split != "train", rng)
             if sentence.tokens not in seen:
                 seen.add(sentence.tokens)
-                splits[split].append(sentence)
+                rows.append(sentence)
     return splits
