@@ -48,12 +48,13 @@ from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.plan import describe_plan
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig, read_run
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
-from rnn_jax.training.summary import describe_run, describe_steps, num_parameters
+from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "tagging"
@@ -265,19 +266,23 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
     )
 
 
-def plan(config: Config) -> None:
+def show_plan(config: Config) -> None:
     """--dry_run: prints what a run would do; trains nothing and writes nothing."""
     prepared = prepare(config)
     inputs, training = prepared.inputs, prepared.inputs.encode(*prepared.data.train)
     shapes = batch_shapes(config, training)
     total_steps = config.num_steps or config.num_epochs * num_batches(training.forms.lengths, **shapes)
     optimizer = make_optimizer(config, total_steps)
-    steps = steps_of(config, inputs, optimizer)
-    state = jax.eval_shape(lambda: create_state(steps.init(), optimizer, config.ema_decay))
     *_, longest = ordered_batches(training.forms, **shapes, rows_multiple_of=data_mesh().size)
-    arrays = inputs.batch_arrays(longest, training)
-    print(describe_run(solve_width(config, inputs), steps.shapes, arrays))
-    print(describe_steps(total_steps, padding_waste(training.forms.lengths, **shapes), steps.train, state, arrays))
+    plan = describe_plan(
+        solve_width(config, inputs),
+        steps_of(config, inputs, optimizer),
+        optimizer,
+        total_steps=total_steps,
+        waste=padding_waste(training.forms.lengths, **shapes),
+        longest=inputs.batch_arrays(longest, training),
+    )
+    print(plan)
 
 
 def part_to_score(config: Config, inputs: TaggingInputs, name: str) -> tuple[str, Sentences]:
@@ -299,7 +304,7 @@ def main(config: Config, invocation: Invocation) -> None:
         _, metrics = score(trained, part, trained.inputs.encode(*part))
         print(json_line(prefixed(name, metrics)), end="")
     elif invocation.dry_run:
-        plan(config)
+        show_plan(config)
     else:
         train_in(invocation.workdir, EXPERIMENT, config, train)
 

@@ -1,13 +1,10 @@
 """What a run would do, before it does it: parameter table, batch shapes, memory, steps."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-
-from rnn_jax.config import config_to_dict
 
 PyTree = Any
 
@@ -32,12 +29,6 @@ def shape_table(arrays: Mapping[str, Any]) -> str:
     return _aligned([(name, str(tuple(array.shape)), str(array.dtype)) for name, array in arrays.items()])
 
 
-def describe_run(config: Any, params: PyTree, arrays: Mapping[str, Any]) -> str:
-    """The resolved configuration, the parameter table and the shapes of a batch."""
-    knobs = json.dumps(config_to_dict(config), indent=2, ensure_ascii=False)
-    return f"{knobs}\n\n{parameter_table(params)}\n\nThe longest batch:\n{shape_table(arrays)}\n"
-
-
 def memory_estimate(step: Callable, *arguments: PyTree) -> str:
     """What XLA plans for one compiled step: arguments and results, and temporary memory; per device."""
     analysis = step.lower(*arguments).compile().memory_analysis()  # type: ignore[attr-defined]
@@ -45,12 +36,6 @@ def memory_estimate(step: Callable, *arguments: PyTree) -> str:
         return "not known on this platform"
     held, temporary = analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
     return f"{held / 1e6:,.1f} MB state and batch + {temporary / 1e6:,.1f} MB temporary for one step"
-
-
-def describe_steps(total_steps: int, waste: float, step: Callable, *arguments: PyTree) -> str:
-    """Memory of a compiled step on its arguments, the number of steps, and the padding in their batches."""
-    memory = f"Memory: {memory_estimate(step, *arguments)}."
-    return f"{memory}\n{total_steps} steps; padding is {waste:.1%} of a batch on average."
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
