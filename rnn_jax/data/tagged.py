@@ -30,6 +30,7 @@ class TaggedPart(NamedTuple):
     class_names: tuple[str, ...] | None = None  # where the source knows its classes by itself
     lines: list[list[int]] | None = None  # of every word, in a file
     numbers: list[int] | None = None  # of every sentence, in its split, from 1
+    num_empty: int = 0  # sentences left out, as they have no words
 
     @property
     def num_examples(self) -> int:
@@ -92,7 +93,8 @@ def read_tagged_split(
             tokens.append(_decoded(row, name, number))
             labels.append(row_labels)
             numbers.append(number)
-    return TaggedPart(name, tokens, labels, class_names or None, numbers=numbers)
+    num_empty = sum(len(row) == 0 for row in words)
+    return TaggedPart(name, tokens, labels, class_names or None, numbers=numbers, num_empty=num_empty)
 
 
 def _token_field(

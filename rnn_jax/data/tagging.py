@@ -73,7 +73,7 @@ def load_tagging(config: TaggedTextConfig, *, seed: int = 0) -> TaggingData:
         _checked(config, train, label_names),
         _checked(config, validation, label_names),
         test,
-        notes=(*_ignored_notes(config, kept), *_damage_notes(config, parts.train, scheme), *parts.notes),
+        notes=(*_left_out_notes(config, kept), *_damage_notes(config, parts.train, scheme), *parts.notes),
     )
 
 
@@ -165,10 +165,13 @@ def _without(values: Sequence[str], left_out: Sequence[bool]) -> list[str]:
     return [value for value, skip in zip(values, left_out, strict=True) if not skip]
 
 
-def _ignored_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> list[str]:
+def _left_out_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> list[str]:
     counts = [sum(_is_ignored(config, label) for row in part.labels for label in row) for part in parts]
+    notes = [
+        f"{part.name}: {part.num_empty:,} sentences without words are left out." for part in parts if part.num_empty
+    ]
     if not sum(counts):
-        return []
+        return notes
     listed = ", ".join(f"{count:,} in {part.name}" for count, part in zip(counts, parts, strict=True) if count)
     fate = "dropped" if config.ignored_tokens == "drop" else "kept as context"
     return [f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}: {listed}."]
