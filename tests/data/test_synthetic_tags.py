@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from rnn_jax.data.source import open_split, read_examples
 from rnn_jax.data.synthetic.tag_grammar import CUES, HELD_OUT_NAMES, OWN_NAMES, SHARED_NAMES, TAGS, unique_sentences
@@ -32,9 +33,8 @@ def splits():
 
 
 @pytest.fixture(scope="module")
-def sentences():
-    """Sentences by another seed, with names of all kinds."""
-    return unique_sentences({"test": 40_000}, seed=11)["test"]
+def sentences(splits):
+    return [row for rows in splits.values() for row in rows]
 
 
 def words(rows):
@@ -62,10 +62,6 @@ def test_no_sentence_is_in_two_splits(splits):
     assert len(set(everything)) == len(everything) == sum(SIZES.values())
 
 
-def test_the_files_hold_the_sentences_of_the_grammar(splits):
-    assert unique_sentences(SIZES, seed=0) == splits
-
-
 def test_tags_are_legal(splits):
     for rows in splits.values():
         for tokens, tags in rows:
@@ -83,12 +79,12 @@ def test_training_lacks_some_names(splits):
 
 
 def test_the_words_around_the_names_decide(sentences):
-    """No two sentences that differ in their names alone have different tags, so there is no noise."""
+    """Two sentences that differ in nothing but the names have the same tags: there is no noise."""
     tags_of = {}
     for tokens, tags in sentences:
         frame = tuple("-" if token in NAMES else token for token in tokens)
         assert tags_of.setdefault(frame, tags) == tags, tokens
-    assert len(tags_of) < 0.9 * len(sentences)  # many were compared
+    assert len(sentences) - len(tags_of) > 300  # were compared
 
 
 def test_names_of_one_type_alone_have_it(sentences):
@@ -98,35 +94,114 @@ def test_names_of_one_type_alone_have_it(sentences):
                 assert tag[2:] == {"son": "PER", "lle": "LOC", "orp": "ORG"}[token[-3:]]
 
 
-def span(tokens, tags):
-    """The types of the spans with their words."""
-    found = []
+def spans_of(tokens, tags):
+    """The spans in their order, each with its type: "Lincoln Morgan" → PER."""
+    spans = []
     for token, tag in zip(tokens, tags):
         if tag[0] == "B":
-            found.append((tag[2:], token))
+            spans.append((token, tag[2:]))
         elif tag[0] == "I":
-            found[-1] = (tag[2:], f"{found[-1][1]} {token}")
-    return found
+            spans[-1] = (f"{spans[-1][0]} {token}", spans[-1][1])
+    return spans
+
+
+def any_of(kind, cue):
+    return f"(?:{'|'.join(CUES[kind][cue])})"
+
+
+PERSON, PLACE, COMPANY = (any_of(kind, "role") for kind in ("PER", "LOC", "ORG"))
+PERSON_DID, PLACE_DID, COMPANY_DID = (any_of(kind, "did") for kind in ("PER", "LOC", "ORG"))
 
 
 @pytest.mark.parametrize(
     ("pattern", "types"),
     [
-        (r"(\w+), so the story goes, resigned", ["PER"]),
-        (r"(\w+ \w+), after a long winter, sank into the sea", ["LOC"]),
-        (r"(\w+ \w+ \w+), to the surprise of many, went bankrupt", ["ORG"]),
-        (r"It was (\w+), .*, that paid a fine", ["ORG"]),
-        (r"(\w+) and (\w+), so the story goes: the former fell ill, the latter merged", ["PER", "ORG"]),
-        (r"The (?:jury|most) \w+ (\w+), so the story goes, for a \w+, but it was an island", ["LOC"]),
-        (r"Of a general and a town, (\w+), so the story goes, was the former", ["PER"]),
-        (r"Of a general and a town, (\w+), so the story goes, was the latter", ["LOC"]),
-        (r"What merged, after a long winter, was (\w+), not (\w+)", ["ORG", "ORG"]),
-        (r"A bank and a nurse, after a long winter, were called (\w+) and (\w+)", ["ORG", "PER"]),
-        (r"In (\w+) (\w+), so the story goes, resigned", ["LOC", "PER"]),
-        (r"In (\w+ \w+), so the story goes, nobody slept", ["LOC"]),
-        (r"(\w+) and (\w+), so the story goes, were the names of two banks", ["ORG", "ORG"]),
-        (r"(\w+ and \w+), so the story goes, was the name of a bank", ["ORG"]),
+        (rf"(\w+) , [^,]* , {PERSON_DID} \.", ["PER"]),
+        (rf"(\w+ \w+) , [^,]* , {PLACE_DID} \.", ["LOC"]),
+        (rf"It was (\w+ \w+ \w+) , .* , that {COMPANY_DID} \.", ["ORG"]),
+        (rf"(\w+) and (\w+(?: \w+)*) , .* : the former {PERSON_DID} , the latter {PLACE_DID} \.", ["PER", "LOC"]),
+        (rf"(\w+) and (\w+ \w+) , .* , were {COMPANY} and {PERSON} \.", ["ORG", "PER"]),
+        (rf".* took (\w+) , [^,]* , for {PERSON} , but it was {PLACE} \.", ["LOC"]),
+        (rf".* took (\w+) , [^,]* , for {PLACE} , but it was {PERSON} \.", ["PER"]),
+        (rf"As {PLACE} , .* chose (\w+) \.", ["LOC"]),
+        (rf"What {PERSON_DID} , .* , was (\w+) , not (\w+ \w+) \.", ["PER", "PER"]),
+        (rf"Not {COMPANY} but {PLACE} , .* , was called (\w+) \.", ["LOC"]),
+        (rf"It was not {COMPANY} : (\w+) , .* , was not {PERSON} either \.", ["LOC"]),
+        (rf"It was not {PLACE} : (\w+) , .* , was not {PERSON} either \.", ["ORG"]),
+        (rf"In (\w+) (\w+) , .* , {PERSON_DID} \.", ["LOC", "PER"]),
+        (r"In (\w+ \w+) , .* , (?:nobody slept|the weather changed|people danced) \.", ["LOC"]),
+        (r"(\w+) and (\w+) , .* , were the names of two banks \.", ["ORG", "ORG"]),
+        (rf"(\w+ and \w+) , .* , was the name of {PLACE} \.", ["LOC"]),
+        (r"One of the towns was called , .* , (\w+ and \w+) \.", ["LOC"]),
     ],
 )
 def test_tags_as_a_reader_understands_them(pattern, types, sentences):
-    pass
+    matches = 0
+    for tokens, tags in sentences:
+        if match := re.fullmatch(pattern, " ".join(tokens), re.IGNORECASE):
+            matches += 1
+            type_of = dict(spans_of(tokens, tags))  # no name occurs twice in a sentence
+            assert [type_of.get(span) for span in match.groups()] == types, match[0]
+    assert matches >= 5
+
+
+def labels_of(rows):
+    return np.array([TAGS.index(tag) for _, tags in rows for tag in tags])
+
+
+def test_a_lookup_is_not_enough(splits):
+    counts = defaultdict(Counter)
+    for tokens, tags in splits["train"]:
+        for token, tag in zip(tokens, tags):
+            counts[token][tag] += 1
+    tag_of = {token: tags.most_common(1)[0][0] for token, tags in counts.items()}
+    right = [tag_of.get(token, "O") == tag for row in splits["test"] for token, tag in zip(*row)]
+    assert 0.67 < np.mean(right) < 0.80  # asked for: below 0.80; found: 0.73
+    ambiguous = [name for name in SHARED_NAMES if len(counts[name]) == len(TAGS) - 1]
+    assert len(ambiguous) == len(SHARED_NAMES)  # each of them begins and continues spans of every type
+
+
+def one_hot(rows, id_of, before, after, bag=None):
+    """(N, F): each word, the words next to it by their place, and all words on one side as a bag."""
+    width = len(id_of) + 2
+    places, columns, count = [], [], 0
+    for tokens, _ in rows:
+        ids = [id_of.get(token, 1) for token in tokens]
+        padded = [0] * before + ids + [0] * after
+        for i in range(len(ids)):
+            here = [k * width + padded[i + k] for k in range(before + 1 + after)]
+            side = {"left": ids[:i], "right": ids[i + 1 :], None: []}[bag]
+            here += [(before + 1 + after) * width + j for j in sorted(set(side))]
+            places += [count] * len(here)
+            columns += here
+            count += 1
+    return csr_matrix((np.ones(len(places)), (places, columns)), shape=(count, (before + after + 2) * width))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bag", "most"),
+    [
+        (3, 0, "left", 0.92),  # asked for: below 0.95; found: 0.88, and 0.89 with all training sentences
+        (0, 3, "right", 0.90),  # 0.81, 0.82
+        (2, 2, None, 0.90),  # asked for: below 0.92; found: 0.85, 0.86
+    ],
+)
+def test_one_side_of_the_context_is_not_enough(splits, before, after, bag, most):
+    train, test = splits["train"][:2000], splits["test"]
+    id_of = {token: index for index, token in enumerate(sorted(words(train)), start=2)}
+    model = LogisticRegression(max_iter=500, tol=1e-3)
+    with threadpool_limits(1):  # more threads wait for each other on a busy machine
+        model.fit(one_hot(train, id_of, before, after, bag), labels_of(train))
+    assert 0.75 < model.score(one_hot(test, id_of, before, after, bag), labels_of(test)) < most
+
+
+def test_the_sentences_belong_to_their_version(splits):
+    # A cache folder is found by the builder's VERSION: sentences that change need a new one, and a new digest here.
+    text = repr({split: sorted(rows) for split, rows in splits.items()})  # TFDS shuffles
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "d3807ca7c2a2f797"
+
+
+def test_the_sentences_are_a_function_of_the_seed():
+    sizes = {"train": 50, "test": 20}
+    assert unique_sentences(sizes, seed=3) == unique_sentences(sizes, seed=3) != unique_sentences(sizes, seed=4)
+    assert unique_sentences({"train": 70}, seed=3)["train"][:50] == unique_sentences(sizes, seed=3)["train"]
