@@ -211,8 +211,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     ) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
-        for line in (*data.notes, introduction(config, data, params, total_steps)):
-            session.say(line)
+        session.begin(*data.notes, introduction(config, data, params, total_steps))
         state = replicate(state, mesh)
 
         def score(state: TrainState) -> dict[str, float]:

@@ -36,7 +36,7 @@ from rnn_jax.data.tagging import (
     load_tagging,
 )
 from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
-from rnn_jax.data.words import split_words
+from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.errors import UserError
 from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.tagger import Tagger
@@ -60,7 +60,7 @@ from rnn_jax.training.window import prefixed
 EXPERIMENT = "tagging"
 FORMATS = ("json", "conll")
 HEADLINE = ("loss", "accuracy", "unseen_accuracy", "sentence_accuracy", "f1")
-VOCABULARY_KNOBS = ("lowercase", "vocabulary_size", "min_count", "max_characters", "embeddings_file")
+VOCABULARY_KNOBS = ("lowercase", "max_characters")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +139,7 @@ class Prepared(NamedTuple):
     inputs: TaggingInputs
     vectors: PretrainedVectors | None = None
     donor_params: Any = None
+    has_donors_labels: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -149,8 +150,13 @@ def prepare(config: Config) -> Prepared:
     if config.init_from:
         donor = load_best(config.init_from)
         require_same_knobs(config, donor.config, VOCABULARY_KNOBS)
-        inputs = inputs._replace(words=donor.inputs.words, characters=donor.inputs.characters)
-        return Prepared(data, inputs, donor_params=donor.params)
+        if config.embeddings_file:
+            raise UserError(f"--init_from={config.init_from} brings its own embeddings: leave --embeddings_file out.")
+        known = {name: getattr(donor.inputs, name) for name in ("words", "characters", "lowercase_unknown")}
+        inputs = inputs._replace(**known)
+        return Prepared(
+            data, inputs, donor_params=donor.params, has_donors_labels=inputs.model_labels == donor.inputs.model_labels
+        )
     if not config.embeddings_file:
         return Prepared(data, inputs)
     wanted = {spelling for word in inputs.words for spelling in (word, word.lower())}
@@ -159,7 +165,7 @@ def prepare(config: Config) -> Prepared:
     )
     *_, coverage = match_vectors(inputs.words, vectors)
     more_words = [word for word in vectors.words if not config.lowercase or word == word.lower()]
-    inputs = inputs._replace(words=tuple(dict.fromkeys([*inputs.words, *more_words])))
+    inputs = inputs._replace(words=tuple(dict.fromkeys([*inputs.words, *more_words])), lowercase_unknown=True)
     return Prepared(data, inputs, vectors, notes=(f"{config.embeddings_file}: {coverage}",))
 
 
@@ -167,7 +173,12 @@ def initial_params(config: Config, prepared: Prepared, steps: Steps) -> tuple[An
     """Fresh parameters but for what a file of vectors or another run gives, and notes on it."""
     params, notes = steps.init(), list(prepared.notes)
     if prepared.donor_params is not None:
-        params, fresh = adopt_params(params, prepared.donor_params, replaceable=("output", "crf"))
+        params, fresh = adopt_params(
+            params,
+            prepared.donor_params,
+            replaceable=("output", "crf"),
+            keep_fresh=not prepared.has_donors_labels,
+        )
         notes.append(f"Starting from {config.init_from}; initialised anew: {', '.join(fresh) or 'nothing'}.")
     if prepared.vectors is not None:
         rows, found, _ = match_vectors(prepared.inputs.words, prepared.vectors)
@@ -199,8 +210,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     ) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
-        for line in lines:
-            session.say(line)
+        session.begin(*lines)
         state = replicate(state, mesh)
 
         def evaluate(state: TrainState) -> dict[str, float]:
@@ -254,8 +264,10 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
     """--mode=predict: tags the lines of standard input or a file."""
     if config.num_best > 1 and config.decoder != "crf":
         raise UserError(f"--num_best={config.num_best} needs a run with --decoder=crf; this one has {config.decoder}.")
+    if config.num_best > 1 and config.output_format != "json":
+        raise UserError(f"--num_best={config.num_best} needs --output_format=json: columns have room for one sequence.")
     trained = load_best(invocation.workdir)
-    split = str.split if config.pretokenized else split_words
+    split = split_at_spaces if config.pretokenized else split_words
 
     def to_columns(answer: dict[str, Any]) -> str:
         return write_columns(answer["tokens"], answer["tags"])

@@ -42,7 +42,8 @@ class TaggingScores(NamedTuple):
             "sentence_accuracy": _ratio(self.num_sentences_correct, self.num_sentences),
         }
         if self.spans is not None and self.lenient_spans is not None:
-            summary |= self.spans.summary() | {"conlleval_f1": self.lenient_spans.summary()["f1"]}
+            by_type = {name.replace("/", "_"): value for name, value in self.spans.summary().items()}
+            summary |= by_type | {"conlleval_f1": self.lenient_spans.summary()["f1"]}
         return summary
 
     def matrix(self, names: Sequence[str]) -> np.ndarray:
@@ -83,11 +84,8 @@ def score_tags(
             mistakes.setdefault((truth[i], guess[i]), []).append((number, i))
         unseen, unseen_correct = unseen + len(new), unseen_correct + len(new.difference(wrong))
         sentences, sentences_correct = sentences + bool(counted), sentences_correct + bool(counted and not wrong)
-        if scheme:
-            pair = [
-                [label if t != UNLABELLED else "O" for label, t in zip(row, truth, strict=True)]
-                for row in (truth, guess)
-            ]
+        if scheme:  # a span goes on behind a word that counts nowhere
+            pair = [[row[i] for i in counted] for row in (truth, guess)]
             spans = spans.add(*(spans_of(row, scheme) for row in pair))
             lenient = lenient.add(*(spans_of(row, scheme, strict=False) for row in pair))
     return TaggingScores(

@@ -14,8 +14,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 import rnn_jax
+from rnn_jax.config import define_flags
+from rnn_jax.training.app import Invocation
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("rnn_jax/**/*.py"), *ROOT.glob("experiments/**/*.py")])
@@ -195,6 +198,17 @@ def test_readme_flags_exist(experiment):
     for line in lines:
         if f"launch.sh {experiment}" in line:
             assert set(re.findall(r"--(\w+)", line)) <= known, line
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/recipes/*.flags")), ids=relative)
+def test_recipes_are_flags_of_their_experiment(path):
+    text = path.read_text(encoding="utf-8")
+    experiment = re.search(rf"launch\.sh (\w+) --flagfile={re.escape(relative(path))}", text)[1]
+    flag_values = flags.FlagValues()
+    define_flags(Invocation, flag_values)
+    define_flags(importlib.import_module(f"experiments.{experiment}").Config, flag_values)
+    assert flag_values(["x", f"--flagfile={path}"]) == ["x"]
+    assert flag_values["dataset"].present
 
 
 def test_readme_python_runs():

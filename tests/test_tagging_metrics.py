@@ -40,6 +40,18 @@ def test_a_span_without_its_beginning_is_none_but_conlleval_takes_it():
     assert summary["f1"] == 0 and summary["conlleval_f1"] == 1 and summary["accuracy"] == 0.5
 
 
+def test_a_span_goes_on_behind_a_word_that_counts_nowhere():
+    gold = [["B-PER", "", "I-PER", "O"]]
+    words = [["Ada", "x", "Lovelace", "left"]]
+    assert score_tags(words, gold, [["B-PER", "B-PER", "I-PER", "O"]], seen_words=(), scheme="bio").summary()["f1"] == 1
+    assert score_tags(words, gold, [["B-PER", "O", "O", "O"]], seen_words=(), scheme="bio").summary()["f1"] == 0
+
+
+def test_types_with_a_slash():
+    summary = score_tags([["a"]], [["B-person/actor"]], [["B-person/actor"]], seen_words=(), scheme="bio").summary()
+    assert summary["f1_person_actor"] == 1 and not any("/" in name for name in summary)
+
+
 def test_labels_without_spans():
     scores = score_tags([["a", "b"]], [["NN", "VB"]], [["NN", "NN"]], seen_words={"a", "b"})
     summary = scores.summary()

@@ -29,8 +29,8 @@ def keep_inputs(inputs: Inputs, directory: Path, *, writable: bool, must_equal: 
     """
     if must_equal and not inputs.same_as(inputs.load(directory)):
         raise UserError(
-            f"The training data is not what it was when the run in {directory} began: its vocabulary, classes or"
-            " n-grams differ. Put the data back, or start over in another --workdir."
+            f"The training data is not what it was when the run in {directory} began: its vocabulary or classes"
+            " differ. Put the data (or the file of vectors, or the other run) back, or start over in another --workdir."
         )
     if writable and not must_equal:
         inputs.save(directory)

@@ -71,10 +71,8 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
         return tfds.builder_from_directory(prepare_synthetic(dataset))
     root = _resolve_data_dir(dataset, data_dir)
     try:
-        return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=str(root))
+        return _open_folder(dataset, root)
     except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError.
-        if folder := _prepared_folder(root / dataset):
-            return tfds.builder_from_directory(folder)
         held = prepared_datasets(root)
         hint = _did_you_mean(dataset, [*held, *SYNTHETIC])
         raise UserError(
@@ -85,6 +83,16 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
         ) from error
     except Exception as error:  # protobuf has errors of its own for a dataset_info.json cut short
         raise UserError(f"The dataset {dataset!r} in {root} is damaged: {error}. Prepare it again.") from error
+
+
+def _open_folder(dataset: str, root: Path) -> "tfds.core.DatasetBuilder":
+    try:
+        return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=str(root))
+    except tfds.core.DatasetNotFoundError:
+        folder = _prepared_folder(root / dataset)
+        if folder is None:
+            raise
+        return tfds.builder_from_directory(folder)
 
 
 def _prepared_folder(folder: Path) -> Path | None:

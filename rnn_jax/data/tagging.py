@@ -1,7 +1,7 @@
 """Sentences with a label for each word, from any TFDS dataset whose features fit or from the user's column files."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from rnn_jax.config import knob
 from rnn_jax.data.parts import PartsConfig, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
 from rnn_jax.errors import UserError
-from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions, spans_of
+from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions, scheme_labels, spans_of
 from rnn_jax.tagging_metrics import UNLABELLED
 
 IGNORED_TOKENS = ("keep", "drop")
@@ -22,7 +22,9 @@ class TaggedTextConfig(PartsConfig):
     dataset: str = knob("synthetic_tags", "TFDS name with a sequence of words and one of labels, as conll2003")
     train_file: str = knob("", "column file (CoNLL) to train on, instead of --dataset")
     columns: tuple[str, ...] = knob(
-        (), "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)"
+        (),
+        "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)",
+        identity=False,
     )
     token_field: str = knob("", "feature or column with the words (default: tokens or words, else the only one)")
     label_field: str = knob("", "feature or column with the labels (default: the only sequence of classes)")
@@ -63,17 +65,16 @@ def load_tagging(config: TaggedTextConfig, *, seed: int = 0) -> TaggingData:
         place); one label only; labels that are no spans of the scheme asked for.
     """
     parts = read_parts(config, lambda path: _read_file(config, path), lambda split: _read_split(config, split))
-    label_names = _label_names(config, parts.train)
+    label_names, scheme = _labels(config, parts.train)
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
-    test, scheme = _checked(config, parts.test, label_names) if parts.test else None, _scheme(config, parts.train)
-    kept = [part for part in (train, validation, parts.test) if part is not None]
+    as_read = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
     return TaggingData(
         label_names,
         scheme,
         _checked(config, train, label_names),
         _checked(config, validation, label_names),
-        test,
-        notes=(*_left_out_notes(config, kept), *_damage_notes(config, parts.train, scheme), *parts.notes),
+        _checked(config, parts.test, label_names) if parts.test else None,
+        notes=(*_left_out_notes(config, as_read), *_damage_notes(config, parts.train, scheme), *parts.notes),
     )
 
 
@@ -90,47 +91,58 @@ def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str
 
 
 def is_tagged_file(name: str) -> bool:
-    """True for the name of a file, False for that of a split."""
-    return (bool(Path(name).suffix) and "[" not in name) or Path(name).is_file()
+    """True for the name of a file, False for that of a part or split; a file called "test" needs a path: ./test."""
+    if name in ("", "train", "validation", "test"):
+        return False
+    return Path(name).is_file() or (bool(Path(name).suffix) and "[" not in name)
 
 
 def _read_file(config: TaggedTextConfig, path: str) -> TaggedPart:
     # A file without named columns has no fields: beside a dataset, the flags for them are about the dataset.
-    has_fields = config.columns or config.train_file
-    return read_tagged_file(path, config.columns, *((config.token_field, config.label_field) if has_fields else ()))
+    are_named = any(not column.removeprefix("-").isdecimal() for column in config.columns)
+    fields = (config.token_field, config.label_field) if are_named or config.train_file else ()
+    return read_tagged_file(path, config.columns, *fields)
 
 
 def _read_split(config: TaggedTextConfig, split: str) -> TaggedPart:
     return read_tagged_split(config.dataset, split, config.data_dir, config.token_field, config.label_field)
 
 
-def _label_names(config: TaggedTextConfig, train: TaggedPart) -> tuple[str, ...]:
-    """The labels as the source names them, else those that occur, in alphabetic order; without the ignored ones."""
+def _labels(config: TaggedTextConfig, train: TaggedPart) -> tuple[tuple[str, ...], str]:
+    """The labels, without the ignored ones, and the scheme in which they spell spans.
+
+    They are those that the source names, else those that occur, in alphabetic order. In a scheme, what is missing of
+    it (an I-PER where there is a B-PER) comes after them, and classes that are no span tags and never occur go.
+    """
     names = train.class_names or tuple(sorted({label for row in train.labels for label in row}))
-    names = tuple(name for name in names if name not in config.ignore_label and name != UNLABELLED)
+    names = tuple(name for name in names if not _is_ignored(config, name))
     if len(names) < 2:
         listed = names[0] if names else "none that counts"
         raise UserError(f"{train.name}: the only label is {listed}; a tagger needs at least two.")
     num_words = sum(map(len, train.tokens))
-    if not train.class_names and num_words >= 50 and len(names) > num_words / 5:
+    if not train.class_names and num_words >= 50 and len(names) > num_words / 2:
         raise UserError(
             f"{train.name}: {len(names)} different labels for {num_words} words are no classes; name another column"
             " or field with --columns or --label_field."
         )
-    return names
-
-
-def _scheme(config: TaggedTextConfig, train: TaggedPart) -> str:
-    if config.span_scheme == "none":
-        return ""
-    labels = [[label for label in row if not _is_ignored(config, label)] for row in train.labels]
-    if config.span_scheme == "auto":
-        return detect_scheme(labels)
+    rows = [_counted(config, row) for row in train.labels]
+    scheme = detect_scheme(rows) if config.span_scheme == "auto" else config.span_scheme.replace("none", "")
+    if not scheme:
+        return names, ""
+    occurring = {label for row in rows for label in row}
+    names = tuple(name for name in names if name in occurring or name == "O" or name[:2] in ("B-", "I-", "E-", "S-"))
+    if config.span_scheme == "auto" and any(name[:2] in ("E-", "S-") for name in names):
+        scheme = "bioes"
     try:
-        legal_transitions(sorted({label for row in labels for label in row}), config.span_scheme)
+        legal_transitions(names, scheme)
     except UserError as error:
-        raise UserError(f"{train.name}: --span_scheme={config.span_scheme} does not fit the labels: {error}") from error
-    return config.span_scheme
+        raise UserError(f"{train.name}: the labels are no spans in --span_scheme={scheme}: {error}") from error
+    return tuple(dict.fromkeys([*names, *scheme_labels(names, scheme)])), scheme
+
+
+def _counted(config: TaggedTextConfig, row: Sequence[str]) -> list[str]:
+    """The labels of a sentence that are not ignored: a span goes on behind an ignored word."""
+    return [label for label in row if not _is_ignored(config, label)]
 
 
 def _is_ignored(config: TaggedTextConfig, label: str) -> bool:
@@ -166,25 +178,29 @@ def _without(values: Sequence[str], left_out: Sequence[bool]) -> list[str]:
 
 
 def _left_out_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> list[str]:
-    counts = [sum(_is_ignored(config, label) for row in part.labels for label in row) for part in parts]
-    notes = [
-        f"{part.name}: {part.num_empty:,} sentences without words are left out." for part in parts if part.num_empty
-    ]
-    if not sum(counts):
-        return notes
-    listed = ", ".join(f"{count:,} in {part.name}" for count, part in zip(counts, parts, strict=True) if count)
+    def listed(count_of: Callable[[TaggedPart], int]) -> str:
+        counts = [(count_of(part), part.name) for part in parts]
+        return ", ".join(f"{count:,} in {name}" for count, name in counts if count)
+
+    def num_words(is_meant: Callable[[str], bool]) -> str:
+        return listed(lambda part: sum(is_meant(label) for row in part.labels for label in row))
+
     fate = "dropped" if config.ignored_tokens == "drop" else "kept as context"
-    return [f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}: {listed}."]
+    notes = {
+        "Sentences without words are left out": listed(lambda part: part.num_empty),
+        f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}": num_words(
+            lambda label: label in config.ignore_label
+        ),
+        f"Words without a label are in no loss and no metric, and {fate}": num_words(lambda label: label == UNLABELLED),
+    }
+    return [f"{what}: {where}." for what, where in notes.items() if where]
 
 
 def _damage_notes(config: TaggedTextConfig, train: TaggedPart, scheme: str) -> list[str]:
     if not scheme:
         return []
-    rows = [["O" if _is_ignored(config, label) else label for label in row] for row in train.labels]
-    strict, lenient = (
-        sum(len(spans_of(row, scheme, strict=strict)) for row in rows if any(label != "O" for label in row))
-        for strict in (True, False)
-    )
+    rows = [_counted(config, row) for row in train.labels]
+    strict, lenient = (sum(len(spans_of(row, scheme, strict=strict)) for row in rows) for strict in (True, False))
     if strict == lenient:
         return []
     return [

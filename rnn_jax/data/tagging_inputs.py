@@ -1,6 +1,7 @@
 """From sentences of words to what a tagger reads, and back to the names of tags."""
 
 import dataclasses
+import functools
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -41,7 +42,6 @@ class EncodedSentences(NamedTuple):
     forms: Ragged
     word_ids: Int32[np.ndarray, " F"]
     characters: Int32[np.ndarray, "F C"]
-    is_seen: np.ndarray  # (F,) bool: did the form occur in the training data?
     labels: Ragged | None  # of the model's labels; −1 where the word counts nowhere
 
 
@@ -59,6 +59,7 @@ class TaggingInputs(NamedTuple):
     model_scheme: str
     lowercase: bool
     max_characters: int
+    lowercase_unknown: bool = False  # look an unknown word up in lower case: with vectors, many words are known so only
 
     @property
     def num_words(self) -> int:
@@ -83,19 +84,17 @@ class TaggingInputs(NamedTuple):
         """Forms, and with `labels` the model's labels, of each sentence."""
         form_ids: dict[str, int] = {}
         rows = [[form_ids.setdefault(word, len(form_ids) + 1) for word in sentence] for sentence in tokens]
-        word_of = {word: i for i, word in enumerate(self.words, start=NUM_SPECIAL)}
-        seen = set(self.seen_words)
+        word_of = _index(self.words, NUM_SPECIAL)
         word_ids = np.full(len(form_ids) + 1, PAD_ID, np.int32)
-        is_seen = np.ones(len(form_ids) + 1, bool)
         for form, i in form_ids.items():
-            word_ids[i] = word_of.get(form.lower() if self.lowercase else form, UNKNOWN_ID)
-            is_seen[i] = form in seen
+            fallback = word_of.get(form.lower(), UNKNOWN_ID) if self.lowercase_unknown else UNKNOWN_ID
+            word_ids[i] = word_of.get(form.lower() if self.lowercase else form, fallback)
         label_rows = None if labels is None else Ragged.from_rows([self._label_ids(row) for row in labels])
-        return EncodedSentences(Ragged.from_rows(rows), word_ids, self._spell(form_ids), is_seen, label_rows)
+        return EncodedSentences(Ragged.from_rows(rows), word_ids, self._spell(form_ids), label_rows)
 
     def _spell(self, forms: Iterable[str]) -> Int32[np.ndarray, "F C"]:
         """The characters of each form after a row of padding; of a long word its first and last ones."""
-        id_of = {character: i for i, character in enumerate(self.characters, start=NUM_SPECIAL)}
+        id_of = _index(self.characters, NUM_SPECIAL)
         forms = list(forms)
         spelled = np.full((len(forms) + 1, self.max_characters), PAD_ID, np.int32)
         head = (self.max_characters + 1) // 2
@@ -106,19 +105,27 @@ class TaggingInputs(NamedTuple):
         return spelled
 
     def _label_ids(self, labels: Sequence[str]) -> list[int]:
-        id_of = {name: i for i, name in enumerate(self.model_labels)}
+        id_of = _index(self.model_labels)
+        counted = [label for label in labels if label != UNLABELLED]
         if self.scheme:  # in the same scheme too: damaged spans would be impossible for a constrained CRF
-            outside = ["O" if label == UNLABELLED else label for label in labels]
-            converted = to_scheme(outside, self.scheme, self.model_scheme, strict=False)
-        else:
-            converted = list(labels)
-        return [-1 if label == UNLABELLED else id_of[tag] for label, tag in zip(labels, converted, strict=True)]
+            counted = to_scheme(counted, self.scheme, self.model_scheme, strict=False)
+        ids = (id_of[label] for label in counted)
+        return [-1 if label == UNLABELLED else next(ids) for label in labels]
 
     def tags(self, label_ids: Sequence[int] | np.ndarray) -> list[str]:
-        """The model's labels of a sentence as tags in the scheme of the data."""
+        """The model's labels of a sentence as tags in the scheme of the data; spans spelt wrongly are none."""
         names = self.model_labels
         tags = [names[i] for i in label_ids]
         return to_scheme(tags, self.model_scheme, self.scheme) if self.model_scheme != self.scheme else tags
+
+    def probabilities(self, tags: Sequence[str], marginals: np.ndarray) -> list[float]:
+        """The probability of each tag of a sentence, from those of the model's labels (T, L).
+
+        Where the model spells spans in its own way, it is that of all labels which the data may spell so: of B-PER and
+        S-PER in BIOES for B-PER in BIO.
+        """
+        of = functools.partial(_spelt_as, self.model_labels, self.model_scheme, self.scheme)
+        return [float(row[of(tag)].sum()) for tag, row in zip(tags, marginals, strict=True)]
 
     def batch_arrays(self, batch: Batch, encoded: EncodedSentences) -> dict[str, Any]:
         """What the train and evaluation steps take; words that count nowhere, padding among them, get weight 0."""
@@ -156,6 +163,25 @@ class TaggingInputs(NamedTuple):
             return cls(**values)
         except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{directory} has no readable {_FILE}: {error}. Is it a run directory?") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _index(names: tuple[str, ...], first: int = 0) -> dict[str, int]:
+    """Name → number, from `first` on; kept, as predicting asks for it with every few lines."""
+    return {name: number for number, name in enumerate(names, start=first)}
+
+
+_FIRST, _LATER = {"bio": "B", "bioes": "BS", "iob1": "IB"}, {"bio": "I", "bioes": "IE", "iob1": "I"}
+
+
+@functools.lru_cache(maxsize=1024)
+def _spelt_as(names: tuple[str, ...], model_scheme: str, scheme: str, tag: str) -> list[int]:
+    """The model's labels that may become this tag of the data."""
+    if model_scheme == scheme or tag == "O":
+        return [names.index(tag)]
+    letter, kind = tag[0], tag[2:]
+    meant = "".join(of[model_scheme] for of in (_FIRST, _LATER) if letter in of[scheme])
+    return [i for i, name in enumerate(names) if name[0] in meant and name[2:] == kind and name != "O"]
 
 
 def fit_tagging_inputs(

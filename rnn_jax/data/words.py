@@ -58,3 +58,8 @@ _WORD = re.compile(
 def split_words(text: str) -> list[str]:
     """The words and punctuation marks of a text in order, as above; nothing but white space is left out."""
     return [match.group() for match in _WORD.finditer(text)]
+
+
+def split_at_spaces(text: str) -> list[str]:
+    """The words of a text in which spaces (or tabs) stand between all words; a no-break space is part of one."""
+    return re.findall(r"[^ \t\r\v\f]+", text)

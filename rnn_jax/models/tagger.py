@@ -19,10 +19,10 @@ DECODERS = ("softmax", "crf")
 
 
 class Tags(NamedTuple):
-    """The label of every word and its probability; zeros in the padding."""
+    """The label of every word, and the probabilities of all labels there; zeros in the padding."""
 
     labels: Int[Array, "B T"]
-    probabilities: Float[Array, "B T"]
+    marginals: Float[Array, "B T L"]
 
 
 class Tagger(nnx.Module):
@@ -107,7 +107,7 @@ class Tagger(nnx.Module):
         return -likelihoods.sum(), weights.sum()
 
     def tags(self, emissions: Float[Array, "B T L"], lengths: Int[Array, " B"]) -> Tags:
-        """The most probable labels: of each word (softmax), or of the sentence (crf), each with its own marginal."""
+        """The most probable labels: of each word (softmax), or of the sentence (crf); and marginals."""
         mask = lengths_to_mask(lengths, emissions.shape[-2])
         if self.crf is None:
             labels = jnp.where(mask, jnp.argmax(emissions, axis=-1).astype(jnp.int32), 0)
@@ -116,8 +116,7 @@ class Tagger(nnx.Module):
             params = self.crf_params()
             labels, _ = crf.viterbi(params, emissions, mask)
             marginals = crf.marginals(params, emissions, mask)
-        chosen = jnp.take_along_axis(marginals, labels[..., None], axis=-1)[..., 0]
-        return Tags(labels, jnp.where(mask, chosen, 0))
+        return Tags(labels, jnp.where(mask[..., None], marginals, 0))
 
     def best_paths(
         self, emissions: Float[Array, "B T L"], lengths: Int[Array, " B"], n: int

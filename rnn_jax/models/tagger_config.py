@@ -58,7 +58,7 @@ def make_tagger(config: TaggerConfig, inputs: TaggingInputs, seed: int) -> Tagge
         embedding_size=config.embedding_size,
         characters=characters,
         decoder=config.decoder,
-        legal=_legal(inputs) if inputs.scheme else None,
+        legal=_legal(inputs) if inputs.scheme and config.decoder == "crf" else None,
         word_dropout=config.word_dropout,
         embedding_dropout=config.embedding_dropout,
         output_dropout=config.output_dropout,

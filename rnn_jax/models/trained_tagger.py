@@ -20,10 +20,10 @@ _MORE_TOKENS = 4  # without a backward pass there is room for larger batches
 
 
 class Tagged(NamedTuple):
-    """The tags of each sentence, in the scheme of the data, their probabilities, and the mean loss in nats a word."""
+    """The tags of each sentence in the data's scheme, p of the model's labels (T, L), the mean loss in nats a word."""
 
     tags: list[list[str]]
-    probabilities: list[np.ndarray]
+    marginals: list[np.ndarray]
     loss: float
 
 
@@ -46,11 +46,9 @@ class TrainedTagger(NamedTuple):
 
         rows, lengths = self._map(predict, encoded), encoded.forms.lengths
         total, count = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
-        return Tagged(
-            [self.inputs.tags(row.labels[:length]) for row, length in zip(rows, lengths, strict=True)],
-            [row.probabilities[:length] for row, length in zip(rows, lengths, strict=True)],
-            float(total) / max(float(count), 1.0),
-        )
+        tags = [self.inputs.tags(row.labels[:length]) for row, length in zip(rows, lengths, strict=True)]
+        marginals = [row.marginals[:length] for row, length in zip(rows, lengths, strict=True)]
+        return Tagged(tags, marginals, float(total) / max(float(count), 1.0))
 
     def best_tags(self, encoded: EncodedSentences, n: int) -> list[list[tuple[list[str], float]]]:
         """The n most probable tag sequences of each sentence, and their probabilities (CRF only)."""
@@ -65,8 +63,9 @@ class TrainedTagger(NamedTuple):
         """For each sentence tokens, tags, the probability of each tag and, in a span scheme, the spans."""
         encoded, scheme = self.inputs.encode(sentences), self.inputs.scheme
         tagged, answers = self.tag(encoded), []
-        for words, tags, probabilities in zip(sentences, tagged.tags, tagged.probabilities, strict=True):
-            answer = {"tokens": list(words), "tags": tags, "probabilities": [float(p) for p in probabilities]}
+        for words, tags, marginals in zip(sentences, tagged.tags, tagged.marginals, strict=True):
+            probabilities = self.inputs.probabilities(tags, marginals)
+            answer = {"tokens": list(words), "tags": tags, "probabilities": probabilities}
             if scheme:
                 spans = spans_of(tags, scheme)
                 answer["spans"] = [span._asdict() | {"text": " ".join(words[span.start : span.end])} for span in spans]
@@ -86,7 +85,7 @@ class TrainedTagger(NamedTuple):
         return map_rows(
             encoded.forms,
             of_batch,
-            longest=int(encoded.forms.lengths.max(initial=1)),
+            longest=1 << int(encoded.forms.lengths.max(initial=1) - 1).bit_length(),  # the same for most inputs
             shortest=_SHORTEST,
             batch_size=self.config.batch_size,
             tokens_per_batch=_MORE_TOKENS * self.config.tokens_per_batch,

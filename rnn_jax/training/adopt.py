@@ -9,10 +9,13 @@ from rnn_jax.errors import UserError
 PyTree = Any
 
 
-def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: tuple[str, ...]) -> tuple[PyTree, list[str]]:
+def adopt_params(
+    fresh: PyTree, trained: PyTree, *, replaceable: tuple[str, ...], keep_fresh: bool = False
+) -> tuple[PyTree, list[str]]:
     """The trained parameters where they fit, and the names of those kept fresh.
 
-    Only arrays below `replaceable` (output layers: another task may have other classes) may differ in shape.
+    Only arrays below `replaceable` (output layers: another task may have other classes) may differ in shape;
+    with `keep_fresh` they are fresh in any case, as for a task whose classes are others of the same number.
 
     Raises:
       UserError: an array that must be there is missing or has another shape, or one is left over.
@@ -23,9 +26,10 @@ def adopt_params(fresh: PyTree, trained: PyTree, *, replaceable: tuple[str, ...]
 
     def choose(path, leaf):
         name = _name(path)
-        if name in old and old[name].shape == leaf.shape:
+        is_replaceable = name.split(".")[0] in replaceable
+        if name in old and old[name].shape == leaf.shape and not (keep_fresh and is_replaceable):
             return old[name]
-        (kept_fresh if name.split(".")[0] in replaceable else unfit).append(name)
+        (kept_fresh if is_replaceable else unfit).append(name)
         return leaf
 
     adopted = jax.tree_util.tree_map_with_path(choose, fresh)

@@ -13,9 +13,13 @@ LINES_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
 
 
 def json_line(answer: Mapping[str, Any]) -> str:
-    """One JSON object on a line of its own; NaN, which JSON doesn't know, becomes null."""
+    """One JSON object on a line of its own; a NaN value, which JSON doesn't know, becomes null.
+
+    Raises:
+      ValueError: NaN or infinity deeper inside.
+    """
     values = {name: to_json_number(value) for name, value in answer.items()}
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    return json.dumps(values, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def answer_lines(

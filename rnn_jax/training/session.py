@@ -23,6 +23,7 @@ class Session:
 
     with Session(config, run, total_steps, steps_per_epoch, rank=lambda scores: (scores["accuracy"],)) as session:
         state = session.restore(state)
+        session.begin("…")
         for batch in training_batches(…, session.step, total_steps):
             if session.exhausted:
                 break
@@ -67,15 +68,20 @@ class Session:
         self._stack.__exit__(*exception)
 
     def restore(self, state: TrainState) -> TrainState:
-        """The state of the latest checkpoint, where there is one; then log lines of later steps are forgotten."""
+        """The state of the latest checkpoint, where there is one."""
         if (restored := self._checkpoints.restore_latest(state)) is not None:
             self.step, state, host = restored
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
             self.say(f"Continuing at step {self.step} of {self.total_steps}.")
+        return state
+
+    def begin(self, *lines: str) -> None:
+        """Says what is about to happen, once nothing can be wrong any more; log lines of later steps go."""
+        for line in lines:
+            self.say(line)
         self.run.truncate_metrics(after_step=self.step)
         self._timer = SaveTimer(self.config.checkpoint_every_seconds, self.config.checkpoint_every_steps)
-        return state
 
     @property
     def exhausted(self) -> bool:

@@ -9,6 +9,7 @@ from rnn_jax.data.batching import ordered_batches
 from rnn_jax.data.tagging import TaggedTextConfig, is_tagged_file, load_tagged_part, load_tagging
 from rnn_jax.data.tagging_inputs import TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.errors import UserError
+from rnn_jax.spans import spans_of
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +77,7 @@ def test_sentences_that_cannot_be_used(tagged_dir):
     data = load(dataset="odd", data_dir=tagged_dir)  # an empty sentence, and a test part whose labels are hidden
     assert len(data.train.tokens) + len(data.validation.tokens) == 2
     assert data.test is None and any("The labels of odd test are hidden" in note for note in data.notes)
-    assert "odd train: 1 sentences without words are left out." in data.notes
+    assert "Sentences without words are left out: 1 in odd train." in data.notes
     config = TaggedTextConfig(dataset="odd", data_dir=tagged_dir)
     with pytest.raises(UserError, match="labels of odd test are hidden, so there is nothing to score"):
         load_tagged_part(config, "test", data.label_names)
@@ -99,7 +100,7 @@ ROME = [("Rome", "B-LOC"), ("fell", "O")]
 def test_column_files(write):
     train, test = write("a.conll", ADA, ROME, ADA, ROME), write("b.conll", ROME)
     data = load(train_file=train, test_file=test, validation_fraction=0.25)
-    assert data.label_names == ("B-LOC", "B-PER", "I-PER", "O") and data.scheme == "bio"
+    assert data.label_names == ("B-LOC", "B-PER", "I-PER", "O", "I-LOC") and data.scheme == "bio"
     assert len(data.train.tokens) == 3 and len(data.validation.tokens) == 1
     assert data.test == ([["Rome", "fell"]], [["B-LOC", "O"]])
     part = load_tagged_part(TaggedTextConfig(train_file=train), test, data.label_names)
@@ -120,7 +121,7 @@ def test_labels_that_are_no_tags(write):
     words = [[(f"w{i}", f"label{i}")] for i in range(60)]
     with pytest.raises(UserError, match="60 different labels for 60 words are no classes"):
         load(train_file=write("b.conll", *words))
-    with pytest.raises(UserError, match=r"--span_scheme=bio does not fit the labels"):
+    with pytest.raises(UserError, match=r"the labels are no spans in --span_scheme=bio"):
         load(train_file=write("c.conll", [("a", "NN"), ("b", "VB")] * 3, [("a", "NN")]), span_scheme="bio")
 
 
@@ -142,7 +143,8 @@ def test_field_flags_of_a_dataset_do_not_concern_files(tagged_dir, write):
 
 
 @pytest.mark.parametrize(
-    ("name", "is_file"), [("test", False), ("test[:10%]", False), ("train[0.5:]", False), ("my.conll", True)]
+    ("name", "is_file"),
+    [("test", False), ("", False), ("test[:10%]", False), ("train[0.5:]", False), ("my.conll", True)],
 )
 def test_names_of_files_and_splits(name, is_file):
     assert is_tagged_file(name) is is_file
@@ -171,7 +173,6 @@ def test_words_characters_and_labels_are_numbers():
     assert arrays["characters"][0, 3].tolist() == [0] * 5
     assert arrays["labels"].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
     assert arrays["weights"].tolist() == [[1, 1, 1, 0], [0, 0, 0, 0]]
-    assert encoded.is_seen.tolist() == [True, True, False, True]
 
 
 def test_lower_case_frequency_and_size():
@@ -179,7 +180,7 @@ def test_lower_case_frequency_and_size():
     assert fit(lowercase=True, min_count=2).words == ("paris",)
     assert fit(vocabulary_size=3).words == ("Ada",)
     encoded = fit(lowercase=True).encode([["PARIS"]])
-    assert encoded.word_ids.tolist() == [0, 2] and not encoded.is_seen[1]
+    assert encoded.word_ids.tolist() == [0, 2]
 
 
 def test_the_models_own_scheme():
@@ -211,3 +212,57 @@ def test_inputs_survive_the_disk(tmp_path):
     with pytest.raises(UserError, match="run directory"):
         TaggingInputs.load(tmp_path / "nowhere")
     assert np.array_equal(inputs.encode(SENTENCES).forms.lengths, [4, 2])
+
+
+@pytest.mark.parametrize(
+    ("tags", "scheme"),
+    [
+        (["B-PER O", "O I-LOC I-LOC"], "auto"),  # a type that never begins
+        (["B-PER E-PER O", "B-LOC O", "S-PER O"], "auto"),  # one that is cut off
+        (["I-PER O", "O I-PER B-PER", "B-PER O I-PER"], "auto"),  # IOB1 with a stray B-
+        (["I-PER I-PER O", "O I-LOC"], "bio"),
+        (["B-PER I-PER O", "O B-LOC"], "bioes"),
+    ],
+)
+@pytest.mark.parametrize("label_scheme", ["same", "bio", "bioes", "iob1"])
+def test_damaged_spans_can_be_learned(write, tags, scheme, label_scheme):
+    rows = [[(f"w{i}", tag) for i, tag in enumerate(row.split())] for row in tags]
+    data = load(train_file=write("a.conll", *rows * 4), span_scheme=scheme)
+    config = WordsConfig(label_scheme=label_scheme)
+    inputs = fit_tagging_inputs(config, data.train.tokens, data.label_names, scheme=data.scheme)
+    labels = inputs.encode(data.train.tokens, data.train.labels).labels
+    for i, row in enumerate(data.train.labels):
+        learned = spans_of(inputs.tags(labels.row(i)), data.scheme)  # by the letter, what conlleval reads
+        assert learned == spans_of(row, data.scheme, strict=False)
+
+
+def test_a_span_goes_on_behind_an_ignored_word():
+    inputs = fit(label_scheme="bioes")
+    ids = inputs.encode([["a", "b", "c"]], [["B-PER", "", "I-PER"]]).labels
+    assert [inputs.model_labels[i] if i >= 0 else "" for i in ids.row(0)] == ["B-PER", "", "E-PER"]
+
+
+def test_classes_that_never_occur(tmp_path):
+    names = ("O", "B-PER", "I-PER", "E-PER", "S-PER", "X")
+    row = {"tokens": ["a", "b", "c"], "tags": [1, 2, 0]}
+    prepare(tmp_path, "unused", {"tokens": TEXTS, "tags": classes(*names)}, {"train": [row] * 4})
+    data = load(dataset="unused", data_dir=str(tmp_path))
+    assert data.scheme == "bioes" and data.label_names == names[:5]
+
+
+def test_unknown_words_in_lower_case_where_vectors_know_them_so():
+    inputs = fit()._replace(words=("paris", "Paris"), lowercase_unknown=True)
+    assert inputs.encode([["Paris", "PARIS", "Rome"]]).word_ids.tolist() == [0, 3, 2, 1]
+    assert inputs._replace(lowercase_unknown=False).encode([["PARIS"]]).word_ids.tolist() == [0, 1]
+
+
+def test_the_probability_of_a_tag_is_that_of_all_its_spellings():
+    inputs = fit(label_scheme="bioes")
+    names = list(inputs.model_labels)
+    marginals = np.zeros((2, len(names)))
+    marginals[0, [names.index("B-PER"), names.index("S-PER"), names.index("O")]] = 0.5, 0.25, 0.25
+    marginals[1, [names.index("I-PER"), names.index("E-PER"), names.index("B-PER")]] = 0.375, 0.5, 0.125
+    assert inputs.probabilities(["B-PER", "I-PER"], marginals) == [0.75, 0.875]
+    assert inputs.probabilities(["O", "B-PER"], marginals) == [0.25, 0.125]
+    same = fit()
+    assert same.probabilities(["B-LOC"], np.arange(5.0)[None]) == [same.label_names.index("B-LOC")]

@@ -10,6 +10,7 @@ import tagging_runs as runs
 from data.builders import prepare_conll2003
 from experiment_runs import ROOT
 
+from experiments import tagging
 from rnn_jax.data.tagging import TaggedTextConfig, load_tagging
 from rnn_jax.errors import UserError
 from rnn_jax.spans import spans_of
@@ -38,7 +39,7 @@ def answers(*arguments):
 def test_the_run_directory(trained):
     names = {path.name for path in trained.iterdir()}
     assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints", "tagging_inputs.json", "curves.png"}
-    assert names >= {f"{kind}_{part}" for kind in ("confusion",) for part in ("test.png", "validation.png")}
+    assert names >= {"confusion_test.png", "confusion_validation.png", "report_test.txt", "report_validation.txt"}
     report = (trained / "report_test.txt").read_text()
     assert "words in 48 sentences" in report and "FB1" in report and "→" in report
     result = json.loads((trained / "result.json").read_text())
@@ -113,6 +114,27 @@ def test_a_long_line_and_strange_characters(trained, monkeypatch, capsys):
     assert len(said[0]["tags"]) == 3000 and said[1]["tokens"] == ["🙂", "ÄÖ", "漢字"]
 
 
+def test_sentences_of_new_lengths_compile_nothing_new(trained):
+    tagger = tagging.load_best(trained)
+    tagger.answers([["a"] * 50])
+    count = tagger.steps.predict._cache_size()
+    tagger.answers([["a"] * 60, ["b"]])
+    tagger.answers([["a"] * 33] * 2)
+    assert count == 1 and tagger.steps.predict._cache_size() <= 3  # two sentences: a batch of two, of 8 or 64 words
+
+
+def test_columns_have_room_for_one_sequence(trained):
+    with pytest.raises(UserError, match="--num_best=2 needs --output_format=json"):
+        runs.run_here("--mode=predict", f"--workdir={trained}", "--num_best=2", "--output_format=conll")
+
+
+def test_a_file_with_more_columns_than_the_runs_data(trained, tmp_path, capsys):
+    path = tmp_path / "more.conllu"
+    path.write_text("1\tAda\tx\tB-PER\t_\n2\tleft\ty\tO\t_\n")
+    runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={path}", "--columns=1,3")
+    assert f"{path}/f1" in json.loads(capsys.readouterr().out)
+
+
 def test_the_answer_to_a_sentence_does_not_depend_on_its_neighbours(trained, monkeypatch, capsys):
     lines = ["the committee met " + "again " * (n % 9) for n in range(100)]
     together = answers(monkeypatch, capsys, trained, "\n".join(lines), "--pretokenized")
@@ -154,17 +176,19 @@ def test_num_params_solves_the_width(tmp_path):
     assert result["num_parameters"] == pytest.approx(20_000, rel=0.02)
 
 
-def test_fine_tuning_starts_where_the_other_run_ended(trained, tmp_path):
+def test_fine_tuning_starts_where_the_other_run_ended(trained, tmp_path, capsys):
     flags = (*runs.TINY, *CRF, f"--init_from={trained}", "--learning_rate=0", "--num_steps=1")
     runs.run_here(*flags, f"--workdir={tmp_path / 'same'}")
     loss = runs.metrics_of(trained)["validation/loss"]
     assert runs.metrics_of(tmp_path / "same")["validation/loss"] == pytest.approx(loss, rel=1e-5)
-    # Another set of labels: the CRF and the output layer begin anew.
-    path = write_file(tmp_path / "other.conll", [(["a", "b"], ["X", "Y"])] * 8)
-    runs.run_here(
-        *runs.SMALL, "--decoder=crf", f"--init_from={trained}", f"--train_file={path}", f"--workdir={tmp_path / 'o'}"
-    )
-    assert runs.metrics_of(tmp_path / "o")["validation/accuracy"] >= 0
+    # As many labels, in another order and meaning: the CRF and the output layer begin anew.
+    names = [f"{letter}-{kind}" for kind in ("LOC", "ORG", "PER") for letter in "BI"]
+    path = write_file(tmp_path / "other.conll", [(["a"] * 7, ["O", *names])] * 8)
+    capsys.readouterr()
+    other = (*runs.SMALL, *CRF, f"--init_from={trained}", f"--train_file={path}", "--num_steps=1")
+    runs.run_here(*other, f"--workdir={tmp_path / 'other'}")
+    anew = capsys.readouterr().out.partition("initialised anew: ")[2].splitlines()[0]
+    assert "output.w" in anew and "crf" in anew and "encoder" not in anew and "embedding" not in anew
     with pytest.raises(UserError, match="do not fit this model"):
         runs.run_here(*flags, "--hidden_size=4", f"--workdir={tmp_path / 'x'}")
     with pytest.raises(UserError, match="keeps the vocabulary.*--max_characters=8"):
