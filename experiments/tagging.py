@@ -270,7 +270,7 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
     split = split_at_spaces if config.pretokenized else split_words
 
     def to_columns(answer: dict[str, Any]) -> str:
-        return write_columns(answer["tokens"], answer["tags"])
+        return write_columns(answer["tokens"], answer["tags"]) if answer["tokens"] else ""
 
     render = to_columns if config.output_format == "conll" else json_line
     answer_lines(

@@ -50,7 +50,7 @@ def read_column_file(
     Args:
       columns: () for words in the first column and labels in the last; or their numbers, from 0 or backwards from -1,
         as ("0", "3") or ("1", "-1"), where one alone is that of the words; or the names of the file's columns in
-        order, where those at the end may be left out and "_" is a column that is not used.
+        order, where "_" is a column that is not used.
       token_field, label_field: which of the names; without them the one named tokens, token, words, word, form or text,
         and the only other one.
       need_labels: False takes files without labels, too; their `labels` are None.
@@ -196,8 +196,10 @@ def _in_file(places: _Places, width: int, need_labels: bool, line: _Line) -> tup
     if label_at == token_at:  # −1 in a file with words alone
         label_at = None
     is_tokens_alone = token_at is not None and label_at is None and not need_labels
-    if places.num_names > width and not is_tokens_alone:
-        raise line.error(f"{_columns(width)} where {places.flag} names {places.num_names}.")
+    if places.num_names not in (0, width) and not is_tokens_alone:
+        raise line.error(
+            f"{_columns(width)} where {places.flag} names {places.num_names}; one that is not used is called '_'."
+        )
     if token_at is None:
         raise line.error(f"{_columns(width)}, so {places.flag} gives the words none (numbers count from 0).")
     if label_at is None and need_labels:

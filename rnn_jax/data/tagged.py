@@ -18,6 +18,7 @@ from rnn_jax.data.source import (
 from rnn_jax.errors import UserError
 from rnn_jax.tagging_metrics import UNLABELLED
 
+_MISSING = "None"
 _TOKEN_FIELDS = ("tokens", "words", "token", "word")
 
 
@@ -66,8 +67,9 @@ def read_tagged_split(
 ) -> TaggedPart:
     """Reads a split of a TFDS dataset that has a sequence of words and a sequence of labels a row.
 
-    Labels are ClassLabels, or texts or integers where they are named. A negative ClassLabel is a hidden one; sentences
-    whose labels are all hidden, or without words, are left out.
+    Labels are ClassLabels, or texts or integers where they are named. A negative ClassLabel is a hidden one, and so is
+    the text "None", which TFDS writes for what a CoNLL-U file leaves open; sentences whose labels are all hidden, or
+    without words, are left out.
 
     Raises:
       UserError: as `open_split`; no field or several fit (names the candidates); a sentence whose words and labels
@@ -118,7 +120,9 @@ def _names(values: Iterable[Any], class_names: tuple[str, ...], name: str, numbe
     if class_names:
         return [class_names[value] if value >= 0 else UNLABELLED for value in values]
     values = list(values)
-    return _decoded(values, name, number) if values and isinstance(values[0], bytes) else [str(v) for v in values]
+    if not (values and isinstance(values[0], bytes)):
+        return [str(value) for value in values]
+    return [UNLABELLED if label == _MISSING else label for label in _decoded(values, name, number)]
 
 
 def _decoded(values: Iterable[bytes], name: str, number: int) -> list[str]:

@@ -22,9 +22,10 @@ class TaggedTextConfig(PartsConfig):
     dataset: str = knob("synthetic_tags", "TFDS name with a sequence of words and one of labels, as conll2003")
     train_file: str = knob("", "column file (CoNLL) to train on, instead of --dataset")
     columns: tuple[str, ...] = knob(
-        (),
-        "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)",
-        identity=False,
+        (), "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)"
+    )
+    eval_columns: tuple[str, ...] = knob(
+        (), "columns of the file that --split names, where they are others than --columns", identity=False
     )
     token_field: str = knob("", "feature or column with the words (default: tokens or words, else the only one)")
     label_field: str = knob("", "feature or column with the labels (default: the only sequence of classes)")
@@ -84,6 +85,8 @@ def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str
     Raises:
       UserError: as `load_tagging`; nothing has a label.
     """
+    if config.eval_columns:
+        config = dataclasses.replace(config, columns=config.eval_columns)
     part = _read_file(config, name) if is_tagged_file(name) else _read_split(config, name)
     if not part.num_examples:
         raise UserError(f"The labels of {part.name} are hidden, so there is nothing to score; choose another split.")
@@ -157,6 +160,7 @@ def _checked(config: TaggedTextConfig, part: TaggedPart, label_names: tuple[str,
                 raise UserError(
                     f"{part.where(i, j)}: the label {label!r} of {part.tokens[i][j]!r} does not occur in the training"
                     f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
+                    f" --ignore_label={','.join([*config.ignore_label, label])} leaves such words out."
                 )
         skipped = [_is_ignored(config, label) for label in row]
         if config.ignored_tokens == "drop":

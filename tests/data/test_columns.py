@@ -60,13 +60,13 @@ def test_everything_allowed_in_white_space(read):
     [
         {"columns": ("1", "3")},
         {"columns": ("-4", "-2")},
-        {"columns": ("id", "form", "lemma", "upos"), "label_field": "upos"},
+        {"columns": ("id", "form", "lemma", "upos", "_"), "label_field": "upos"},
         {"columns": ("id", "form", "lemma", "upos", "misc"), "label_field": "upos", "token_field": "form"},
-        {"columns": ("_", "FORM", "_", "upos")},
-        {"columns": ("word", "token", "_", "text"), "label_field": "text", "token_field": "token"},
-        {"columns": ("id", "form", "_", "text"), "label_field": "text"},
+        {"columns": ("_", "FORM", "_", "upos", "_")},
+        {"columns": ("word", "token", "_", "text", "_"), "label_field": "text", "token_field": "token"},
+        {"columns": ("id", "form", "_", "text", "_"), "label_field": "text"},
         {"columns": ("id", "_", "_", "upos", "-"), "token_field": "id", "words": [["1", "2-3", "2", "3", "4"], ["1"]]},
-        {"columns": ("text", "word", "_", "upos"), "token_field": "word", "label_field": "upos"},
+        {"columns": ("text", "word", "_", "upos", "_"), "token_field": "word", "label_field": "upos"},
     ],
 )
 def test_ways_to_name_the_columns(read, options):
@@ -75,6 +75,12 @@ def test_ways_to_name_the_columns(read, options):
     assert sentences.tokens == words
     assert sentences.labels == [["PRON", "_", "AUX", "PART", "PUNCT"], ["NUM"]]
     assert sentences.lines == [[3, 4, 5, 6, 7], [10]]
+
+
+def test_every_column_has_a_name(read):
+    message = r"a.conll:3: 5 columns where --columns=form,lemma,upos names 3; one that is not used is called '_'"
+    with pytest.raises(UserError, match=message):
+        read(CONLL_U, columns=("form", "lemma", "upos"), label_field="upos")
 
 
 def test_a_label_may_come_before_its_word(read):
