@@ -1,0 +1,228 @@
+"""Encoder–decoder with attention: a sequence → a sequence of another length."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rnn_jax.attention import Attention, Memory
+from rnn_jax.dropout import variational_dropout, word_dropout
+from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
+from rnn_jax.masking import lengths_to_mask
+from rnn_jax.modules import RNN, Embedding, Linear
+from rnn_jax.stepping import initial_carries, make_step
+from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer
+
+BRIDGES = ("linear", "copy", "zero")
+
+
+class Encoded(NamedTuple):
+    """What the decoder gets of the source: the memory that it attends to, and its initial carry."""
+
+    memory: Memory | None
+    carry: Carry
+
+
+class DecoderState(NamedTuple):
+    """What decoding carries from token to token, leaves (B, K, …): the stack's carry, and the last readout."""
+
+    carry: Carry
+    readout: Float[Array, "B K R"]
+
+
+class Readouts(NamedTuple):
+    """Of every target step: the readout (B, T, R), and the attention's weights (B, T, S) if there is attention."""
+
+    readouts: Float[Array, "B T R"]
+    weights: Float[Array, "B T S"] | None
+
+
+class Seq2Seq(nnx.Module):
+    """p(y | x) = Π_t p(y_t | y_{<t}, x) (Sutskever et al. 2014; Bahdanau et al. 2015; Luong et al. 2015).
+
+    ms, s = encoder(E_x[x])                                any layers or cells; s: the last output of the top one
+    carry_0 = bridge(s)                                    linear: tanh(s W + b); copy: the encoder's; zero
+    h_t = decoder(E_y[y_{t−1}] (⊕ r_{t−1}))                ⊕: with `input_feeding`
+    c_t = attention(h_t, ms)                               none: left out
+    r_t = tanh([h_t; c_t] W_r + b_r)                       readout
+    p(y_t) = softmax(dropout(r_t) W_o + b_o)               W_o = E_yᵀ if the output is tied
+
+    The query is the decoder's output of the same step, as in Luong et al.; Bahdanau et al. ask with the one before.
+    Without input feeding nothing is fed back when the target is given, so attention and readouts of all steps are
+    computed at once, after the scan. Every dropout needs a key; without one the model is deterministic.
+
+    Raises:
+      ValueError: sizes that a kind of attention, a bridge or tied embeddings cannot join; a decoder that reads
+        backwards.
+    """
+
+    def __init__(
+        self,
+        encoder: Layer | Cell,
+        decoder: Stack,
+        *,
+        source_vocabulary_size: int,
+        target_vocabulary_size: int,
+        embedding_size: int,
+        attention: Attention | None,
+        bridge: str = "linear",
+        input_feeding: bool = False,
+        readout_size: int = 0,
+        tie_embeddings: bool = False,
+        tie_output: bool = False,
+        word_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        output_dropout: float = 0.0,
+        unknown_id: int = 1,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        if bridge not in BRIDGES:
+            raise ValueError(f"No bridge {bridge!r}; there are: {', '.join(BRIDGES)}.")
+        readout_size = readout_size or embedding_size
+        if tie_output and readout_size != embedding_size:
+            raise ValueError(f"A tied output needs readouts of the embeddings' size; got {readout_size} and {embedding_size}.")
+        if tie_embeddings and source_vocabulary_size != target_vocabulary_size:
+            raise ValueError("Tied embeddings need one vocabulary for source and target.")
+        self.attention, self.bridge, self.input_feeding = attention, bridge, input_feeding
+        self.word_dropout, self.output_dropout = word_dropout, output_dropout
+        self.unknown_id, self.dtype = unknown_id, dtype
+        embedding = {"dropout": embedding_dropout, "scale": embedding_size**-0.5 if tie_output else 0.1, "rngs": rngs}
+        self.target_embedding = Embedding(target_vocabulary_size, embedding_size, **embedding)
+        self.source_embedding: Embedding | None = nnx.data(None)
+        if not tie_embeddings:
+            self.source_embedding = nnx.data(Embedding(source_vocabulary_size, embedding_size, **embedding))
+        self.encoder = RNN(encoder, embedding_size, rngs=rngs)
+        memory_size = self.encoder.output_size
+        self.decoder = RNN(decoder, embedding_size + readout_size * input_feeding, rngs=rngs)
+        hidden_size = self.decoder.output_size
+        self.attention_params: Any = nnx.data(None)
+        if attention is not None:
+            params = attention.init(rngs.params(), hidden_size, memory_size)
+            self.attention_params = nnx.data(jax.tree.map(nnx.Param, params))
+        self.readout = Linear(hidden_size + (memory_size if attention else 0), readout_size, rngs=rngs)
+        self.readout_size = readout_size
+        self.output: Linear | None = nnx.data(None)
+        self.output_bias: nnx.Param | None = nnx.data(None)
+        if tie_output:
+            self.output_bias = nnx.data(nnx.Param(jnp.zeros(target_vocabulary_size, jnp.float32)))
+        else:
+            self.output = nnx.data(Linear(readout_size, target_vocabulary_size, rngs=rngs))
+        self.bridges: Any = nnx.data(None)
+        leaves = jax.tree.leaves(self._initial_carries(1))
+        if bridge == "linear":
+            self.bridges = nnx.data([Linear(memory_size, leaf.shape[-1], rngs=rngs) for leaf in leaves])
+
+    def encode(
+        self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None
+    ) -> Encoded:
+        """Memory and initial carry: tokens (B, S), lengths (B,)."""
+        keys = _split(key, 3)
+        mask = lengths_to_mask(lengths, source.shape[-1])
+        embedding = self.source_embedding or self.target_embedding
+        tokens = word_dropout(source, self.word_dropout, keys[0], unknown_id=self.unknown_id)
+        encoded = self.encoder.run(embedding(tokens, key=keys[1]).astype(self.dtype), mask=mask, key=keys[2])
+        memory = None
+        if self.attention is not None:
+            memory = self.attention.remember(_values(self.attention_params), encoded.ys, mask)
+        return Encoded(memory, self._bridged(encoded, len(lengths)))
+
+    def read_out(
+        self, encoded: Encoded, inputs: Int[Array, "B T"], *, key: Key | None = None
+    ) -> Readouts:
+        """Readouts of all steps, the tokens before each of them given: inputs (B, T)."""
+        word_key, row_key, stack_key = _split(key, 3)
+        tokens = word_dropout(inputs, self.word_dropout, word_key, unknown_id=self.unknown_id)
+        xs = self.target_embedding(tokens, key=row_key).astype(self.dtype)
+        if not self.input_feeding:
+            hs = self.decoder.run(xs, carry=encoded.carry, key=stack_key).ys
+            return Readouts(*self._readout(hs, encoded.memory))
+        step = make_step(self._stack, self.decoder.layer_params(), stack_key)
+
+        def body(state: tuple[Carry, Array], inputs: tuple[Array, Array]):
+            t, x = inputs
+            carry, readout = state
+            carry, h = step(carry, jnp.concatenate([x, readout], axis=-1), t)
+            readout, weights = self._readout(h[:, None], encoded.memory)
+            return (carry, readout[:, 0]), (readout[:, 0], None if weights is None else weights[:, 0])
+
+        first = (encoded.carry, jnp.zeros((len(xs), self.readout_size), xs.dtype))
+        steps = jnp.arange(xs.shape[1], dtype=jnp.int32)
+        _, outputs = jax.lax.scan(body, first, (steps, jnp.moveaxis(xs, 1, 0)))
+        return Readouts(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outputs))
+
+    def logits(self, readouts: Float[Array, "*B R"], *, key: Key | None = None) -> Float[Array, "*B V"]:
+        """Scores of all target tokens, in float32; a `key` drops units, the same ones at every step."""
+        readouts = variational_dropout(readouts, self.output_dropout, key)
+        if self.output is not None:
+            return self.output(readouts).astype(jnp.float32)
+        assert self.output_bias is not None
+        scores = readouts @ self.target_embedding.table.get_value().astype(readouts.dtype).T
+        return (scores + jnp.broadcast_to(self.output_bias.get_value().astype(scores.dtype), scores.shape)).astype(jnp.float32)
+
+    def initial_state(self, encoded: Encoded, num_hypotheses: int) -> DecoderState:
+        """The state before the first token, the same for all K hypotheses of an example."""
+        def repeat(leaf: Array) -> Array:
+            return jnp.broadcast_to(leaf[:, None], (leaf.shape[0], num_hypotheses, *leaf.shape[1:]))
+
+        batch = len(jax.tree.leaves(encoded.carry)[0])
+        return DecoderState(jax.tree.map(repeat, encoded.carry), jnp.zeros((batch, num_hypotheses, self.readout_size), self.dtype))
+
+    def step(
+        self, encoded: Encoded, state: DecoderState, tokens: Int[Array, "B K"]
+    ) -> tuple[DecoderState, Float[Array, "B K V"]]:
+        """One token of K hypotheses of each example: the next state and the scores of the tokens after it."""
+        batch, beams = tokens.shape
+        xs = self.target_embedding(tokens).astype(self.dtype)
+        if self.input_feeding:
+            xs = jnp.concatenate([xs, state.readout], axis=-1)
+        merge = lambda leaf: leaf.reshape(batch * beams, *leaf.shape[2:])  # noqa: E731
+        split = lambda leaf: leaf.reshape(batch, beams, *leaf.shape[1:])  # noqa: E731
+        step = make_step(self._stack, self.decoder.layer_params())
+        carry, h = step(jax.tree.map(merge, state.carry), merge(xs), 0)
+        readout, _ = self._readout(split(h), encoded.memory)
+        return DecoderState(jax.tree.map(split, carry), readout), self.logits(readout)
+
+    def _readout(self, hs: Float[Array, "B T H"], memory: Memory | None) -> tuple[Array, Array | None]:
+        weights = None
+        if memory is not None:
+            assert self.attention is not None
+            contexts, weights = self.attention.read(_values(self.attention_params), hs, memory)
+            hs = jnp.concatenate([hs, contexts], axis=-1)
+        return jnp.tanh(self.readout(hs)), weights
+
+    @property
+    def _stack(self) -> Stack:
+        layer = as_layer(self.decoder.layer)
+        return layer if isinstance(layer, Stack) else Stack.of(layer)
+
+    def _initial_carries(self, batch: int) -> tuple[Carry, ...]:
+        xs = jnp.zeros((batch, 1, self.decoder.input_size), self.dtype)
+        return initial_carries(self._stack, self.decoder.layer_params(), xs)
+
+    def _bridged(self, encoded: Any, batch: int) -> Carry:
+        fresh = self._initial_carries(batch)
+        if self.bridge == "zero":
+            return fresh
+        leaves, structure = jax.tree.flatten(fresh)
+        if self.bridge == "linear":
+            given = [jnp.tanh(linear(encoded.last)) for linear in self.bridges]
+        else:
+            given = jax.tree.leaves(_joined_directions(encoded.carry))
+        return structure.unflatten([new.astype(old.dtype) for new, old in zip(given, leaves, strict=True)])
+
+
+def _joined_directions(carry: Carry) -> Carry:
+    """Both directions' carries side by side."""
+    is_pair = lambda node: isinstance(node, BidirectionalCarry)  # noqa: E731
+    join = lambda *leaves: jnp.concatenate(leaves, axis=-1)  # noqa: E731
+    return jax.tree.map(lambda node: jax.tree.map(join, *node) if is_pair(node) else node, carry, is_leaf=is_pair)
+
+
+def _split(key: Key | None, n: int) -> tuple[Key | None, ...]:
+    return (None,) * n if key is None else tuple(jax.random.split(key, n))
+
+
+def _values(params: Any) -> Any:
+    return jax.tree.map(lambda p: p.get_value(), params, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
