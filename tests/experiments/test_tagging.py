@@ -243,9 +243,9 @@ def test_the_recipe_of_conll2003(tmp_path):
 
 @pytest.mark.slow
 def test_the_default_run_reads_both_sides(tmp_path):
-    """README's command, with fewer epochs and buckets: above 98 %, where reading forward only stays well below."""
-    for name, flags in (("both", ("--num_epochs=3",)), ("forward", ("--nobidirectional", "--num_epochs=1"))):
-        flags += ("--num_buckets=3",)
+    """README's command, a little shorter: above 98 %, where reading forward only stays well below."""
+    for name, flags in (("both", ("--num_epochs=4",)), ("forward", ("--nobidirectional", "--num_epochs=1"))):
+        flags += ("--num_buckets=3", "--learning_rate=8e-3")
         code, out, error = runs.run(f"--workdir={tmp_path / name}", *flags, XLA_FLAGS="")
         assert code == 0, error
         assert "B-" in out
