@@ -1,0 +1,68 @@
+"""Text pairs to train on, to validate with and to test on: any TFDS dataset with two texts a row, or the user's files."""
+
+import dataclasses
+import fnmatch
+from typing import NamedTuple
+
+from rnn_jax.config import knob
+from rnn_jax.data.paired import TextPairs, is_pairs_file, read_pairs_file, read_pairs_split
+from rnn_jax.data.parts import PartsConfig, read_parts
+from rnn_jax.data.source import split_names
+from rnn_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class PairsConfig(PartsConfig):
+    """Where text pairs come from."""
+
+    dataset: str = knob("synthetic_dates", "TFDS name with two texts a row, as wmt14_translate/de-en")
+    train_file: str = knob("", "source and target file, as a.en,a.de; or a table with tabs, as a.tsv; not --dataset")
+    source_field: str = knob("", "feature or column of the source (default: the data's supervised keys, or column 0)")
+    target_field: str = knob("", "feature or column of the target (default: as for the source, or column 1)")
+    further_tests: tuple[str, ...] = knob(("test*",), "patterns of more splits to score at the end")
+
+
+class TranslationData(NamedTuple):
+    """The parts of a dataset. tests: by name, "test" the first, if there is any. `notes` are worth telling the user."""
+
+    train: TextPairs
+    validation: TextPairs
+    tests: dict[str, TextPairs]
+    notes: tuple[str, ...] = ()
+
+
+def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
+    """Reads all parts; training pairs with an empty side are left out. `seed` draws a validation part cut from train.
+
+    Raises:
+      UserError: as `read_parts`, `read_pairs_file` and `read_pairs_split`.
+    """
+    parts = read_parts(config, lambda path: read_part(config, path), lambda split: read_part(config, split))
+    train, validation = parts.train_and_validation(config.validation_fraction, seed)
+    whole = [row for row, pair in enumerate(zip(train.sources, train.targets, strict=True)) if all(pair)]
+    notes = list(parts.notes)
+    if not whole:
+        raise UserError(f"{train.name}: every pair has an empty source or target, so there is nothing to train on.")
+    if empty := train.num_examples - len(whole):
+        notes.append(f"{train.name}: {empty:,} pairs with an empty source or target are left out.")
+        train = train.take(whole)
+    tests = {"test": parts.test} if parts.test else {}
+    tests |= {name: read_part(config, name) for name in _further_tests(config)}
+    return TranslationData(train, validation, tests, tuple(notes))
+
+
+def read_part(config: PairsConfig, name: str) -> TextPairs:
+    """One split of the config's dataset, or one file (two, with a comma between)."""
+    fields = (config.source_field, config.target_field)
+    if is_pairs_file(name):
+        # A table without a header has no fields: beside a dataset, the flags for them are about the dataset.
+        return read_pairs_file(name, *(fields if config.train_file else ()))
+    return read_pairs_split(config.dataset, name, config.data_dir, *fields)
+
+
+def _further_tests(config: PairsConfig) -> list[str]:
+    if config.train_file:
+        return []
+    used = {config.train_split, config.validation_split, config.test_split, "train", "validation"}
+    names = [name for name in split_names(config.dataset, config.data_dir) if name not in used]
+    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in config.further_tests)]

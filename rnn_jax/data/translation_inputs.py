@@ -1,0 +1,131 @@
+"""From text pairs to what an encoder–decoder reads and writes, and back to text: all that predict needs of the data."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from tokenizers import Tokenizer
+
+from rnn_jax.config import knob
+from rnn_jax.data.batching import Batch, Ragged
+from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, SUBWORD_KINDS, decode, fit_subwords
+from rnn_jax.data.vocabulary import encode, load_tokenizer, save_tokenizer
+
+_SOURCE, _TARGET = "source_tokenizer.json", "target_tokenizer.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class SubwordConfig:
+    """How texts become subwords, and pairs batches."""
+
+    tokenizer: str = knob("bpe", "unit of the vocabularies", choices=SUBWORD_KINDS)
+    vocabulary_size: int = knob(8_000, "subwords that are kept, in each vocabulary", minimum=5)
+    joint_vocabulary: bool = knob(True, "one vocabulary for source and target, fitted on both")
+    lowercase: bool = knob(False, "fold the case of all texts")
+    max_tokens: int = knob(100, "longer sources are cut to this; longer pairs are not trained on", minimum=1)
+    batch_size: int = knob(512, "most pairs in a batch", minimum=1)
+    tokens_per_batch: int = knob(2_000, "most tokens in a batch, padding included, counted on one side", minimum=1)
+    num_buckets: int = knob(8, "lengths that batches are padded to; each is compiled once", minimum=1)
+
+
+class EncodedPairs(NamedTuple):
+    """Token ids of n pairs; targets end with the end token. `pairs` has a row as long as the longer side of each."""
+
+    sources: Ragged
+    targets: Ragged
+    pairs: Ragged
+
+
+class TranslationInputs(NamedTuple):
+    """Both tokenizers (the same one if the vocabulary is joint), fitted on training data only."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    def encode_sources(self, texts: Sequence[str], max_tokens: int | None = None) -> Ragged:
+        """Token ids of the sources, at most `max_tokens` of each."""
+        return encode(self.source, texts, max_tokens=max_tokens)
+
+    def encode(self, sources: Sequence[str], targets: Sequence[str], max_tokens: int | None = None) -> EncodedPairs:
+        """Token ids of pairs; of a source at most `max_tokens`."""
+        source_ids = self.encode_sources(sources, max_tokens)
+        target_ids = encode(self.target, targets)
+        ends = [np.append(target_ids.row(i), np.int32(END_ID)) for i in range(len(target_ids))]
+        lengths = np.maximum(source_ids.lengths, target_ids.lengths + 1)
+        return EncodedPairs(source_ids, Ragged.from_rows(ends), _of_lengths(lengths))
+
+    def text(self, ids: Sequence[int] | np.ndarray) -> str:
+        """The target text of token ids."""
+        return decode(self.target, list(ids))
+
+    def pieces(self, source_ids: np.ndarray, target_ids: np.ndarray) -> tuple[list[str], list[str]]:
+        """How the tokens of both sides are spelt, for pictures of attention."""
+        source = [decode(self.source, [int(i)]) or "␣" for i in source_ids]
+        return source, [decode(self.target, [int(i)]) or ("⏎" if i == END_ID else "␣") for i in target_ids]
+
+    def batch_arrays(self, batch: Batch, encoded: EncodedPairs) -> dict[str, Any]:
+        """What the train and evaluation steps take: source, lengths, inputs (the token before each label), labels."""
+        length = batch.tokens.shape[1]
+        source, lengths = _filled(encoded.sources, batch.indices, length)
+        labels, label_lengths = _filled(encoded.targets, batch.indices, length)
+        inputs = np.full_like(labels, PAD_ID)
+        inputs[:, 1:] = labels[:, :-1]
+        inputs[:, 0] = START_ID
+        weights: Float32[np.ndarray, "B T"] = (np.arange(length) < label_lengths[:, None]).astype(np.float32)
+        return {"source": source, "lengths": lengths, "inputs": inputs, "labels": labels, "weights": weights}
+
+    def same_as(self, other: "TranslationInputs") -> bool:
+        """True where both encode every text alike."""
+        return self.source.to_str() == other.source.to_str() and self.target.to_str() == other.target.to_str()
+
+    def save(self, directory: Path) -> None:
+        """Writes both tokenizers."""
+        save_tokenizer(self.source, directory / _SOURCE)
+        save_tokenizer(self.target, directory / _TARGET)
+
+    @classmethod
+    def load(cls, directory: Path) -> "TranslationInputs":
+        """Reads what `save` wrote.
+
+        Raises:
+          UserError: a file is missing or broken.
+        """
+        return cls(load_tokenizer(directory / _SOURCE), load_tokenizer(directory / _TARGET))
+
+
+def fit_translation_inputs(
+    config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]
+) -> TranslationInputs:
+    """The tokenizers of the training pairs."""
+    settings = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
+    if config.joint_vocabulary:
+        joint = fit_subwords([*sources, *targets], **settings)
+        return TranslationInputs(joint, joint)
+    return TranslationInputs(fit_subwords(sources, **settings), fit_subwords(targets, **settings))
+
+
+def take_rows(encoded: EncodedPairs, rows: np.ndarray) -> EncodedPairs:
+    """The pairs of these rows."""
+    parts = (Ragged.from_rows([part.row(int(i)) for i in rows]) for part in encoded)
+    return EncodedPairs(*parts)
+
+
+def _of_lengths(lengths: np.ndarray) -> Ragged:
+    """Rows of zeros: batches are planned by their lengths, and filled from the two sides."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(np.zeros(int(offsets[-1]), np.int32), offsets)
+
+
+def _filled(
+    ragged: Ragged, rows: Int32[np.ndarray, " B"], length: int
+) -> tuple[Int32[np.ndarray, "B T"], Int32[np.ndarray, " B"]]:
+    """The rows (none for −1), padded, and their lengths."""
+    padded, lengths = np.full((len(rows), length), PAD_ID, np.int32), np.zeros(len(rows), np.int32)
+    for i, row in enumerate(rows):
+        if row >= 0:
+            values = ragged.row(int(row))
+            padded[i, : len(values)], lengths[i] = values, len(values)
+    return padded, lengths
