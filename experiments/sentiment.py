@@ -156,7 +156,7 @@ def load_best(workdir: str | Path) -> Trained:
     config, run = read_run(workdir, EXPERIMENT, Config)
     inputs = TextInputs.load(run.path)
     steps = steps_of(config, inputs)
-    params = restore_best_params(run, steps.shapes, config.ema_decay)
+    params = restore_best_params(run, steps.shapes, config)
     return Trained(config, inputs, steps, params)
 
 
@@ -222,7 +222,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             if session.exhausted:
                 break
             state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training.labels), mesh))
-            session.after_step(state, metrics, score, num_tokens=int(batch.lengths.sum()))
+            state = session.after_step(state, metrics, score, num_tokens=int(batch.lengths.sum()))
     return report(run, data)
 
 

@@ -29,13 +29,14 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 LEVELS = (
     ("types", "errors"),
     ("config",),
-    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf"),
-    ("tagging_metrics",),
+    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf", "attention", "decoding"),
+    ("tagging_metrics", "translation_metrics"),
     ("cells",),  # one time step
     ("backend", "carries"),
     ("deferred", "cudnn"),
     ("scan", "ensembles"),  # over time; over models
     ("layers",),  # over depth and direction
+    ("stepping",),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
     ("training",),

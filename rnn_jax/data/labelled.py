@@ -8,6 +8,7 @@ import numpy as np
 from rnn_jax.data.files import read_labelled_file
 from rnn_jax.data.source import (
     class_names_of,
+    decode_texts,
     field_values,
     find_label_fields,
     find_text_fields,
@@ -73,12 +74,12 @@ def read_split(
     text_field = _text_field(dataset, features, text_field, label_field)
     name = f"{dataset} {split}"
     examples = read_examples(source)
-    texts = _decoded(field_values(examples, text_field), name, text_field)
+    texts = decode_texts(field_values(examples, text_field), name, text_field)
     values = field_values(examples, label_field)
     if class_names := class_names_of(features[label_field]):
         return LabelledPart(name, texts, [class_names[v] if v >= 0 else UNLABELLED for v in values], class_names)
     if isinstance(values[0], bytes):
-        return LabelledPart(name, texts, _decoded(values, name, label_field))
+        return LabelledPart(name, texts, decode_texts(values, name, label_field))
     if all(value == -1 for value in values):
         return LabelledPart(name, texts, [UNLABELLED] * len(values))
     return LabelledPart(name, texts, [str(value) for value in values])
@@ -103,13 +104,3 @@ def _label_field(dataset: str, features: dict[str, Any], given: str) -> str:
             f"--label_field can name one of {', '.join(find_text_fields(features)) or 'no other field'}."
         )
     return pick_field("", candidates, "label", dataset, features)
-
-
-def _decoded(values: Sequence[bytes], name: str, field: str) -> list[str]:
-    texts = []
-    for row, value in enumerate(values):
-        try:
-            texts.append(value.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise UserError(f"{name}: the field {field!r} of example {row} is not UTF-8.") from error
-    return texts

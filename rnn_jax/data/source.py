@@ -176,6 +176,21 @@ def field_values(examples: Sequence[Mapping[str, Any]], field: str) -> list[Any]
     return field_values([example[outer] for example in examples], inner)
 
 
+def decode_texts(values: Sequence[bytes], name: str, field: str) -> list[str]:
+    """The texts of a field of the part `name`.
+
+    Raises:
+      UserError: one is not UTF-8 (names the example).
+    """
+    texts = []
+    for row, value in enumerate(values):
+        try:
+            texts.append(value.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise UserError(f"{name}: the field {field!r} of example {row} is not UTF-8.") from error
+    return texts
+
+
 def _dtype_kind(feature: Any) -> str:
     """The numpy kind letter of a scalar field ("i", "u", "b", "f"; "S" for text), "" for anything else."""
     if isinstance(feature, tfds.features.Text):

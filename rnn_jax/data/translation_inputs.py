@@ -45,6 +45,11 @@ class TranslationInputs(NamedTuple):
     source: Tokenizer
     target: Tokenizer
 
+    @property
+    def is_joint(self) -> bool:
+        """One vocabulary for both sides."""
+        return self.source is self.target
+
     def encode_sources(self, texts: Sequence[str], max_tokens: int | None = None) -> Ragged:
         """Token ids of the sources, at most `max_tokens` of each."""
         return encode(self.source, texts, max_tokens=max_tokens)
@@ -93,7 +98,9 @@ class TranslationInputs(NamedTuple):
         Raises:
           UserError: a file is missing or broken.
         """
-        return cls(load_tokenizer(directory / _SOURCE), load_tokenizer(directory / _TARGET))
+        source = load_tokenizer(directory / _SOURCE)
+        target = load_tokenizer(directory / _TARGET)
+        return cls(source, source) if source.to_str() == target.to_str() else cls(source, target)
 
 
 def fit_translation_inputs(

@@ -12,7 +12,7 @@ from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.stepping import initial_carries, make_step
-from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer
+from rnn_jax.types import Array, Carry, Cell, Float, Int, Key, Layer
 
 BRIDGES = ("linear", "copy", "zero")
 
@@ -129,27 +129,52 @@ class Seq2Seq(nnx.Module):
         return Encoded(memory, self._bridged(encoded, len(lengths)))
 
     def read_out(
-        self, encoded: Encoded, inputs: Int[Array, "B T"], *, key: Key | None = None
+        self,
+        encoded: Encoded,
+        inputs: Int[Array, "B T"],
+        *,
+        teacher_forcing: Float[Array, " B"] | None = None,
+        key: Key | None = None,
     ) -> Readouts:
-        """Readouts of all steps, the tokens before each of them given: inputs (B, T)."""
-        word_key, row_key, stack_key = _split(key, 3)
-        tokens = word_dropout(inputs, self.word_dropout, word_key, unknown_id=self.unknown_id)
-        xs = self.target_embedding(tokens, key=row_key).astype(self.dtype)
-        if not self.input_feeding:
+        """Readouts of all steps: inputs (B, T) are the tokens before each of them.
+
+        With `teacher_forcing` and a key, each of these but the first is kept with that probability, and otherwise
+        replaced by one drawn from the model's own distribution of the step before (scheduled sampling, Bengio et al.
+        2015); no gradient passes through the draw.
+        """
+        word_key, row_key, stack_key, sampling_key = _split(key, 4)
+        if key is None:
+            teacher_forcing = None
+        if not self.input_feeding and teacher_forcing is None:
+            tokens = word_dropout(inputs, self.word_dropout, word_key, unknown_id=self.unknown_id)
+            xs = self.target_embedding(tokens, key=row_key).astype(self.dtype)
             hs = self.decoder.run(xs, carry=encoded.carry, key=stack_key).ys
             return Readouts(*self._readout(hs, encoded.memory))
         step = make_step(self._stack, self.decoder.layer_params(), stack_key)
 
-        def body(state: tuple[Carry, Array], inputs: tuple[Array, Array]):
-            t, x = inputs
-            carry, readout = state
-            carry, h = step(carry, jnp.concatenate([x, readout], axis=-1), t)
-            readout, weights = self._readout(h[:, None], encoded.memory)
-            return (carry, readout[:, 0]), (readout[:, 0], None if weights is None else weights[:, 0])
+        def body(state: tuple[Carry, Array, Array], now: tuple[Array, Array]):
+            (carry, readout, drawn), (t, tokens) = state, now
+            if teacher_forcing is not None:
+                keep_key = jax.random.fold_in(sampling_key, 2 * t)
+                keep = jax.random.bernoulli(keep_key, teacher_forcing) | (t == 0)
+                tokens = jnp.where(keep, tokens, drawn)
+            token_key = None if word_key is None else jax.random.fold_in(word_key, t)
+            tokens = word_dropout(tokens, self.word_dropout, token_key, unknown_id=self.unknown_id)
+            x = self.target_embedding(tokens, key=row_key).astype(self.dtype)
+            if self.input_feeding:
+                x = jnp.concatenate([x, readout], axis=-1)
+            carry, h = step(carry, x, t)
+            readouts, weights = self._readout(h[:, None], encoded.memory)
+            readout = readouts[:, 0]
+            if teacher_forcing is not None:
+                logits = self.logits(jax.lax.stop_gradient(readout))
+                drawn = jax.random.categorical(jax.random.fold_in(sampling_key, 2 * t + 1), logits).astype(jnp.int32)
+            return (carry, readout, drawn), (readout, None if weights is None else weights[:, 0])
 
-        first = (encoded.carry, jnp.zeros((len(xs), self.readout_size), xs.dtype))
-        steps = jnp.arange(xs.shape[1], dtype=jnp.int32)
-        _, outputs = jax.lax.scan(body, first, (steps, jnp.moveaxis(xs, 1, 0)))
+        batch, num_steps = inputs.shape
+        first = (encoded.carry, jnp.zeros((batch, self.readout_size), self.dtype), jnp.zeros(batch, jnp.int32))
+        steps = jnp.arange(num_steps, dtype=jnp.int32)
+        _, outputs = jax.lax.scan(body, first, (steps, jnp.moveaxis(inputs, 1, 0)))
         return Readouts(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outputs))
 
     def logits(self, readouts: Float[Array, "*B R"], *, key: Key | None = None) -> Float[Array, "*B V"]:

@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,6 +139,27 @@ class Checkpointer:
         found = self._find("latest")
         return found[0].step if found else None
 
+    def restore_step(self, step: int, template: PyTree) -> Restored:
+        """The checkpoint of this step; errors as `restore_latest`."""
+        found = [saved for saved in self._find("latest") if saved.step == step]
+        try:
+            return self._read(found[0].path, template, subset=False)
+        except CorruptError as error:
+            raise UserError(f"checkpoint {found[0].path} cannot be read: {error}") from error
+
+    def extras(self) -> dict[int, dict[str, Any]]:
+        """The host state of each readable checkpoint, by step."""
+        found = {}
+        for saved in self._find("latest"):
+            with contextlib.suppress(CorruptError):
+                found.setdefault(saved.step, read_manifest(saved.path)["extra"])
+        return found
+
+    def remove_all_but(self, steps: Collection[int]) -> None:
+        """Deletes the checkpoints of other steps."""
+        if jax.process_index() == 0:
+            self._remove([saved for saved in self._find("latest") if saved.step not in steps])
+
     def close(self) -> None:
         """Releases Orbax's threads."""
         if self._orbax is not None:
@@ -191,6 +212,9 @@ class Checkpointer:
         if best:
             own = next(saved for saved in self._find("best") if saved.step == step)
             superfluous += [saved for saved in self._find("best") if saved != own]
+        self._remove(superfluous)
+
+    def _remove(self, superfluous: list[_Saved]) -> None:
         for saved in superfluous:
             doomed = self._temporary()
             with contextlib.suppress(OSError):

@@ -31,6 +31,7 @@ from jaxtyping import Array, Float
 
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
+from rnn_jax.training.plateau import scale_by_plateau
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
@@ -54,6 +55,10 @@ class OptimizerConfig:
     final_learning_rate_fraction: float = knob(
         0.0, "no schedule falls below this fraction of the peak", minimum=0.0, maximum=1.0
     )
+    plateau_patience: int = knob(
+        0, "evaluations without a new best before the learning rate is multiplied by --plateau_factor (0 = never)", minimum=0
+    )
+    plateau_factor: float = knob(0.5, "factor of --plateau_patience, on top of the schedule", minimum=0.0, maximum=1.0)
     momentum: float = knob(0.9, "coefficient of --optimizer=momentum", minimum=0.0, maximum=1.0)
     beta1: float = knob(0.9, "decay of the gradient average (adam, adamw)", minimum=0.0, maximum=1.0)
     beta2: float = knob(0.999, "decay of the squared-gradient average (rmsprop, adam, adamw)", minimum=0.0, maximum=1.0)
@@ -124,6 +129,8 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
     if config.weight_decay:
         parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_weight))
     parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps)))
+    if config.plateau_patience:
+        parts.append(scale_by_plateau())
     return _with_standard_promotion(optax.chain(*parts))
 
 

@@ -111,3 +111,25 @@ def plot_confusion(
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{count:g}", ha="center", va="center", color=colour)
+
+
+@_never_fails
+def plot_attention(
+    figure: Any,
+    maps: Sequence[tuple[Float[np.ndarray, "T S"], Sequence[str], Sequence[str]]],
+    png_path: str | Path,
+) -> None:
+    """One panel for each (weights, source tokens, target tokens): a row a target token, dark where it looks."""
+    longest = max(len(tokens) for _, *sides in maps for tokens in sides)
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    size = min(2.0 + 0.25 * longest, 14.0)
+    figure.set_size_inches(size * columns, size * rows)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, (weights, source, target) in zip(panels, maps, strict=False):
+        axes.imshow(weights, cmap="Greys", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.set_xticks(range(len(source)), source, rotation=90, fontsize=8)
+        axes.set_yticks(range(len(target)), target, fontsize=8)
+        axes.xaxis.tick_top()
+    for axes in figure.axes[len(maps) :]:
+        axes.remove()

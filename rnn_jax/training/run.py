@@ -34,6 +34,9 @@ except ImportError:  # Windows has none: there nothing stops two processes from 
 _OWN_SUFFIXES = (".log", ".out", ".err")
 
 
+AVERAGES = ("best", "last")
+
+
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
     """Knobs that every experiment has."""
@@ -46,6 +49,10 @@ class RunConfig:
     checkpoint_every_seconds: float = knob(60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False)
     checkpoint_every_steps: int = knob(0, "steps between checkpoints (0 = off)", minimum=0, identity=False)
     early_stopping_patience: int = knob(0, "stop after so many evaluations without a new best (0 = off)", minimum=0)
+    average_checkpoints: int = knob(
+        0, "use the mean of the parameters of so many evaluations, not those of the best one (0 = off)", minimum=0
+    )
+    average: str = knob("best", "which evaluations --average_checkpoints takes", choices=AVERAGES)
     init_from: str = knob("", "run directory whose best parameters are the initial ones")
     tensorboard: bool = knob(False, "also write TensorBoard events to the run directory", identity=False)
 
@@ -132,6 +139,8 @@ class Run:
     def write(self, name: str, text: str) -> None:
         """Writes a text file of this name into the run directory, whole or not at all."""
         if self._writable:
+            with explain_write_errors(self.path):
+                (self.path / name).parent.mkdir(exist_ok=True)
             write_atomically(self.path / name, text)
 
     def finish(self, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import jax
 
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process
+from rnn_jax.training.kept import KeptParams
+from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
 from rnn_jax.training.progress import Progress
-from rnn_jax.training.run import Run, RunConfig, open_run
+from rnn_jax.training.run import Run, open_run
 from rnn_jax.training.state import TrainState
 from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
 from rnn_jax.training.window import Window, mean_over_steps, prefixed, shown, to_floats
@@ -28,8 +30,9 @@ class Session:
             if session.exhausted:
                 break
             state, metrics = train_step(state, batch)
-            session.after_step(state, metrics, evaluate, num_tokens=…)
+            state = session.after_step(state, metrics, evaluate, num_tokens=…)
 
+    config: has the knobs of RunConfig and OptimizerConfig.
     rank: of an evaluation's scores, what checkpoints are compared by; a tuple whose later entries break ties.
     headline: the scores that are worth a line on the screen (default: all); metrics.jsonl gets every one.
     learning_rate: of update t = 0, 1, …, for the log.
@@ -37,7 +40,7 @@ class Session:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: Any,
         run: Run,
         total_steps: int,
         steps_per_epoch: int,
@@ -50,6 +53,8 @@ class Session:
         self._rank, self._learning_rate, self._headline = rank, learning_rate, headline
         self._eval_every = config.eval_every_steps or steps_per_epoch
         self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
+        self._plateau = Patience(config.plateau_patience, best=(-math.inf,))
+        self._scale = 1.0
         self._window: Window = []
         self.step = 0
 
@@ -58,6 +63,8 @@ class Session:
             self._checkpoints = stack.enter_context(
                 Checkpointer(self.run.checkpoints, config_hash=self.run.config_hash)
             )
+            self._kept = KeptParams(self.run, self.config.average_checkpoints, self.config.average)
+            stack.callback(self._kept.close)
             start = self._checkpoints.latest_step() or 0
             self._progress = stack.enter_context(Progress(self.total_steps, start_step=start))
             self._stop = stack.enter_context(StopSignal())
@@ -73,6 +80,8 @@ class Session:
             self.step, state, host = restored
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
+            self._plateau = Patience(self.config.plateau_patience, *host["plateau"])
+            self._scale = learning_rate_scale(state.opt_state)
             self.say(f"Continuing at step {self.step} of {self.total_steps}.")
         return state
 
@@ -99,8 +108,10 @@ class Session:
         evaluate: Callable[[TrainState], Scores],
         *,
         num_tokens: int,
-    ) -> None:
-        """Counts an update; shows, logs, evaluates and saves when it is time to.
+    ) -> TrainState:
+        """Counts an update; shows, logs, evaluates and saves when it is time to. Returns the state to go on with.
+
+        It is the state given, but for a learning rate that falls on a plateau.
 
         Raises:
           TrainingDiverged: the loss or the gradient is not finite.
@@ -117,17 +128,35 @@ class Session:
             self._window = to_floats(self._window)
             losses, norms = [m["loss"] for m in self._window], [m["gradient_norm"] for m in self._window]
             check_finite(losses, norms, self.step, checkpoint=self.run.checkpoints)
-        is_best = self._log(evaluate(state) if evaluating else None) if logging else False
+        validation, is_best = (evaluate(state) if evaluating else None), False
+        if logging:
+            is_best = self._log(validation)
+        if validation is not None:
+            rank = self._rank(validation)
+            self._kept.add(self.step, state, rank, self.config.ema_decay)
+            state = self._on_plateau(state, rank)
         if saving:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
+            host |= {"plateau": [self._plateau.best, self._plateau.waited]}
             self._checkpoints.save(self.step, state, host, best=is_best)
         if stopping:
             raise self._stop.interruption(self.step)
+        return state
+
+    def _on_plateau(self, state: TrainState, rank: tuple[float, ...]) -> TrainState:
+        """The state with a lower learning rate, where --plateau_patience says so."""
+        self._plateau.update(rank)
+        if not self._plateau.exhausted:
+            return state
+        self._plateau.waited = 0
+        self._scale *= self.config.plateau_factor
+        self.say(f"No new best in {self.config.plateau_patience} evaluations: learning rate × {self._scale:.4g}.")
+        return state._replace(opt_state=reduce_learning_rate(state.opt_state, self.config.plateau_factor))
 
     def _log(self, validation: Scores | None) -> bool:
         """Writes a line of metrics, and with an evaluation's scores says them; True if they are the best so far."""
         scores = prefixed("train", mean_over_steps(self._window))
-        scores |= {"learning_rate": float(self._learning_rate(self.step - 1))}
+        scores |= {"learning_rate": float(self._learning_rate(self.step - 1)) * self._scale}
         epoch, is_best = self.step / self.steps_per_epoch, False
         if validation is not None:
             scores |= prefixed("validation", validation)

@@ -4,4 +4,5 @@ SYNTHETIC: dict[str, str] = {
     # name: module:class, imported only when the dataset is first prepared
     "synthetic_reviews": "rnn_jax.data.synthetic.reviews:SyntheticReviews",
     "synthetic_tags": "rnn_jax.data.synthetic.tags:SyntheticTags",
+    "synthetic_dates": "rnn_jax.data.synthetic.dates:SyntheticDates",
 }

@@ -1,0 +1,355 @@
+r"""Sequence to sequence: translation, and any other text from a text, by an encoder–decoder with attention.
+
+    python -m experiments.seq2seq                                     # embedded dates to ISO 8601, about two minutes
+    python -m experiments.seq2seq --flagfile=experiments/recipes/multi30k_en_de.flags --data_dir=DIR --workdir=runs/m30k
+    python -m experiments.seq2seq --dataset=wmt16_translate/de-en --data_dir=DIR --workdir=runs/wmt
+    python -m experiments.seq2seq --train_file=a.en,a.de --test_file=b.en,b.de --workdir=runs/mine
+    echo "A man sleeps." | python -m experiments.seq2seq --mode=predict --workdir=runs/mine --beam_size=10 --n_best=3
+
+Expect test/exact_match above 0.98 on synthetic_dates. README.md has the results table.
+Running the same command again continues an interrupted run, or prints the result of a finished one.
+"""
+
+import dataclasses
+import functools
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rnn_jax.config import knob, new_default
+from rnn_jax.data.batching import bucket_lengths, num_batches, ordered_batches, padding_waste
+from rnn_jax.data.inputs import keep_inputs
+from rnn_jax.data.paired import TextPairs, is_pairs_file
+from rnn_jax.data.parts import choose_part
+from rnn_jax.data.streaming import training_batches
+from rnn_jax.data.subwords import END_ID
+from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_part
+from rnn_jax.data.translation_inputs import (
+    EncodedPairs,
+    SubwordConfig,
+    TranslationInputs,
+    fit_translation_inputs,
+    take_rows,
+)
+from rnn_jax.losses import smoothed_cross_entropy
+from rnn_jax.models.recurrent_config import with_hidden_size
+from rnn_jax.models.seq2seq import Seq2Seq
+from rnn_jax.models.seq2seq_config import Seq2SeqConfig, make_seq2seq
+from rnn_jax.models.translator import DecodingConfig, Translation, Translator
+from rnn_jax.training.adopt import adopt_params, require_same_knobs
+from rnn_jax.training.answers import answer_lines, json_line
+from rnn_jax.training.app import Invocation, run_app
+from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.plan import describe_plan
+from rnn_jax.training.plots import plot_attention, plot_curves
+from rnn_jax.training.run import Run, RunConfig, read_run
+from rnn_jax.training.session import Session, train_in
+from rnn_jax.training.state import TrainState, create_state, evaluation_params
+from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
+from rnn_jax.training.summary import num_parameters
+from rnn_jax.training.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
+from rnn_jax.training.window import prefixed
+from rnn_jax.translation_metrics import (
+    BLEU_TOKENIZERS,
+    sample_translations,
+    score_texts,
+    signatures,
+    translation_report,
+)
+
+EXPERIMENT = "seq2seq"
+VOCABULARY_KNOBS = ("tokenizer", "vocabulary_size", "joint_vocabulary", "lowercase")
+NUM_PICTURES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(
+    PairsConfig, SubwordConfig, Seq2SeqConfig, TeacherForcingConfig, DecodingConfig, OptimizerConfig, RunConfig
+):
+    """Every knob of this experiment; groups by inheritance."""
+
+    learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
+    schedule: str = new_default(OptimizerConfig, "schedule", "cosine")
+    clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)
+    num_epochs: int = new_default(RunConfig, "num_epochs", 10)
+
+    label_smoothing: float = knob(0.0, "share of the target spread over all tokens", minimum=0.0, maximum=0.9)
+    select_by: str = knob("bleu", "what the best checkpoint has most of", choices=("bleu", "exact_match", "loss"))
+    bleu_tokenizer: str = knob("13a", "how sacreBLEU splits both sides", choices=BLEU_TOKENIZERS)
+    num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
+
+    n_best: int = knob(1, "predict: hypotheses to list", minimum=1, identity=False)
+    show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
+
+
+def make_model(config: Config, inputs: TranslationInputs) -> Seq2Seq:
+    return make_seq2seq(config, inputs, config.seed)
+
+
+def forward(
+    model: Seq2Seq, arrays: dict[str, jax.Array], key: jax.Array | None, *, label_smoothing: float
+) -> tuple[tuple[jax.Array, jax.Array], None]:
+    """Summed loss and number of target tokens of a batch; smoothed in training only."""
+    keys = (None,) * 3 if key is None else jax.random.split(key, 3)
+    encoded = model.encode(arrays["source"], arrays["lengths"], key=keys[0])
+    readouts = model.read_out(
+        encoded, arrays["inputs"], teacher_forcing=arrays.get("teacher_forcing"), key=keys[1]
+    ).readouts
+    logits = model.logits(readouts, key=keys[2])
+    smoothing = 0.0 if key is None else label_smoothing
+    return smoothed_cross_entropy(logits, arrays["labels"], arrays["weights"], smoothing), None
+
+
+def steps_of(config: Config, inputs: TranslationInputs, optimizer: Any = None) -> Steps:
+    model_of = functools.partial(make_model, solve_width(config, inputs), inputs)
+    loss = functools.partial(forward, label_smoothing=config.label_smoothing)
+    return make_steps(model_of, loss, optimizer, ema_decay=config.ema_decay, seed=config.seed)
+
+
+def solve_width(config: Config, inputs: TranslationInputs) -> Config:
+    """The config with the hidden size that --num_params asks for."""
+    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
+
+
+def load_best(workdir: str | Path, config: Config | None = None) -> Translator:
+    """The best parameters of a run directory, which needs no flags: it holds everything."""
+    stored, run = read_run(workdir, EXPERIMENT, Config)
+    inputs = TranslationInputs.load(run.path)
+    steps = steps_of(stored, inputs)
+    return Translator(config or stored, inputs, steps, restore_best_params(run, steps.shapes, stored))
+
+
+class Scored(NamedTuple):
+    """The metrics of a part, and the best hypothesis of each of its sources."""
+
+    metrics: dict[str, float]
+    texts: list[str]
+
+
+def score(translator: Translator, part: TextPairs, encoded: EncodedPairs, beam_size: int) -> Scored:
+    loss = translator.loss(encoded)
+    texts = translator.translate(encoded.sources, beam_size=beam_size)
+    scores = score_texts(texts, part.targets, tokenizer=translator.config.bleu_tokenizer)
+    return Scored({"loss": loss, "perplexity": math.exp(min(loss, 700.0))} | scores, texts)
+
+
+def rank(config: Config, scores: dict[str, float]) -> tuple[float, ...]:
+    """What the best checkpoint has most of."""
+    return (-scores["loss"],) if config.select_by == "loss" else (scores[config.select_by], -scores["loss"])
+
+
+def batch_shapes(config: Config, encoded: EncodedPairs) -> dict[str, Any]:
+    """How pairs are cut into batches: a few lengths, each compiled once; the longer side of a pair counts."""
+    buckets = bucket_lengths(encoded.pairs.lengths, num_buckets=config.num_buckets, multiple_of=2)
+    return {"batch_size": config.batch_size, "buckets": buckets, "tokens_per_batch": config.tokens_per_batch}
+
+
+class Prepared(NamedTuple):
+    """The data, the inputs fitted on its training part, the pairs to train on; parameters of --init_from."""
+
+    data: TranslationData
+    inputs: TranslationInputs
+    training: EncodedPairs
+    donor_params: Any
+    notes: tuple[str, ...]
+
+
+def prepare(config: Config) -> Prepared:
+    """Reads the data, and with --init_from another run's vocabulary and parameters; leaves out pairs too long."""
+    data, donor_params = load_translation(config, seed=config.seed), None
+    if config.init_from:
+        donor = load_best(config.init_from)
+        require_same_knobs(config, donor.config, VOCABULARY_KNOBS)
+        inputs, donor_params = donor.inputs, donor.params
+    else:
+        inputs = fit_translation_inputs(config, data.train.sources, data.train.targets)
+    encoded, notes = inputs.encode(data.train.sources, data.train.targets), list(data.notes)
+    short = np.flatnonzero(encoded.pairs.lengths <= config.max_tokens)
+    if left_out := len(encoded.pairs) - len(short):
+        notes.append(f"{left_out:,} training pairs of more than {config.max_tokens} tokens are left out.")
+    return Prepared(data, inputs, take_rows(encoded, short) if left_out else encoded, donor_params, tuple(notes))
+
+
+def train(config: Config, run: Run) -> dict[str, Any]:
+    """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
+    data, inputs, training, donor_params, notes = prepare(config)
+    validation = inputs.encode(data.validation.sources, data.validation.targets, config.max_tokens)
+    mesh, shapes = data_mesh(), batch_shapes(config, training)
+    steps_per_epoch = num_batches(training.pairs.lengths, **shapes)
+    total_steps = config.num_steps or config.num_epochs * steps_per_epoch
+    optimizer, learning_rate = make_optimizer(config, total_steps), make_schedule(config, total_steps)
+    steps = steps_of(config, inputs, optimizer)
+    params = steps.init()
+    if donor_params is not None:
+        params, _ = adopt_params(params, donor_params, replaceable=())
+    lines = [*notes, *introduction(config, data, inputs, params, total_steps)]
+    lines.append(f"Padding is {padding_waste(training.pairs.lengths, **shapes):.1%} of the training batches.")
+    state = create_state(params, optimizer, config.ema_decay)
+    averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
+
+    with Session(
+        config, run, total_steps, steps_per_epoch, rank=functools.partial(rank, config), learning_rate=learning_rate
+    ) as session:
+        state = session.restore(state)
+        keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
+        session.begin(*lines)
+        state = replicate(state, mesh)
+
+        def evaluate(state: TrainState) -> dict[str, float]:
+            translator = Translator(config, inputs, steps, averaged(state))
+            metrics, texts = score(translator, data.validation, validation, beam_size=1)
+            samples = sample_translations(data.validation.sources, texts, data.validation.targets)
+            run.write(f"samples/step_{session.step:08d}.txt", samples)
+            return metrics
+
+        rows = {"seed": config.seed, "rows_multiple_of": mesh.size}
+        for batch in training_batches(training.pairs, session.step, total_steps, **rows, **shapes):
+            if session.exhausted:
+                break
+            arrays = inputs.batch_arrays(batch, training)
+            if config.teacher_forcing != "always":
+                probability = teacher_forcing_probability(config, session.step)
+                arrays["teacher_forcing"] = np.full(len(batch.lengths), probability, np.float32)
+            state, metrics = steps.train(state, shard_batch(arrays, mesh))
+            state = session.after_step(state, metrics, evaluate, num_tokens=int(arrays["weights"].sum()))
+    return report(run, data)
+
+
+def introduction(
+    config: Config, data: TranslationData, inputs: TranslationInputs, params: Any, total_steps: int
+) -> Iterator[str]:
+    """What is about to be trained, and on what."""
+    sizes = [inputs.source.get_vocab_size()] if inputs.is_joint else [t.get_vocab_size() for t in inputs]
+    yield (
+        f"{config.train_file or config.dataset}: {data.train.num_examples:,} pairs to train on,"
+        f" {data.validation.num_examples:,} to validate, tests: {', '.join(data.tests) or 'none'};"
+        f" {' and '.join(f'{size:,}' for size in sizes)} {config.tokenizer} tokens."
+    )
+    cells = f"{config.num_layers}-layer {'bidirectional ' * config.bidirectional}{' + '.join(config.cell)}"
+    yield (
+        f"{cells}, attention: {config.attention}{', input feeding' * config.input_feeding},"
+        f" {num_parameters(params):,} parameters, {total_steps:,} steps."
+    )
+
+
+def report(run: Run, data: TranslationData) -> dict[str, Any]:
+    """Scores the checkpoint that validation chose, on validation and, this once, on the tests; pictures, result.json."""
+    wait_for_all("training is over")
+    translator = load_best(run.path)
+    config, inputs = translator.config, translator.inputs
+    width = solve_width(config, inputs).hidden_size
+    result: dict[str, Any] = {
+        "num_parameters": num_parameters(translator.params),
+        "hidden_size": ",".join(map(str, width)),
+    }
+    for name, part in {"validation": data.validation, **data.tests}.items():
+        encoded = inputs.encode(part.sources, part.targets, config.max_tokens)
+        metrics, texts = score(translator, part, encoded, config.beam_size)
+        result |= prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))
+        listing = translation_report(name, part.sources, texts, part.targets, tokenizer=config.bleu_tokenizer)
+        run.write(f"report_{name}.txt", listing)
+    run.draw(plot_curves, run.path / "metrics.jsonl", "curves.png")
+    draw_attention(run, translator, data.tests.get("test", data.validation))
+    return run.finish(result)
+
+
+def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
+    """Where the decoder looks while it writes its own translations of the first texts; also says these."""
+    sources, maps = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], translator.config.max_tokens), []
+    found = translator.search(sources, beam_size=translator.config.beam_size)
+    for row, (text, best) in enumerate(zip(part.sources, found)):
+        if best:
+            run.say(f"  {text} → {translator.inputs.text(best[0].ids)}")
+            weights = translator.attention(sources.row(row), best[0].ids)
+            if weights is not None:
+                pieces = translator.inputs.pieces(sources.row(row), np.append(best[0].ids, END_ID))
+                maps.append((weights, *pieces))
+    if maps:
+        run.draw(plot_attention, maps, "attention.png")
+
+
+def predict_lines(invocation: Invocation, config: Config) -> None:
+    """--mode=predict: translates the lines of standard input or a file."""
+    translator = load_best(invocation.workdir, config)
+    num_lines = num_cut = 0
+
+    def answers(lines: list[str]) -> Iterator[dict[str, Any]]:
+        nonlocal num_lines, num_cut
+        texts = [line.strip() for line in lines]
+        whole = translator.inputs.encode_sources(texts)
+        sources = translator.inputs.encode_sources(texts, config.max_tokens)
+        beam_size = max(config.beam_size, config.n_best)
+        found = translator.search(sources, beam_size=beam_size, n_best=config.n_best, first_row=num_lines)
+        num_lines, num_cut = num_lines + len(lines), num_cut + int((whole.lengths > config.max_tokens).sum())
+        for row, (text, hypotheses) in enumerate(zip(texts, found, strict=True)):
+            yield answer(translator, text, sources.row(row), hypotheses)
+
+    answer_lines(answers, invocation.input)
+    if num_cut:
+        print(f"warning: {num_cut:,} texts of more than {config.max_tokens} tokens were cut", file=sys.stderr)
+
+
+def answer(translator: Translator, text: str, source: np.ndarray, found: list[Translation]) -> dict[str, Any]:
+    """What --mode=predict says of one text."""
+    listed = [
+        {"text": translator.inputs.text(one.ids), "score": one.score, "log_probability": one.log_prob} for one in found
+    ]
+    answer: dict[str, Any] = {"source": text, "translation": listed[0]["text"] if listed else "", "hypotheses": listed}
+    if translator.config.show_attention and found:
+        weights = translator.attention(source, found[0].ids)
+        pieces = translator.inputs.pieces(source, np.append(found[0].ids, END_ID))
+        if weights is not None:
+            answer["attention"] = {"source": pieces[0], "target": pieces[1], "weights": weights.round(4).tolist()}
+    return answer
+
+
+def show_plan(config: Config) -> None:
+    """--dry_run: prints what a run would do; trains nothing and writes nothing."""
+    _, inputs, training, *_ = prepare(config)
+    shapes = batch_shapes(config, training)
+    total_steps = config.num_steps or config.num_epochs * num_batches(training.pairs.lengths, **shapes)
+    optimizer = make_optimizer(config, total_steps)
+    *_, longest = ordered_batches(training.pairs, **shapes, rows_multiple_of=data_mesh().size)
+    plan = describe_plan(
+        solve_width(config, inputs),
+        steps_of(config, inputs, optimizer),
+        optimizer,
+        total_steps=total_steps,
+        waste=padding_waste(training.pairs.lengths, **shapes),
+        longest=inputs.batch_arrays(longest, training),
+    )
+    print(plan)
+
+
+def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:
+    """A file (or two), the run's own train, validation or test part (by default test), or another split."""
+    if is_pairs_file(name):
+        return name, read_part(config, name)
+    data = load_translation(config, seed=config.seed)
+    parts = {"train": data.train, "validation": data.validation, "test": data.tests.get("test")}
+    return choose_part(config, name, parts, functools.partial(read_part, config))
+
+
+def main(config: Config, invocation: Invocation) -> None:
+    if invocation.mode == "predict":
+        predict_lines(invocation, config)
+    elif invocation.mode == "eval":
+        translator = load_best(invocation.workdir, config)
+        name, part = part_to_score(config, invocation.split)
+        encoded = translator.inputs.encode(part.sources, part.targets, config.max_tokens)
+        metrics = score(translator, part, encoded, config.beam_size).metrics
+        print(json_line(prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))), end="")
+    elif invocation.dry_run:
+        show_plan(config)
+    else:
+        train_in(invocation.workdir, EXPERIMENT, config, train)
+
+
+if __name__ == "__main__":
+    run_app(main, Config, EXPERIMENT)

@@ -1,0 +1,86 @@
+"""The knobs of an encoder–decoder, and the model that they describe."""
+
+import dataclasses
+
+from flax import nnx
+
+from rnn_jax.attention import ATTENTIONS, Attention, make_attention
+from rnn_jax.config import knob, new_default
+from rnn_jax.data.subwords import UNKNOWN_ID
+from rnn_jax.data.translation_inputs import TranslationInputs
+from rnn_jax.errors import UserError
+from rnn_jax.layers import Stack
+from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
+from rnn_jax.models.seq2seq import BRIDGES, Seq2Seq
+
+
+@dataclasses.dataclass(frozen=True)
+class Seq2SeqConfig(RecurrentConfig):
+    """The encoder's stack, the decoder's, and what joins them. What is dropped is the same for both stacks."""
+
+    bidirectional: bool = new_default(RecurrentConfig, "bidirectional", True)
+    variational_dropout: bool = new_default(RecurrentConfig, "variational_dropout", True)
+    decoder_cell: tuple[str, ...] = knob((), "cell of the decoder's layers, or one a layer (default: as --cell)")
+    decoder_hidden_size: tuple[int, ...] = knob((), "hidden size of the decoder (default: as --hidden_size)", minimum=1)
+    decoder_num_layers: int = knob(0, "layers of the decoder (0 = as --num_layers)", minimum=0)
+    attention: str = knob("general", "how the decoder attends to the source", choices=("none", *ATTENTIONS))
+    attention_size: int = knob(0, "numbers in additive and concat, and in all heads (0 = embedding_size)", minimum=0)
+    attention_heads: int = knob(4, "heads of --attention=multi_head", minimum=1)
+    bridge: str = knob("linear", "the decoder's initial carry: from the encoder, or zero", choices=BRIDGES)
+    input_feeding: bool = knob(False, "the decoder also reads what it last attended to; slower: step by step")
+    embedding_size: int = knob(128, "size of the embeddings, and of the readout before the output", minimum=1)
+    tie_embeddings: bool = knob(True, "one embedding table for source and target (joint vocabulary only)")
+    tie_output: bool = knob(True, "the output weights are the target embeddings")
+    word_dropout: float = knob(0.0, "tokens replaced by the unknown one, on both sides", minimum=0.0, maximum=0.99)
+    embedding_dropout: float = knob(0.0, "rows of the embedding tables dropped in a batch", minimum=0.0, maximum=0.99)
+    output_dropout: float = knob(0.0, "variational dropout before the output layer", minimum=0.0, maximum=0.99)
+    compute_dtype: str = knob("float32", "dtype of activations", choices=("float32", "bfloat16"))
+
+
+def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) -> Seq2Seq:
+    """The model, with fresh parameters.
+
+    Raises:
+      UserError: layers, sizes or kinds that do not fit.
+    """
+    sizes = (inputs.source.get_vocab_size(), inputs.target.get_vocab_size())
+    try:
+        return Seq2Seq(
+            make_stack(config),
+            make_decoder(config),
+            source_vocabulary_size=sizes[0],
+            target_vocabulary_size=sizes[1],
+            embedding_size=config.embedding_size,
+            attention=_attention(config),
+            bridge=config.bridge,
+            input_feeding=config.input_feeding,
+            tie_embeddings=config.tie_embeddings and inputs.is_joint,
+            tie_output=config.tie_output,
+            word_dropout=config.word_dropout,
+            embedding_dropout=config.embedding_dropout,
+            output_dropout=config.output_dropout,
+            unknown_id=UNKNOWN_ID,
+            dtype=config.compute_dtype,
+            rngs=nnx.Rngs(seed),
+        )
+    except ValueError as error:
+        raise UserError(f"The encoder and the decoder cannot be joined: {error}") from error
+
+
+def make_decoder(config: Seq2SeqConfig) -> Stack:
+    """The decoder's stack."""
+    of_decoder = {
+        "cell": config.decoder_cell or config.cell,
+        "hidden_size": config.decoder_hidden_size or config.hidden_size,
+        "num_layers": config.decoder_num_layers or config.num_layers,
+        "bidirectional": False,
+    }
+    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecurrentConfig)}
+    return make_stack(RecurrentConfig(**(shared | of_decoder)))
+
+
+def _attention(config: Seq2SeqConfig) -> Attention | None:
+    if config.attention == "none":
+        return None
+    options = {"num_heads": config.attention_heads} if config.attention == "multi_head" else {}
+    return make_attention(config.attention, config.attention_size or config.embedding_size, **options)

@@ -1,0 +1,180 @@
+"""A trained encoder–decoder, applied: texts in, texts out; scores of pairs; where it looked."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn_jax.config import knob
+from rnn_jax.data.batching import Batch, Ragged, ordered_batches
+from rnn_jax.data.streaming import doubling_lengths, map_rows
+from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, UNKNOWN_ID
+from rnn_jax.data.translation_inputs import EncodedPairs, TranslationInputs
+from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
+from rnn_jax.models.seq2seq import Seq2Seq
+from rnn_jax.training.devices import data_mesh, shard_batch
+from rnn_jax.training.steps import Steps
+
+_SHORTEST = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodingConfig:
+    """How targets are searched for; may differ between training and a later eval or predict."""
+
+    decoding: str = knob("beam", "search for the most probable, or sample", choices=("beam", "sample"), identity=False)
+    beam_size: int = knob(5, "hypotheses that the search follows (1: greedy)", minimum=1, identity=False)
+    length_penalty: float = knob(
+        1.0, "the more, the longer: log p / ((5 + length) / 6)^this", minimum=0.0, identity=False
+    )
+    temperature: float = knob(1.0, "sample: logits are divided by this", minimum=1e-3, identity=False)
+    top_k: int = knob(0, "sample: of the k most probable tokens only (0 = all)", minimum=0, identity=False)
+    top_p: float = knob(
+        1.0, "sample: of the fewest tokens with this probability", minimum=1e-6, maximum=1.0, identity=False
+    )
+    max_length_ratio: float = knob(
+        2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, identity=False
+    )
+    decoding_batch_size: int = knob(64, "texts that are decoded together", minimum=1, identity=False)
+
+
+class Translation(NamedTuple):
+    """One hypothesis: its token ids, log p in nats, and the score it is ranked by."""
+
+    ids: np.ndarray
+    log_prob: float
+    score: float
+
+
+class Translator(NamedTuple):
+    """Config, inputs, compiled functions, and parameters on all devices."""
+
+    config: Any
+    inputs: TranslationInputs
+    steps: Steps
+    params: Any
+
+    def search(self, sources: Ragged, *, beam_size: int, n_best: int = 1, first_row: int = 0) -> list[list[Translation]]:
+        """At most `n_best` hypotheses for each source, the best first; none for an empty source.
+
+        A sampled one is a function of the config's seed and of the row's number, counted from `first_row`.
+        """
+        config, mesh = self.config, data_mesh()
+        sampling = config.decoding == "sample"
+        num = max(n_best, 1 if sampling else beam_size)
+        decode = self.steps.compiled(_decoder(_Settings.of(config, num)))
+
+        def of_batch(batch: Batch) -> Any:
+            rows = np.maximum(batch.indices, 0) + first_row
+            arrays = {"source": batch.tokens, "lengths": batch.lengths, "rows": rows.astype(np.int32)}
+            found = jax.device_get(decode(self.params, shard_batch(arrays, mesh)))
+            return found
+
+        found = map_rows(
+            sources,
+            of_batch,
+            longest=_round_up(int(sources.lengths.max(initial=1))),
+            shortest=_SHORTEST,
+            batch_size=config.decoding_batch_size,
+            rows_multiple_of=mesh.size,
+        )
+        return [_listed(rows, n_best) if length else [] for rows, length in zip(found, sources.lengths, strict=True)]
+
+    def translate(self, sources: Ragged, *, beam_size: int) -> list[str]:
+        """The best hypothesis of each source as text; an empty source gives an empty one."""
+        found = self.search(sources, beam_size=beam_size)
+        return [self.inputs.text(best[0].ids) if best else "" for best in found]
+
+    def loss(self, pairs: EncodedPairs) -> float:
+        """The mean loss in nats a target token, the end token included."""
+        mesh, sums = data_mesh(), []
+        longest = _round_up(int(pairs.pairs.lengths.max(initial=1)))
+        for batch in ordered_batches(
+            pairs.pairs,
+            batch_size=self.config.batch_size,
+            tokens_per_batch=2 * self.config.tokens_per_batch,
+            buckets=doubling_lengths(longest, _SHORTEST),
+            rows_multiple_of=mesh.size,
+        ):
+            arrays = shard_batch(self.inputs.batch_arrays(batch, pairs), mesh)
+            sums.append(self.steps.predict(self.params, arrays)[0])
+        total, count = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
+        return float(total) / max(float(count), 1.0)
+
+    def attention(self, source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
+        """The attention's weights (T + 1, S) on one source, at each token of a target and its end; None without it."""
+        length = _round_up(max(len(source), len(target) + 1))
+        tokens = np.full((2, 1, length), PAD_ID, np.int32)
+        tokens[0, 0, : len(source)] = source
+        tokens[1, 0, : len(target) + 1] = [START_ID, *target]
+        arrays = {"source": tokens[0], "lengths": np.array([len(source)], np.int32), "inputs": tokens[1]}
+        weights = jax.device_get(self.steps.compiled(_attend)(self.params, arrays))
+        return None if weights is None else weights[0, : len(target) + 1, : len(source)]
+
+
+class _Settings(NamedTuple):
+    """What the compiled search depends on."""
+
+    num: int
+    sampling: bool
+    length_penalty: float
+    temperature: float
+    top_k: int
+    top_p: float
+    ratio: float
+    seed: int
+
+    @classmethod
+    def of(cls, config: Any, num: int) -> "_Settings":
+        sampling = config.decoding == "sample"
+        cut = (config.temperature, config.top_k, config.top_p) if sampling else (1.0, 0, 1.0)
+        return cls(num, sampling, config.length_penalty, *cut, config.max_length_ratio, config.seed)
+
+
+@functools.cache
+def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], Hypotheses]:
+    def decode(model: Seq2Seq, arrays: dict[str, jax.Array]) -> Hypotheses:
+        encoded = model.encode(arrays["source"], arrays["lengths"])
+
+        def step(state: Any, tokens: jax.Array) -> tuple[Any, jax.Array]:
+            state, logits = model.step(encoded, state, tokens)
+            forbidden = np.isin(np.arange(logits.shape[-1]), (PAD_ID, UNKNOWN_ID, START_ID))
+            return state, jnp.where(forbidden, -jnp.inf, logits)
+
+        limit = int(settings.ratio * arrays["source"].shape[1]) + 10
+        wanted = (settings.ratio * arrays["lengths"].astype(jnp.float32)).astype(jnp.int32) + 10
+        state = model.initial_state(encoded, settings.num)
+        common = {"start": START_ID, "end": END_ID, "pad": PAD_ID, "max_lengths": wanted, "limit": limit}
+        if settings.sampling:
+            keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(settings.seed)))(arrays["rows"])
+            cut = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+            return sample(step, state, keys, **common, **cut)
+        if settings.num == 1:
+            return greedy(step, state, **common)
+        return beam_search(step, state, **common, length_penalty=settings.length_penalty)
+
+    return decode
+
+
+def _attend(model: Seq2Seq, arrays: dict[str, jax.Array]) -> jax.Array | None:
+    return model.read_out(model.encode(arrays["source"], arrays["lengths"]), arrays["inputs"]).weights
+
+
+def _listed(found: Hypotheses, n_best: int) -> list[Translation]:
+    rows = [k for k in range(len(found.scores)) if np.isfinite(found.scores[k])][:n_best]
+    return [
+        Translation(found.tokens[k, : found.lengths[k]], float(found.log_probs[k]), float(found.scores[k]))
+        for k in rows
+    ]
+
+
+def _round_up(length: int) -> int:
+    """The next power of two: the same length for most inputs, so that it is compiled once."""
+    return 1 << max(length - 1, _SHORTEST - 1).bit_length()
+
+
+__all__ = ["DecodingConfig", "Translation", "Translator"]

@@ -1,0 +1,51 @@
+"""The parameters of several evaluations, to be averaged at the end: the last ones, or the best ones."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.run import Run
+from rnn_jax.training.state import TrainState, evaluation_params
+
+PyTree = Any
+
+_ALL = 2**62  # the checkpointer keeps every one: which ones stay is decided here
+
+
+class KeptParams:
+    """At most `size` checkpoints of evaluated parameters in a run directory; which = "last" or "best" ones."""
+
+    def __init__(self, run: Run, size: int, which: str):
+        self.size, self.which = size, which
+        self._checkpoints = Checkpointer(run.path / "averaged", config_hash=run.config_hash, keep_latest=_ALL)
+
+    def add(self, step: int, state: TrainState, rank: tuple[float, ...], ema_decay: float) -> None:
+        """Keeps the parameters of an evaluation if they are among the last, or the highest ranks so far.
+
+        What was kept of later steps is forgotten: a kill took them back.
+        """
+        if not self.size:
+            return
+        ranks = {kept: extra["rank"] for kept, extra in self._checkpoints.extras().items() if kept < step}
+        self._checkpoints.save(step, evaluation_params(state, ema_decay), {"rank": list(rank)})
+        ranks[step] = list(rank)
+        order = sorted(ranks, key=lambda kept: (ranks[kept], kept) if self.which == "best" else ([], kept))
+        self._checkpoints.remove_all_but(order[-self.size :])
+
+    def mean(self, template: PyTree, last_step: int) -> tuple[PyTree, list[int]]:
+        """The mean of what is kept up to `last_step` (NumPy arrays; summed in float64), and the steps; [] if none is."""
+        steps = sorted(step for step in self._checkpoints.extras() if step <= last_step)
+        if not steps:
+            return template, []
+        trees = [self._checkpoints.restore_step(step, template).tree for step in steps]
+        return jax.tree.map(lambda *leaves: _mean(leaves), *trees), steps
+
+    def close(self) -> None:
+        """Releases Orbax's threads."""
+        self._checkpoints.close()
+
+
+def _mean(leaves: tuple[np.ndarray, ...]) -> np.ndarray:
+    return np.mean([np.asarray(leaf, np.float64) for leaf in leaves], axis=0).astype(leaves[0].dtype)
