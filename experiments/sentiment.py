@@ -22,7 +22,7 @@ import numpy as np
 from flax import nnx
 
 from rnn_jax.config import knob, new_default
-from rnn_jax.data.batching import Batch, Ragged, bucket_lengths, num_batches, ordered_batches, padding_waste
+from rnn_jax.data.batching import Batch, Ragged, ordered_batches
 from rnn_jax.data.classification import (
     ClassificationData,
     LabelledTextConfig,
@@ -33,7 +33,7 @@ from rnn_jax.data.classification import (
 )
 from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.parts import choose_part
-from rnn_jax.data.streaming import doubling_lengths, map_rows, training_batches
+from rnn_jax.data.streaming import doubling_lengths, map_rows
 from rnn_jax.data.text_config import TokenConfig, fit_inputs
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
@@ -46,14 +46,15 @@ from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
-from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
-from rnn_jax.training.plan import describe_plan
+from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
-from rnn_jax.training.run import Run, RunConfig, read_run
+from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
+from rnn_jax.training.steps import Steps, count_parameters, make_steps
 from rnn_jax.training.summary import num_parameters
+from rnn_jax.training.trained import Trained, load_trained
 from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "sentiment"
@@ -142,22 +143,9 @@ def solve_width(config: Config, inputs: TextInputs) -> Config:
     return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
-class Trained(NamedTuple):
-    """A model that can be applied: config, inputs, compiled functions, parameters on all devices."""
-
-    config: Config
-    inputs: TextInputs
-    steps: Steps
-    params: Any
-
-
 def load_best(workdir: str | Path) -> Trained:
-    """The best parameters of a run directory, which needs no flags: it holds everything."""
-    config, run = read_run(workdir, EXPERIMENT, Config)
-    inputs = TextInputs.load(run.path)
-    steps = steps_of(config, inputs)
-    params = restore_best_params(run, steps.shapes, config)
-    return Trained(config, inputs, steps, params)
+    """The model of a run directory."""
+    return load_trained(workdir, EXPERIMENT, Config, TextInputs, steps_of)
 
 
 def evaluate(trained: Trained, split: Split) -> ClassificationTotals:
@@ -174,10 +162,8 @@ def evaluate(trained: Trained, split: Split) -> ClassificationTotals:
     return totals
 
 
-def batch_shapes(config: Config, split: Split) -> dict[str, Any]:
-    """How a split is cut into batches: a few lengths, each compiled once."""
-    buckets = bucket_lengths(split.texts.lengths, num_buckets=config.num_buckets, multiple_of=8)
-    return {"batch_size": config.batch_size, "buckets": buckets}
+def plan_of(config: Config, split: Split) -> TrainingPlan:
+    return plan_training(config, split.texts.lengths, multiple_of=8)
 
 
 def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
@@ -194,31 +180,25 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     """Trains, chooses the best checkpoint by validation accuracy (ties: loss), scores test once; returns the result."""
     data, inputs, donor_params = prepare(config)
     training, validation = encode_split(config, inputs, data.train), encode_split(config, inputs, data.validation)
-    mesh, shapes = data_mesh(), batch_shapes(config, training)
-    steps_per_epoch = num_batches(training.texts.lengths, **shapes)
-    total_steps = config.num_steps or config.num_epochs * steps_per_epoch
-    optimizer, learning_rate = make_optimizer(config, total_steps), make_schedule(config, total_steps)
-    steps = steps_of(config, inputs, optimizer)
+    mesh, plan = data_mesh(), plan_of(config, training)
+    steps = steps_of(config, inputs, plan.optimizer)
     params = steps.init()
     if donor_params is not None:
         params, fresh = adopt_params(params, donor_params, replaceable=("output", "bag_output"))
         run.say(f"Starting from {config.init_from}; initialised anew: {', '.join(fresh) or 'nothing'}.")
-    state = create_state(params, optimizer, config.ema_decay)
+    state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(
-        config, run, total_steps, steps_per_epoch, rank=accuracy_then_loss, learning_rate=learning_rate
-    ) as session:
+    with Session(config, run, plan, rank=accuracy_then_loss) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
-        session.begin(*data.notes, introduction(config, data, params, total_steps))
+        session.begin(*data.notes, introduction(config, data, params, plan.total_steps))
         state = replicate(state, mesh)
 
         def score(state: TrainState) -> dict[str, float]:
             return evaluate(Trained(config, inputs, steps, averaged(state)), validation).summary()
 
-        rows = {"seed": config.seed, "rows_multiple_of": mesh.size}
-        for batch in training_batches(training.texts, session.step, total_steps, **rows, **shapes):
+        for batch in plan.batches(training.texts, session.step, seed=config.seed):
             if session.exhausted:
                 break
             state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training.labels), mesh))
@@ -274,19 +254,9 @@ def show_plan(config: Config) -> None:
     """--dry_run: prints what a run would do; trains nothing and writes nothing."""
     data, inputs, _ = prepare(config)
     training = encode_split(config, inputs, data.train)
-    shapes = batch_shapes(config, training)
-    total_steps = config.num_steps or config.num_epochs * num_batches(training.texts.lengths, **shapes)
-    optimizer = make_optimizer(config, total_steps)
-    *_, longest = ordered_batches(training.texts, **shapes, rows_multiple_of=data_mesh().size)
-    plan = describe_plan(
-        solve_width(config, inputs),
-        steps_of(config, inputs, optimizer),
-        optimizer,
-        total_steps=total_steps,
-        waste=padding_waste(training.texts.lengths, **shapes),
-        longest=inputs.batch_arrays(longest, training.labels),
-    )
-    print(plan)
+    plan = plan_of(config, training)
+    longest = inputs.batch_arrays(plan.longest_batch(training.texts), training.labels)
+    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:

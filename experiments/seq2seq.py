@@ -22,11 +22,9 @@ import jax
 import numpy as np
 
 from rnn_jax.config import knob, new_default
-from rnn_jax.data.batching import bucket_lengths, num_batches, ordered_batches, padding_waste
 from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.paired import TextPairs, is_pairs_file
 from rnn_jax.data.parts import choose_part
-from rnn_jax.data.streaming import training_batches
 from rnn_jax.data.subwords import END_ID
 from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_part
 from rnn_jax.data.translation_inputs import (
@@ -45,15 +43,16 @@ from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
-from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
-from rnn_jax.training.plan import describe_plan
+from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_attention, plot_curves
-from rnn_jax.training.run import Run, RunConfig, read_run
+from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
+from rnn_jax.training.steps import Steps, count_parameters, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
+from rnn_jax.training.trained import load_trained
 from rnn_jax.training.window import prefixed
 from rnn_jax.translation_metrics import (
     BLEU_TOKENIZERS,
@@ -118,11 +117,9 @@ def solve_width(config: Config, inputs: TranslationInputs) -> Config:
 
 
 def load_best(workdir: str | Path, config: Config | None = None) -> Translator:
-    """The best parameters of a run directory, which needs no flags: it holds everything."""
-    stored, run = read_run(workdir, EXPERIMENT, Config)
-    inputs = TranslationInputs.load(run.path)
-    steps = steps_of(stored, inputs)
-    return Translator(config or stored, inputs, steps, restore_best_params(run, steps.shapes, stored))
+    """The model of a run directory; `config` may have other ways of decoding."""
+    trained = load_trained(workdir, EXPERIMENT, Config, TranslationInputs, steps_of)
+    return Translator(*trained._replace(config=config or trained.config))
 
 
 class Scored(NamedTuple):
@@ -144,10 +141,9 @@ def rank(config: Config, scores: dict[str, float]) -> tuple[float, ...]:
     return (-scores["loss"],) if config.select_by == "loss" else (scores[config.select_by], -scores["loss"])
 
 
-def batch_shapes(config: Config, encoded: EncodedPairs) -> dict[str, Any]:
-    """How pairs are cut into batches: a few lengths, each compiled once; the longer side of a pair counts."""
-    buckets = bucket_lengths(encoded.pairs.lengths, num_buckets=config.num_buckets, multiple_of=2)
-    return {"batch_size": config.batch_size, "buckets": buckets, "tokens_per_batch": config.tokens_per_batch}
+def plan_of(config: Config, encoded: EncodedPairs) -> TrainingPlan:
+    """The longer side of a pair says how it is padded."""
+    return plan_training(config, encoded.pairs.lengths, multiple_of=2, tokens_per_batch=config.tokens_per_batch)
 
 
 class Prepared(NamedTuple):
@@ -180,22 +176,17 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
     data, inputs, training, donor_params, notes = prepare(config)
     validation = inputs.encode(data.validation.sources, data.validation.targets, config.max_tokens)
-    mesh, shapes = data_mesh(), batch_shapes(config, training)
-    steps_per_epoch = num_batches(training.pairs.lengths, **shapes)
-    total_steps = config.num_steps or config.num_epochs * steps_per_epoch
-    optimizer, learning_rate = make_optimizer(config, total_steps), make_schedule(config, total_steps)
-    steps = steps_of(config, inputs, optimizer)
+    mesh, plan = data_mesh(), plan_of(config, training)
+    steps = steps_of(config, inputs, plan.optimizer)
     params = steps.init()
     if donor_params is not None:
         params, _ = adopt_params(params, donor_params, replaceable=())
-    lines = [*notes, *introduction(config, data, inputs, params, total_steps)]
-    lines.append(f"Padding is {padding_waste(training.pairs.lengths, **shapes):.1%} of the training batches.")
-    state = create_state(params, optimizer, config.ema_decay)
+    lines = [*notes, *introduction(config, data, inputs, params, plan.total_steps)]
+    lines.append(f"Padding is {plan.waste:.1%} of the training batches.")
+    state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(
-        config, run, total_steps, steps_per_epoch, rank=functools.partial(rank, config), learning_rate=learning_rate
-    ) as session:
+    with Session(config, run, plan, rank=functools.partial(rank, config)) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         session.begin(*lines)
@@ -208,8 +199,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             run.write(f"samples/step_{session.step:08d}.txt", samples)
             return metrics
 
-        rows = {"seed": config.seed, "rows_multiple_of": mesh.size}
-        for batch in training_batches(training.pairs, session.step, total_steps, **rows, **shapes):
+        for batch in plan.batches(training.pairs, session.step, seed=config.seed):
             if session.exhausted:
                 break
             arrays = inputs.batch_arrays(batch, training)
@@ -239,7 +229,7 @@ def introduction(
 
 
 def report(run: Run, data: TranslationData) -> dict[str, Any]:
-    """Scores the checkpoint that validation chose, on validation and, this once, on the tests; pictures, result.json."""
+    """Scores the checkpoint that validation chose, on validation and, this once, on the tests; pictures and results."""
     wait_for_all("training is over")
     translator = load_best(run.path)
     config, inputs = translator.config, translator.inputs
@@ -312,19 +302,9 @@ def answer(translator: Translator, text: str, source: np.ndarray, found: list[Tr
 def show_plan(config: Config) -> None:
     """--dry_run: prints what a run would do; trains nothing and writes nothing."""
     _, inputs, training, *_ = prepare(config)
-    shapes = batch_shapes(config, training)
-    total_steps = config.num_steps or config.num_epochs * num_batches(training.pairs.lengths, **shapes)
-    optimizer = make_optimizer(config, total_steps)
-    *_, longest = ordered_batches(training.pairs, **shapes, rows_multiple_of=data_mesh().size)
-    plan = describe_plan(
-        solve_width(config, inputs),
-        steps_of(config, inputs, optimizer),
-        optimizer,
-        total_steps=total_steps,
-        waste=padding_waste(training.pairs.lengths, **shapes),
-        longest=inputs.batch_arrays(longest, training),
-    )
-    print(plan)
+    plan = plan_of(config, training)
+    longest = inputs.batch_arrays(plan.longest_batch(training.pairs), training)
+    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:

@@ -21,12 +21,10 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.config import knob, new_default
-from rnn_jax.data.batching import bucket_lengths, num_batches, ordered_batches, padding_waste
 from rnn_jax.data.columns import write_columns
 from rnn_jax.data.embeddings import PretrainedVectors, match_vectors, read_vectors
 from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.parts import choose_part
-from rnn_jax.data.streaming import training_batches
 from rnn_jax.data.tagging import (
     Sentences,
     TaggedTextConfig,
@@ -47,14 +45,15 @@ from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
-from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
-from rnn_jax.training.plan import describe_plan
+from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
-from rnn_jax.training.run import Run, RunConfig, read_run
+from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps, restore_best_params
+from rnn_jax.training.steps import Steps, count_parameters, make_steps
 from rnn_jax.training.summary import num_parameters
+from rnn_jax.training.trained import load_trained
 from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "tagging"
@@ -103,12 +102,8 @@ def solve_width(config: Config, inputs: TaggingInputs) -> Config:
 
 
 def load_best(workdir: str | Path) -> TrainedTagger:
-    """The best parameters of a run directory, which needs no flags: it holds everything."""
-    config, run = read_run(workdir, EXPERIMENT, Config)
-    inputs = TaggingInputs.load(run.path)
-    steps = steps_of(config, inputs)
-    params = restore_best_params(run, steps.shapes, config)
-    return TrainedTagger(config, inputs, steps, params)
+    """The model of a run directory."""
+    return TrainedTagger(*load_trained(workdir, EXPERIMENT, Config, TaggingInputs, steps_of))
 
 
 def score(
@@ -126,10 +121,8 @@ def rank(scores: dict[str, float]) -> tuple[float, ...]:
     return scores.get("f1", scores["accuracy"]), scores["accuracy"], -scores["loss"]
 
 
-def batch_shapes(config: Config, encoded: EncodedSentences) -> dict[str, Any]:
-    """How a part is cut into batches: a few lengths, each compiled once."""
-    buckets = bucket_lengths(encoded.forms.lengths, num_buckets=config.num_buckets, multiple_of=2)
-    return {"batch_size": config.batch_size, "buckets": buckets, "tokens_per_batch": config.tokens_per_batch}
+def plan_of(config: Config, encoded: EncodedSentences) -> TrainingPlan:
+    return plan_training(config, encoded.forms.lengths, multiple_of=2, tokens_per_batch=config.tokens_per_batch)
 
 
 class Prepared(NamedTuple):
@@ -194,20 +187,15 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     prepared = prepare(config)
     data, inputs = prepared.data, prepared.inputs
     training, validation = inputs.encode(*data.train), inputs.encode(*data.validation)
-    mesh, shapes = data_mesh(), batch_shapes(config, training)
-    steps_per_epoch = num_batches(training.forms.lengths, **shapes)
-    total_steps = config.num_steps or config.num_epochs * steps_per_epoch
-    optimizer, learning_rate = make_optimizer(config, total_steps), make_schedule(config, total_steps)
-    steps = steps_of(config, inputs, optimizer)
+    mesh, plan = data_mesh(), plan_of(config, training)
+    steps = steps_of(config, inputs, plan.optimizer)
     params, notes = initial_params(config, prepared, steps)
-    lines = [*data.notes, *notes, *introduction(config, data, inputs, params, total_steps)]
-    lines.append(f"Padding is {padding_waste(training.forms.lengths, **shapes):.1%} of the training batches.")
-    state = create_state(params, optimizer, config.ema_decay)
+    lines = [*data.notes, *notes, *introduction(config, data, inputs, params, plan.total_steps)]
+    lines.append(f"Padding is {plan.waste:.1%} of the training batches.")
+    state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(
-        config, run, total_steps, steps_per_epoch, rank=rank, learning_rate=learning_rate, headline=HEADLINE
-    ) as session:
+    with Session(config, run, plan, rank=rank, headline=HEADLINE) as session:
         state = session.restore(state)
         keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         session.begin(*lines)
@@ -216,8 +204,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         def evaluate(state: TrainState) -> dict[str, float]:
             return score(TrainedTagger(config, inputs, steps, averaged(state)), data.validation, validation)[1]
 
-        rows = {"seed": config.seed, "rows_multiple_of": mesh.size}
-        for batch in training_batches(training.forms, session.step, total_steps, **rows, **shapes):
+        for batch in plan.batches(training.forms, session.step, seed=config.seed):
             if session.exhausted:
                 break
             state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training), mesh))
@@ -282,19 +269,9 @@ def show_plan(config: Config) -> None:
     """--dry_run: prints what a run would do; trains nothing and writes nothing."""
     prepared = prepare(config)
     inputs, training = prepared.inputs, prepared.inputs.encode(*prepared.data.train)
-    shapes = batch_shapes(config, training)
-    total_steps = config.num_steps or config.num_epochs * num_batches(training.forms.lengths, **shapes)
-    optimizer = make_optimizer(config, total_steps)
-    *_, longest = ordered_batches(training.forms, **shapes, rows_multiple_of=data_mesh().size)
-    plan = describe_plan(
-        solve_width(config, inputs),
-        steps_of(config, inputs, optimizer),
-        optimizer,
-        total_steps=total_steps,
-        waste=padding_waste(training.forms.lengths, **shapes),
-        longest=inputs.batch_arrays(longest, training),
-    )
-    print(plan)
+    plan = plan_of(config, training)
+    longest = inputs.batch_arrays(plan.longest_batch(training.forms), training)
+    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TaggingInputs, name: str) -> tuple[str, Sentences]:

@@ -278,4 +278,14 @@ def _glorot(key: Key, shape: tuple[int, ...]) -> Array:
     return jax.nn.initializers.glorot_uniform()(key, shape, jnp.float32)
 
 
-__all__ = ["ATTENTIONS", "Additive", "Attention", "Concat", "Dot", "General", "Memory", "MultiHeadDot", "make_attention"]
+__all__ = [
+    "ATTENTIONS",
+    "Additive",
+    "Attention",
+    "Concat",
+    "Dot",
+    "General",
+    "Memory",
+    "MultiHeadDot",
+    "make_attention",
+]

@@ -15,7 +15,7 @@ StackStep = Callable[[Carry, Array, Any], tuple[Carry, Array]]
 
 def initial_carries(stack: Stack, params: tuple[Params, ...], xs: Float[Array, "B T D"]) -> tuple[Carry, ...]:
     """The carry of each layer before the first step of a batch like `xs`; nothing of `xs` but its shape is used."""
-    shapes = jax.ShapeDtypeStruct((xs.shape[0], 1, xs.shape[-1]), xs.dtype)
+    shapes: Any = jax.ShapeDtypeStruct((xs.shape[0], 1, xs.shape[-1]), xs.dtype)
     carries = []
     for layer, layer_params in zip(stack.layers, params, strict=True):
         cell = _one_way(layer).cell

@@ -9,9 +9,7 @@ BLEU_TOKENIZERS = ("13a", "intl", "char", "zh", "none")
 _BOUNDS = (5, 10, 15, 20, 30, 50)
 
 
-def score_texts(
-    hypotheses: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a"
-) -> dict[str, float]:
+def score_texts(hypotheses: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a") -> dict[str, float]:
     """bleu and chrf of the corpus (0 to 100; Post 2018, Popović 2015), and exact_match, the share of equal texts.
 
     Texts are as people write them: cased, detokenised; sacreBLEU tokenises both sides. NaN without any text.

@@ -1,4 +1,4 @@
-"""Text pairs to train on, to validate with and to test on: any TFDS dataset with two texts a row, or the user's files."""
+"""Text pairs to train on, to validate with and to test on: any TFDS dataset with two texts a row, or users' files."""
 
 import dataclasses
 import fnmatch

@@ -103,11 +103,9 @@ class TranslationInputs(NamedTuple):
         return cls(source, source) if source.to_str() == target.to_str() else cls(source, target)
 
 
-def fit_translation_inputs(
-    config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]
-) -> TranslationInputs:
+def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]) -> TranslationInputs:
     """The tokenizers of the training pairs."""
-    settings = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
+    settings: dict[str, Any] = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
     if config.joint_vocabulary:
         joint = fit_subwords([*sources, *targets], **settings)
         return TranslationInputs(joint, joint)

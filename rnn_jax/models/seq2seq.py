@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
+from rnn_jax.carries import cast_like
 from rnn_jax.dropout import variational_dropout, word_dropout
 from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
 from rnn_jax.masking import lengths_to_mask
@@ -82,17 +83,23 @@ class Seq2Seq(nnx.Module):
             raise ValueError(f"No bridge {bridge!r}; there are: {', '.join(BRIDGES)}.")
         readout_size = readout_size or embedding_size
         if tie_output and readout_size != embedding_size:
-            raise ValueError(f"A tied output needs readouts of the embeddings' size; got {readout_size} and {embedding_size}.")
+            raise ValueError(
+                f"A tied output needs readouts of the embeddings' size; got {readout_size} and {embedding_size}."
+            )
         if tie_embeddings and source_vocabulary_size != target_vocabulary_size:
             raise ValueError("Tied embeddings need one vocabulary for source and target.")
         self.attention, self.bridge, self.input_feeding = attention, bridge, input_feeding
         self.word_dropout, self.output_dropout = word_dropout, output_dropout
         self.unknown_id, self.dtype = unknown_id, dtype
-        embedding = {"dropout": embedding_dropout, "scale": embedding_size**-0.5 if tie_output else 0.1, "rngs": rngs}
-        self.target_embedding = Embedding(target_vocabulary_size, embedding_size, **embedding)
+        scale = embedding_size**-0.5 if tie_output else 0.1
+
+        def embedding(size: int) -> Embedding:
+            return Embedding(size, embedding_size, dropout=embedding_dropout, scale=scale, rngs=rngs)
+
+        self.target_embedding = embedding(target_vocabulary_size)
         self.source_embedding: Embedding | None = nnx.data(None)
         if not tie_embeddings:
-            self.source_embedding = nnx.data(Embedding(source_vocabulary_size, embedding_size, **embedding))
+            self.source_embedding = nnx.data(embedding(source_vocabulary_size))
         self.encoder = RNN(encoder, embedding_size, rngs=rngs)
         memory_size = self.encoder.output_size
         self.decoder = RNN(decoder, embedding_size + readout_size * input_feeding, rngs=rngs)
@@ -114,9 +121,7 @@ class Seq2Seq(nnx.Module):
         if bridge == "linear":
             self.bridges = nnx.data([Linear(memory_size, leaf.shape[-1], rngs=rngs) for leaf in leaves])
 
-    def encode(
-        self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None
-    ) -> Encoded:
+    def encode(self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None) -> Encoded:
         """Memory and initial carry: tokens (B, S), lengths (B,)."""
         keys = _split(key, 3)
         mask = lengths_to_mask(lengths, source.shape[-1])
@@ -143,9 +148,7 @@ class Seq2Seq(nnx.Module):
         2015); no gradient passes through the draw.
         """
         word_key, row_key, stack_key, sampling_key = _split(key, 4)
-        if key is None:
-            teacher_forcing = None
-        if not self.input_feeding and teacher_forcing is None:
+        if not self.input_feeding and (teacher_forcing is None or key is None):
             tokens = word_dropout(inputs, self.word_dropout, word_key, unknown_id=self.unknown_id)
             xs = self.target_embedding(tokens, key=row_key).astype(self.dtype)
             hs = self.decoder.run(xs, carry=encoded.carry, key=stack_key).ys
@@ -154,8 +157,8 @@ class Seq2Seq(nnx.Module):
 
         def body(state: tuple[Carry, Array, Array], now: tuple[Array, Array]):
             (carry, readout, drawn), (t, tokens) = state, now
-            if teacher_forcing is not None:
-                keep_key = jax.random.fold_in(sampling_key, 2 * t)
+            if sampling_key is not None and teacher_forcing is not None:
+                keep_key, draw_key = jax.random.split(jax.random.fold_in(sampling_key, t))
                 keep = jax.random.bernoulli(keep_key, teacher_forcing) | (t == 0)
                 tokens = jnp.where(keep, tokens, drawn)
             token_key = None if word_key is None else jax.random.fold_in(word_key, t)
@@ -166,9 +169,9 @@ class Seq2Seq(nnx.Module):
             carry, h = step(carry, x, t)
             readouts, weights = self._readout(h[:, None], encoded.memory)
             readout = readouts[:, 0]
-            if teacher_forcing is not None:
+            if sampling_key is not None and teacher_forcing is not None:
                 logits = self.logits(jax.lax.stop_gradient(readout))
-                drawn = jax.random.categorical(jax.random.fold_in(sampling_key, 2 * t + 1), logits).astype(jnp.int32)
+                drawn = jax.random.categorical(draw_key, logits).astype(jnp.int32)
             return (carry, readout, drawn), (readout, None if weights is None else weights[:, 0])
 
         batch, num_steps = inputs.shape
@@ -184,15 +187,20 @@ class Seq2Seq(nnx.Module):
             return self.output(readouts).astype(jnp.float32)
         assert self.output_bias is not None
         scores = readouts @ self.target_embedding.table.get_value().astype(readouts.dtype).T
-        return (scores + jnp.broadcast_to(self.output_bias.get_value().astype(scores.dtype), scores.shape)).astype(jnp.float32)
+        return (scores + jnp.broadcast_to(self.output_bias.get_value().astype(scores.dtype), scores.shape)).astype(
+            jnp.float32
+        )
 
     def initial_state(self, encoded: Encoded, num_hypotheses: int) -> DecoderState:
         """The state before the first token, the same for all K hypotheses of an example."""
+
         def repeat(leaf: Array) -> Array:
             return jnp.broadcast_to(leaf[:, None], (leaf.shape[0], num_hypotheses, *leaf.shape[1:]))
 
         batch = len(jax.tree.leaves(encoded.carry)[0])
-        return DecoderState(jax.tree.map(repeat, encoded.carry), jnp.zeros((batch, num_hypotheses, self.readout_size), self.dtype))
+        return DecoderState(
+            jax.tree.map(repeat, encoded.carry), jnp.zeros((batch, num_hypotheses, self.readout_size), self.dtype)
+        )
 
     def step(
         self, encoded: Encoded, state: DecoderState, tokens: Int[Array, "B K"]
@@ -230,12 +238,14 @@ class Seq2Seq(nnx.Module):
         fresh = self._initial_carries(batch)
         if self.bridge == "zero":
             return fresh
-        leaves, structure = jax.tree.flatten(fresh)
         if self.bridge == "linear":
             given = [jnp.tanh(linear(encoded.last)) for linear in self.bridges]
         else:
             given = jax.tree.leaves(_joined_directions(encoded.carry))
-        return structure.unflatten([new.astype(old.dtype) for new, old in zip(given, leaves, strict=True)])
+        if [leaf.shape for leaf in given] != [leaf.shape for leaf in jax.tree.leaves(fresh)]:
+            shapes = [[leaf.shape[1:] for leaf in leaves] for leaves in (given, jax.tree.leaves(fresh))]
+            raise ValueError(f"The bridge cannot copy a carry of shapes {shapes[0]} to one of shapes {shapes[1]}.")
+        return cast_like(jax.tree.unflatten(jax.tree.structure(fresh), given), fresh)
 
 
 def _joined_directions(carry: Carry) -> Carry:

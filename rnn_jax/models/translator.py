@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -58,7 +58,9 @@ class Translator(NamedTuple):
     steps: Steps
     params: Any
 
-    def search(self, sources: Ragged, *, beam_size: int, n_best: int = 1, first_row: int = 0) -> list[list[Translation]]:
+    def search(
+        self, sources: Ragged, *, beam_size: int, n_best: int = 1, first_row: int = 0
+    ) -> list[list[Translation]]:
         """At most `n_best` hypotheses for each source, the best first; none for an empty source.
 
         A sampled one is a function of the config's seed and of the row's number, counted from `first_row`.
@@ -71,8 +73,7 @@ class Translator(NamedTuple):
         def of_batch(batch: Batch) -> Any:
             rows = np.maximum(batch.indices, 0) + first_row
             arrays = {"source": batch.tokens, "lengths": batch.lengths, "rows": rows.astype(np.int32)}
-            found = jax.device_get(decode(self.params, shard_batch(arrays, mesh)))
-            return found
+            return jax.device_get(decode(self.params, shard_batch(arrays, mesh)))
 
         found = map_rows(
             sources,
@@ -91,7 +92,8 @@ class Translator(NamedTuple):
 
     def loss(self, pairs: EncodedPairs) -> float:
         """The mean loss in nats a target token, the end token included."""
-        mesh, sums = data_mesh(), []
+        sums: list[Any] = []
+        mesh = data_mesh()
         longest = _round_up(int(pairs.pairs.lengths.max(initial=1)))
         for batch in ordered_batches(
             pairs.pairs,
@@ -120,19 +122,20 @@ class _Settings(NamedTuple):
     """What the compiled search depends on."""
 
     num: int
-    sampling: bool
+    seed: int
+    ratio: float
     length_penalty: float
+    sampling: bool
     temperature: float
     top_k: int
     top_p: float
-    ratio: float
-    seed: int
 
     @classmethod
     def of(cls, config: Any, num: int) -> "_Settings":
-        sampling = config.decoding == "sample"
-        cut = (config.temperature, config.top_k, config.top_p) if sampling else (1.0, 0, 1.0)
-        return cls(num, sampling, config.length_penalty, *cut, config.max_length_ratio, config.seed)
+        common = (num, config.seed, config.max_length_ratio, config.length_penalty)
+        if config.decoding != "sample":
+            return cls(*common, sampling=False, temperature=1.0, top_k=0, top_p=1.0)
+        return cls(*common, True, config.temperature, config.top_k, config.top_p)
 
 
 @functools.cache
@@ -148,10 +151,10 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
         limit = int(settings.ratio * arrays["source"].shape[1]) + 10
         wanted = (settings.ratio * arrays["lengths"].astype(jnp.float32)).astype(jnp.int32) + 10
         state = model.initial_state(encoded, settings.num)
-        common = {"start": START_ID, "end": END_ID, "pad": PAD_ID, "max_lengths": wanted, "limit": limit}
+        common: dict[str, Any] = {"start": START_ID, "end": END_ID, "max_lengths": wanted, "limit": limit}
         if settings.sampling:
             keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(settings.seed)))(arrays["rows"])
-            cut = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+            cut: Any = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
             return sample(step, state, keys, **common, **cut)
         if settings.num == 1:
             return greedy(step, state, **common)
@@ -164,7 +167,8 @@ def _attend(model: Seq2Seq, arrays: dict[str, jax.Array]) -> jax.Array | None:
     return model.read_out(model.encode(arrays["source"], arrays["lengths"]), arrays["inputs"]).weights
 
 
-def _listed(found: Hypotheses, n_best: int) -> list[Translation]:
+def _listed(found: Any, n_best: int) -> list[Translation]:
+    """One example's rows of `Hypotheses`, as NumPy arrays."""
     rows = [k for k in range(len(found.scores)) if np.isfinite(found.scores[k])][:n_best]
     return [
         Translation(found.tokens[k, : found.lengths[k]], float(found.log_probs[k]), float(found.scores[k]))

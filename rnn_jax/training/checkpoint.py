@@ -149,7 +149,7 @@ class Checkpointer:
 
     def extras(self) -> dict[int, dict[str, Any]]:
         """The host state of each readable checkpoint, by step."""
-        found = {}
+        found: dict[int, dict[str, Any]] = {}
         for saved in self._find("latest"):
             with contextlib.suppress(CorruptError):
                 found.setdefault(saved.step, read_manifest(saved.path)["extra"])

@@ -35,7 +35,7 @@ class KeptParams:
         self._checkpoints.remove_all_but(order[-self.size :])
 
     def mean(self, template: PyTree, last_step: int) -> tuple[PyTree, list[int]]:
-        """The mean of what is kept up to `last_step` (NumPy arrays; summed in float64), and the steps; [] if none is."""
+        """The mean of what is kept up to `last_step` (NumPy arrays, sums in float64), and the steps; [] if none."""
         steps = sorted(step for step in self._checkpoints.extras() if step <= last_step)
         if not steps:
             return template, []

@@ -56,7 +56,9 @@ class OptimizerConfig:
         0.0, "no schedule falls below this fraction of the peak", minimum=0.0, maximum=1.0
     )
     plateau_patience: int = knob(
-        0, "evaluations without a new best before the learning rate is multiplied by --plateau_factor (0 = never)", minimum=0
+        0,
+        "evaluations without a new best before the learning rate is multiplied by --plateau_factor (0 = never)",
+        minimum=0,
     )
     plateau_factor: float = knob(0.5, "factor of --plateau_patience, on top of the schedule", minimum=0.0, maximum=1.0)
     momentum: float = knob(0.9, "coefficient of --optimizer=momentum", minimum=0.0, maximum=1.0)

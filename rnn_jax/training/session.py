@@ -10,6 +10,7 @@ import jax
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process
 from rnn_jax.training.kept import KeptParams
+from rnn_jax.training.plan import TrainingPlan
 from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
 from rnn_jax.training.progress import Progress
 from rnn_jax.training.run import Run, open_run
@@ -23,10 +24,10 @@ Scores = dict[str, float]
 class Session:
     """One process' share of a run: from its last checkpoint, or from the start, to the end or to a signal.
 
-    with Session(config, run, total_steps, steps_per_epoch, rank=lambda scores: (scores["accuracy"],)) as session:
+    with Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session:
         state = session.restore(state)
         session.begin("…")
-        for batch in training_batches(…, session.step, total_steps):
+        for batch in plan.batches(rows, session.step, seed=config.seed):
             if session.exhausted:
                 break
             state, metrics = train_step(state, batch)
@@ -35,23 +36,20 @@ class Session:
     config: has the knobs of RunConfig and OptimizerConfig.
     rank: of an evaluation's scores, what checkpoints are compared by; a tuple whose later entries break ties.
     headline: the scores that are worth a line on the screen (default: all); metrics.jsonl gets every one.
-    learning_rate: of update t = 0, 1, …, for the log.
     """
 
     def __init__(
         self,
         config: Any,
         run: Run,
-        total_steps: int,
-        steps_per_epoch: int,
+        plan: TrainingPlan,
         *,
         rank: Callable[[Scores], tuple[float, ...]],
-        learning_rate: Callable[[int], Any],
         headline: tuple[str, ...] = (),
     ):
-        self.config, self.run, self.total_steps, self.steps_per_epoch = config, run, total_steps, steps_per_epoch
-        self._rank, self._learning_rate, self._headline = rank, learning_rate, headline
-        self._eval_every = config.eval_every_steps or steps_per_epoch
+        self.config, self.run, self.plan = config, run, plan
+        self._rank, self._headline = rank, headline
+        self._eval_every = config.eval_every_steps or plan.steps_per_epoch
         self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
         self._plateau = Patience(config.plateau_patience, best=(-math.inf,))
         self._scale = 1.0
@@ -66,7 +64,7 @@ class Session:
             self._kept = KeptParams(self.run, self.config.average_checkpoints, self.config.average)
             stack.callback(self._kept.close)
             start = self._checkpoints.latest_step() or 0
-            self._progress = stack.enter_context(Progress(self.total_steps, start_step=start))
+            self._progress = stack.enter_context(Progress(self.plan.total_steps, start_step=start))
             self._stop = stack.enter_context(StopSignal())
             self._stack = stack.pop_all()
         return self
@@ -82,7 +80,7 @@ class Session:
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
             self._plateau = Patience(self.config.plateau_patience, *host["plateau"])
             self._scale = learning_rate_scale(state.opt_state)
-            self.say(f"Continuing at step {self.step} of {self.total_steps}.")
+            self.say(f"Continuing at step {self.step} of {self.plan.total_steps}.")
         return state
 
     def begin(self, *lines: str) -> None:
@@ -121,7 +119,7 @@ class Session:
         self._window.append(dict(metrics))
         self._progress.update(self.step, num_tokens, loss=metrics["loss"])
         stopping = any_process(self._stop.requested)
-        evaluating = self.step % self._eval_every == 0 or self.step == self.total_steps
+        evaluating = self.step % self._eval_every == 0 or self.step == self.plan.total_steps
         logging = evaluating or self.step % self.config.log_every_steps == 0
         saving = evaluating or stopping or any_process(self._timer.due(self.step))
         if logging or saving:
@@ -156,8 +154,8 @@ class Session:
     def _log(self, validation: Scores | None) -> bool:
         """Writes a line of metrics, and with an evaluation's scores says them; True if they are the best so far."""
         scores = prefixed("train", mean_over_steps(self._window))
-        scores |= {"learning_rate": float(self._learning_rate(self.step - 1)) * self._scale}
-        epoch, is_best = self.step / self.steps_per_epoch, False
+        scores |= {"learning_rate": float(self.plan.learning_rate(self.step - 1)) * self._scale}
+        epoch, is_best = self.step / self.plan.steps_per_epoch, False
         if validation is not None:
             scores |= prefixed("validation", validation)
             is_best = self._patience.update(self._rank(validation))

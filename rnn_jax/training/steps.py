@@ -4,7 +4,6 @@ Parameters are replicated over all devices and batches split over them, so that 
 devices; the same code runs on one.
 """
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +13,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from rnn_jax.errors import UserError
-from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.devices import data_mesh, replicate, replicated
-from rnn_jax.training.kept import KeptParams
-from rnn_jax.training.run import Run
-from rnn_jax.training.state import TrainState, apply_gradients, evaluation_params
+from rnn_jax.training.devices import data_mesh, replicated
+from rnn_jax.training.state import TrainState, apply_gradients
 from rnn_jax.training.summary import num_parameters
 
 PyTree = Any
@@ -85,26 +80,3 @@ def make_steps(
 def count_parameters(make_model: Callable[..., nnx.Module], *arguments: Any) -> int:
     """The number of parameters of make_model(*arguments); nothing is computed."""
     return num_parameters(nnx.split(nnx.eval_shape(functools.partial(make_model, *arguments)))[1])
-
-
-def restore_best_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
-    """The parameters that a run has come to, on all devices: those of its best checkpoint, or a mean.
-
-    With --ema_decay they are running averages; with --average_checkpoints the mean over several evaluations.
-
-    Raises:
-      UserError: there is no checkpoint, or none that can be read.
-    """
-    ema = shapes if config.ema_decay else None
-    template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), ema)
-    with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
-        latest = checkpoints.latest_step()
-        if latest is not None and config.average_checkpoints:
-            with contextlib.closing(KeptParams(run, config.average_checkpoints, config.average)) as kept:
-                mean, steps = kept.mean(shapes, latest)
-            if steps:
-                return replicate(mean, data_mesh())
-        best = checkpoints.restore_best(template, subset=True, fallback_to_latest=True)
-    if best is None:
-        raise UserError(f"{run.path} has no checkpoint yet: train there first.")
-    return replicate(jax.device_get(evaluation_params(best.tree, config.ema_decay)), data_mesh())

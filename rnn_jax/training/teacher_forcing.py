@@ -24,11 +24,11 @@ class TeacherForcingConfig:
 def teacher_forcing_probability(config: TeacherForcingConfig, step: int) -> float:
     """Probability of the right token at update i = 0, 1, … (Bengio et al. 2015), f = floor, k = steps.
 
-        always           1
-        constant         f
-        linear           max(f, 1 − i / k)
-        exponential      max(f, e^(−i / k))
-        inverse_sigmoid  max(f, k / (k + e^(i / k)))
+    always           1
+    constant         f
+    linear           max(f, 1 − i / k)
+    exponential      max(f, e^(−i / k))
+    inverse_sigmoid  max(f, k / (k + e^(i / k)))
     """
     k, floor = config.teacher_forcing_steps, config.teacher_forcing_floor
     match config.teacher_forcing:

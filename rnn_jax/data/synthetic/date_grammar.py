@@ -90,10 +90,7 @@ def year_in_words(year: int) -> str:
 def write_date(date: datetime.date, rng: Random) -> str:
     """A date in one of the formats in use; numbers alone are day.month.year, month/day/year or year-month-day."""
     day, month, year = date.day, MONTHS[date.month - 1], date.year
-    if 1930 <= year <= 2029:  # two figures mean the years from 1930 to 2029
-        short = f"{year % 100:02d}"
-    else:
-        short = str(year)
+    short = f"{year % 100:02d}" if 1930 <= year <= 2029 else str(year)  # two figures mean the years 1930 to 2029
     suffix = {1: "st", 2: "nd", 3: "rd"}.get(day % 10 if day not in (11, 12, 13) else 0, "th")
     name = month if month == "May" else _choice((month, month, month[:3], f"{month[:3]}."), rng)
     written = _choice(
@@ -121,14 +118,15 @@ def write_time(hour: int, minute: int, rng: Random) -> str:
     half = "in the morning" if hour < 12 else "in the afternoon" if hour < 18 else "in the evening"
     spoken = in_words((hour - 1) % 12 + 1)
     after = in_words(hour % 12 + 1)
-    formats = (f"{hour:02d}:{minute:02d}", f"{(hour - 1) % 12 + 1}:{minute:02d} {'am' if hour < 12 else 'pm'}")
+    figures = (f"{hour:02d}:{minute:02d}", f"{(hour - 1) % 12 + 1}:{minute:02d} {'am' if hour < 12 else 'pm'}")
     words = {
         0: f"{spoken} o'clock {half}",
         15: f"a quarter past {spoken} {half}",
         30: f"half past {spoken} {half}",
         45: f"a quarter to {after} {half}",
     }
-    return _choice((*formats, words.get(minute, f"{in_words(minute)} past {spoken} {half}" if minute < 30 else formats[0])), rng)
+    others = f"{in_words(minute)} past {spoken} {half}" if minute < 30 else figures[0]
+    return _choice((*figures, words.get(minute, others)), rng)
 
 
 def write_note(rng: Random) -> tuple[str, str]:
