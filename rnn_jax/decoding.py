@@ -198,7 +198,7 @@ def beam_search(
     def body(now: _Beams) -> _Beams:
         after, logits = step(now.carry, now.last)
         log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-        is_end = jnp.arange(log_probs.shape[-1]) == end
+        is_end = (jnp.arange(log_probs.shape[-1]) == end)[None, None]
         at_limit = (now.t >= max_lengths)[:, None, None]
         log_probs = jnp.where(at_limit & ~is_end, -jnp.inf, log_probs) + now.log_probs[..., None]
         best, parents, tokens = _best_continuations(log_probs, 2 * beams)
@@ -239,9 +239,9 @@ def beam_search(
         return searching.any() & (now.t <= limit)
 
     pool = jax.lax.while_loop(unfinished, body, initial).pool
-    is_token = jnp.arange(limit) < pool.lengths[..., None]
+    is_token = jnp.arange(limit)[None, None] < pool.lengths[..., None]
     found = pool.log_probs > -jnp.inf
-    return pool._replace(tokens=jnp.where(is_token & found[..., None], pool.tokens, pad), lengths=pool.lengths * found)
+    return pool._replace(tokens=jnp.where(is_token & found[..., None], pool.tokens, pad), lengths=jnp.where(found, pool.lengths, 0))
 
 
 def _best_continuations(log_probs: Float[Array, "B K V"], n: int) -> tuple[Array, Array, Array]:

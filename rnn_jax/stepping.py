@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rnn_jax.carries import initial_carry
 from rnn_jax.dropout import dropout, recurrent_dropout
@@ -15,13 +16,10 @@ StackStep = Callable[[Carry, Array, Any], tuple[Carry, Array]]
 
 def initial_carries(stack: Stack, params: tuple[Params, ...], xs: Float[Array, "B T D"]) -> tuple[Carry, ...]:
     """The carry of each layer before the first step of a batch like `xs`; nothing of `xs` but its shape is used."""
-    shapes: Any = jax.ShapeDtypeStruct((xs.shape[0], 1, xs.shape[-1]), xs.dtype)
-    carries = []
+    carries, size = [], xs.shape[-1]
     for layer, layer_params in zip(stack.layers, params, strict=True):
-        cell = _one_way(layer).cell
-        carries.append(initial_carry(cell, layer_params, shapes))
-        size = layer.output_size(shapes.shape[-1])
-        shapes = jax.ShapeDtypeStruct((*shapes.shape[:-1], size), shapes.dtype)
+        carries.append(initial_carry(_one_way(layer).cell, layer_params, jnp.zeros((len(xs), 1, size), xs.dtype)))
+        size = layer.output_size(size)
     return tuple(carries)
 
 
