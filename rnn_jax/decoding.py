@@ -241,7 +241,9 @@ def beam_search(
     pool = jax.lax.while_loop(unfinished, body, initial).pool
     is_token = jnp.arange(limit)[None, None] < pool.lengths[..., None]
     found = pool.log_probs > -jnp.inf
-    return pool._replace(tokens=jnp.where(is_token & found[..., None], pool.tokens, pad), lengths=jnp.where(found, pool.lengths, 0))
+    return pool._replace(
+        tokens=jnp.where(is_token & found[..., None], pool.tokens, pad), lengths=jnp.where(found, pool.lengths, 0)
+    )
 
 
 def _best_continuations(log_probs: Float[Array, "B K V"], n: int) -> tuple[Array, Array, Array]:

@@ -105,7 +105,11 @@ class TranslationInputs(NamedTuple):
 
 def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]) -> TranslationInputs:
     """The tokenizers of the training pairs."""
-    settings: dict[str, Any] = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
+    settings: dict[str, Any] = {
+        "kind": config.tokenizer,
+        "vocabulary_size": config.vocabulary_size,
+        "lowercase": config.lowercase,
+    }
     if config.joint_vocabulary:
         joint = fit_subwords([*sources, *targets], **settings)
         return TranslationInputs(joint, joint)
