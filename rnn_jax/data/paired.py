@@ -76,12 +76,16 @@ def _read_parallel(name: str) -> TextPairs:
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}: line i of one must translate line"
             " i of the other."
         )
-    return TextPairs(name, sources, targets)
+    return TextPairs(name, [line.strip() for line in sources], [line.strip() for line in targets])
 
 
 def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
     lines = _lines(path)
     fields = (source_field or "0", target_field or "1")
+    if fields[0] == fields[1]:
+        raise UserError(
+            f"{path}: source and target are both column {fields[0]}; --source_field and --target_field name two."
+        )
     columns, first = [int(field) for field in fields if field.isdecimal()], 1
     if len(columns) == 1:
         raise UserError(f"--source_field={fields[0]} and --target_field={fields[1]}: two numbers, or two names.")
@@ -109,7 +113,7 @@ def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
 def _lines(path: str) -> list[str]:
     try:
         with open(path, "rb") as stream:
-            return [line.strip() if "\t" not in line else line for line in read_lines(stream, path)]
+            return list(read_lines(stream, path))
     except OSError as error:
         raise UserError(f"Cannot read the data file {path}: {error.strerror or error}.") from error
 
@@ -139,12 +143,14 @@ def _pair_of_fields(
     texts = find_text_fields(features)
     if not source_field and not target_field and isinstance(keys, tuple) and all(key in texts for key in keys[:2]):
         return keys[0], keys[1]
-    source_field = source_field or _the_other(texts, target_field)
-    target_field = target_field or _the_other(texts, source_field)
-    if source_field and source_field == target_field:
-        raise UserError(f"--source_field and --target_field are both {source_field!r}: name two fields of {dataset}.")
-    source_field = pick_field(source_field, texts, "source", dataset, features)
-    return source_field, pick_field(target_field, texts, "target", dataset, features)
+    source = pick_field(source_field or _the_other(texts, target_field), texts, "source", dataset, features)
+    target = pick_field(target_field or _the_other(texts, source_field), texts, "target", dataset, features)
+    if source == target:
+        raise UserError(
+            f"{dataset}: source and target are both {source!r}; --source_field and --target_field name two of its text"
+            f" fields: {', '.join(texts)}."
+        )
+    return source, target
 
 
 def _the_other(texts: list[str], field: str) -> str:

@@ -1,6 +1,7 @@
 """Subwords that can be written back as text: what translation and other generation read and write.
 
-Unlike `vocabulary`, nothing of a text is folded but its Unicode form (NFC): decode(encode(text)) is the text.
+Unlike `vocabulary`, nothing of a text is folded but its Unicode form (NFC): decode(encode(text)) is the text, but for
+white space around it.
 """
 
 import json
@@ -51,7 +52,7 @@ def fit_subwords(
         )
     else:
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?s)."), behavior="isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?m)."), behavior="isolated")
         tokenizer.decoder = decoders.Fuse()
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocabulary_size, special_tokens=list(_SPECIAL), show_progress=False

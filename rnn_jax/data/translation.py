@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import re
 from typing import NamedTuple
 
 from rnn_jax.config import knob
@@ -37,7 +38,7 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
     Raises:
       UserError: as `read_parts`, `read_pairs_file` and `read_pairs_split`.
     """
-    parts = read_parts(config, lambda path: read_part(config, path), lambda split: read_part(config, split))
+    parts = read_parts(config, lambda path: _read_file(config, path), lambda split: read_part(config, split))
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
     whole = [row for row, pair in enumerate(zip(train.sources, train.targets, strict=True)) if all(pair)]
     notes = list(parts.notes)
@@ -53,16 +54,20 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
 
 def read_part(config: PairsConfig, name: str) -> TextPairs:
     """One split of the config's dataset, or one file (two, with a comma between)."""
-    fields = (config.source_field, config.target_field)
     if is_pairs_file(name):
-        # A table without a header has no fields: beside a dataset, the flags for them are about the dataset.
-        return read_pairs_file(name, *(fields if config.train_file else ()))
-    return read_pairs_split(config.dataset, name, config.data_dir, *fields)
+        return _read_file(config, name)
+    return read_pairs_split(config.dataset, name, config.data_dir, config.source_field, config.target_field)
+
+
+def _read_file(config: PairsConfig, path: str) -> TextPairs:
+    # A table without a header has no fields: beside a dataset, the flags for them are about the dataset.
+    return read_pairs_file(path, *((config.source_field, config.target_field) if config.train_file else ()))
 
 
 def _further_tests(config: PairsConfig) -> list[str]:
     if config.train_file:
         return []
-    used = {config.train_split, config.validation_split, config.test_split, "train", "validation"}
+    chosen = f"{config.train_split} {config.validation_split} {config.test_split}"  # slices and sums of splits, too
+    used = {"train", "validation", "test", *re.findall(r"[\w.-]+", chosen)}
     names = [name for name in split_names(config.dataset, config.data_dir) if name not in used]
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in config.further_tests)]

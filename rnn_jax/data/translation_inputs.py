@@ -47,8 +47,8 @@ class TranslationInputs(NamedTuple):
 
     @property
     def is_joint(self) -> bool:
-        """One vocabulary for both sides."""
-        return self.source is self.target
+        """One vocabulary for both sides: by content, since what is loaded has two files."""
+        return self.source.to_str() == self.target.to_str()
 
     def encode_sources(self, texts: Sequence[str], max_tokens: int | None = None) -> Ragged:
         """Token ids of the sources, at most `max_tokens` of each."""
@@ -64,7 +64,7 @@ class TranslationInputs(NamedTuple):
 
     def text(self, ids: Sequence[int] | np.ndarray) -> str:
         """The target text of token ids."""
-        return decode(self.target, list(ids))
+        return decode(self.target, np.asarray(ids, np.int32).tolist())
 
     def pieces(self, source_ids: np.ndarray, target_ids: np.ndarray) -> tuple[list[str], list[str]]:
         """How the tokens of both sides are spelt, for pictures of attention."""
@@ -98,9 +98,7 @@ class TranslationInputs(NamedTuple):
         Raises:
           UserError: a file is missing or broken.
         """
-        source = load_tokenizer(directory / _SOURCE)
-        target = load_tokenizer(directory / _TARGET)
-        return cls(source, source) if source.to_str() == target.to_str() else cls(source, target)
+        return cls(load_tokenizer(directory / _SOURCE), load_tokenizer(directory / _TARGET))
 
 
 def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]) -> TranslationInputs:

@@ -139,20 +139,25 @@ class Checkpointer:
         found = self._find("latest")
         return found[0].step if found else None
 
-    def restore_step(self, step: int, template: PyTree) -> Restored:
-        """The checkpoint of this step; errors as `restore_latest`."""
-        found = [saved for saved in self._find("latest") if saved.step == step]
-        try:
-            return self._read(found[0].path, template, subset=False)
-        except CorruptError as error:
-            raise UserError(f"checkpoint {found[0].path} cannot be read: {error}") from error
+    def restore_step(self, step: int, template: PyTree) -> Restored | None:
+        """The checkpoint of this step; None, with a warning, where it is broken. Other errors as `restore_latest`."""
+        for saved in self._find("latest"):
+            if saved.step == step:
+                try:
+                    return self._read(saved.path, template, subset=False)
+                except CorruptError as error:
+                    self._warn(f"checkpoint {saved.path} is left out: {error}")
+        return None
 
     def extras(self) -> dict[int, dict[str, Any]]:
-        """The host state of each readable checkpoint, by step."""
+        """The host state of each checkpoint, by step; broken ones are left out with a warning."""
         found: dict[int, dict[str, Any]] = {}
         for saved in self._find("latest"):
-            with contextlib.suppress(CorruptError):
+            try:
                 found.setdefault(saved.step, read_manifest(saved.path)["extra"])
+            except CorruptError as error:
+                if saved.path.exists():  # or else a training run that goes on meanwhile has removed it
+                    self._warn(f"checkpoint {saved.path} is left out: {error}")
         return found
 
     def remove_all_but(self, steps: Collection[int]) -> None:

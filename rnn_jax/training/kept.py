@@ -1,5 +1,6 @@
 """The parameters of several evaluations, to be averaged at the end: the last ones, or the best ones."""
 
+import math
 from typing import Any
 
 import jax
@@ -29,18 +30,23 @@ class KeptParams:
         if not self.size:
             return
         ranks = {kept: extra["rank"] for kept, extra in self._checkpoints.extras().items() if kept < step}
-        self._checkpoints.save(step, evaluation_params(state, ema_decay), {"rank": list(rank)})
-        ranks[step] = list(rank)
+        ranks[step] = [-math.inf if math.isnan(score) else score for score in rank]  # NaN has no place in an order
+        self._checkpoints.save(step, evaluation_params(state, ema_decay), {"rank": ranks[step]})
         order = sorted(ranks, key=lambda kept: (ranks[kept], kept) if self.which == "best" else ([], kept))
         self._checkpoints.remove_all_but(order[-self.size :])
 
     def mean(self, template: PyTree, last_step: int) -> tuple[PyTree, list[int]]:
-        """The mean of what is kept up to `last_step` (NumPy arrays, sums in float64), and the steps; [] if none."""
+        """The mean of what is kept up to `last_step` (NumPy arrays, sums in float64), and the steps; [] if none.
+
+        What is broken is left out, with a warning.
+        """
         steps = sorted(step for step in self._checkpoints.extras() if step <= last_step)
-        if not steps:
+        read = [self._checkpoints.restore_step(step, template) for step in steps]
+        found = [restored for restored in read if restored is not None]
+        if not found:
             return template, []
-        trees = [self._checkpoints.restore_step(step, template).tree for step in steps]
-        return jax.tree.map(lambda *leaves: _mean(leaves), *trees), steps
+        mean = jax.tree.map(lambda *leaves: _mean(leaves), *(restored.tree for restored in found))
+        return mean, [restored.step for restored in found]
 
     def close(self) -> None:
         """Releases Orbax's threads."""
@@ -48,4 +54,4 @@ class KeptParams:
 
 
 def _mean(leaves: tuple[np.ndarray, ...]) -> np.ndarray:
-    return np.mean([np.asarray(leaf, np.float64) for leaf in leaves], axis=0).astype(leaves[0].dtype)
+    return np.asarray(np.mean([leaf.astype(np.float64) for leaf in leaves], axis=0)).astype(leaves[0].dtype)

@@ -116,7 +116,7 @@ def plot_confusion(
 @_never_fails
 def plot_attention(
     figure: Any,
-    maps: Sequence[tuple[Float[np.ndarray, "T S"], Sequence[str], Sequence[str]]],
+    maps: Sequence[tuple[Float[np.ndarray, "_ _"], Sequence[str], Sequence[str]]],
     png_path: str | Path,
 ) -> None:
     """One panel for each (weights, source tokens, target tokens): a row a target token, dark where it looks."""

@@ -78,7 +78,8 @@ class Session:
             self.step, state, host = restored
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
-            self._plateau = Patience(self.config.plateau_patience, *host["plateau"])
+            before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it
+            self._plateau = Patience(self.config.plateau_patience, *before)
             self._scale = learning_rate_scale(state.opt_state)
             self.say(f"Continuing at step {self.step} of {self.plan.total_steps}.")
         return state
@@ -147,9 +148,10 @@ class Session:
         if not self._plateau.exhausted:
             return state
         self._plateau.waited = 0
-        self._scale *= self.config.plateau_factor
+        state = state._replace(opt_state=reduce_learning_rate(state.opt_state, self.config.plateau_factor))
+        self._scale = learning_rate_scale(state.opt_state)  # float32: a resumed run logs the same number
         self.say(f"No new best in {self.config.plateau_patience} evaluations: learning rate × {self._scale:.4g}.")
-        return state._replace(opt_state=reduce_learning_rate(state.opt_state, self.config.plateau_factor))
+        return state
 
     def _log(self, validation: Scores | None) -> bool:
         """Writes a line of metrics, and with an evaluation's scores says them; True if they are the best so far."""

@@ -1,6 +1,7 @@
 """A trained model, found again in its run directory."""
 
 import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,6 +66,7 @@ def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
                 mean, steps = kept.mean(shapes, latest)
             if steps:
                 return replicate(mean, data_mesh())
+            print("warning: there is nothing to average: using the best checkpoint", file=sys.stderr, flush=True)
         best = checkpoints.restore_best(template, subset=True, fallback_to_latest=True)
     if best is None:
         raise UserError(f"{run.path} has no checkpoint yet: train there first.")

@@ -6,12 +6,13 @@ import io
 import tensorflow_datasets as tfds
 
 
-def prepare(data_dir, name, features, splits, *, config="", file_format="array_record"):
+def prepare(data_dir, name, features, splits, *, config="", file_format="array_record", supervised_keys=None):
     """Writes `data_dir/name[/config]/1.0.0` with the rows of each split."""
+    features = tfds.features.FeaturesDict(features) if isinstance(features, dict) else features
     attributes = {
         "name": name,
         "VERSION": tfds.core.Version("1.0.0"),
-        "_info": lambda self: tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features)),
+        "_info": lambda self: tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=supervised_keys),
         "_split_generators": lambda self, dl_manager: {split: enumerate(rows) for split, rows in splits.items()},
         "_generate_examples": lambda self: None,
     }

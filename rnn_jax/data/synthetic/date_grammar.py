@@ -130,9 +130,9 @@ def write_time(hour: int, minute: int, rng: Random) -> str:
 
 
 def write_note(rng: Random) -> tuple[str, str]:
-    """(a note of about 2 to 50 words, its dates in ISO 8601)."""
+    """(a note of 1 to about 50 words, its dates in ISO 8601)."""
     note, pattern = _choice(NOTES, rng)
-    points = sorted(1900 * 365.2425 + rng.random() * 200 * 365.2425 for _ in "ABCD")  # 1900 to 2099
+    points = sorted(1900 * 365.2425 + rng.random() * 200 * 365.2425 for _ in "ABCD")  # 1901 to 2100
     iso, timed = {}, rng.random() < 0.3
     for name, point in zip("ABCD", points, strict=True):
         date = datetime.date.fromordinal(int(point))

@@ -1,0 +1,195 @@
+"""What an encoder–decoder reads of text pairs: ids and arrays worked out by hand, and what comes back from the disk."""
+
+import os
+
+import numpy as np
+import pytest
+
+from rnn_jax.data.batching import Batch, ordered_batches
+from rnn_jax.data.inputs import keep_inputs
+from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
+from rnn_jax.data.translation_inputs import SubwordConfig, TranslationInputs, fit_translation_inputs, take_rows
+from rnn_jax.errors import UserError
+
+# Characters by frequency, from id 4 on: a 3, b 2, "␠" 1 of the sources; y 3, x 2, b 1 of the targets.
+SOURCES, TARGETS = ["aab", "a b"], ["yxy", "xyb"]
+A, B, SPACE = 4, 5, 6
+Y, X, TARGET_B = 4, 5, 6
+
+
+def fit(sources=SOURCES, targets=TARGETS, **knobs):
+    return fit_translation_inputs(SubwordConfig(**({"tokenizer": "char"} | knobs)), sources, targets)
+
+
+def rows_of(ragged):
+    return [ragged.row(i).tolist() for i in range(len(ragged))]
+
+
+@pytest.fixture
+def separate():
+    return fit(joint_vocabulary=False)
+
+
+@pytest.fixture
+def encoded(separate):
+    return separate.encode(["ab", "", "a bab"], ["xy", "yyx", ""])
+
+
+def test_separate_vocabularies_know_their_own_side_alone(separate):
+    specials = {"[PAD]": 0, "[UNK]": 1, "[START]": 2, "[END]": 3}
+    assert separate.source.get_vocab() == specials | {"a": A, "b": B, " ": SPACE}
+    assert separate.target.get_vocab() == specials | {"y": Y, "x": X, "b": TARGET_B}
+    assert not separate.is_joint
+    assert rows_of(separate.encode_sources(["xb", "ba "])) == [[1, B], [B, A, SPACE]]
+
+
+def test_a_joint_vocabulary_counts_both_sides():
+    joint = fit()
+    assert joint.is_joint and joint.source is joint.target
+    # a, b and y 3 times, in alphabetic order, x twice, the space once
+    assert [joint.target.id_to_token(i) for i in range(4, 9)] == ["a", "b", "y", "x", " "]
+    encoded = joint.encode(["xa"], ["ax"])
+    assert (rows_of(encoded.sources), rows_of(encoded.targets)) == ([[7, 4]], [[4, 7, END_ID]])
+
+
+def test_vocabulary_knobs_reach_the_tokenizers():
+    knobs = {"tokenizer": "bpe", "vocabulary_size": 262, "lowercase": True, "joint_vocabulary": False}
+    inputs = fit(["AB ab"] * 2, ["CD cd cd"], **knobs)
+    assert [tokenizer.get_vocab_size() for tokenizer in inputs] == [262, 262]
+    assert rows_of(inputs.encode_sources(["AB", "ab"])) == [[261], [261]]  # merged twice: "ab", then "Ġab"
+    assert inputs.text(inputs.encode([""], ["CD"]).targets.row(0)) == "cd"
+
+
+def test_targets_end_with_the_end_token_and_pairs_are_as_long_as_the_longer_side(encoded):
+    assert rows_of(encoded.sources) == [[A, B], [], [A, SPACE, B, A, B]]
+    assert rows_of(encoded.targets) == [[X, Y, END_ID], [Y, Y, X, END_ID], [END_ID]]
+    assert encoded.pairs.lengths.tolist() == [3, 4, 5]
+    assert encoded.targets.values.dtype == np.int32
+
+
+def test_only_sources_are_cut(separate):
+    encoded = separate.encode(["abab", "a"], ["xyxy", "x"], max_tokens=2)
+    assert rows_of(encoded.sources) == [[A, B], [A]]
+    assert rows_of(encoded.targets) == [[X, Y, X, Y, END_ID], [X, END_ID]]
+    assert encoded.pairs.lengths.tolist() == [5, 2]
+    assert rows_of(separate.encode_sources(["abab"], 3)) == [[A, B, A]]
+
+
+def test_arrays_by_hand_with_a_filler_row(separate, encoded):
+    batch = Batch(
+        np.zeros((4, 6), np.int32),  # only its shape and the indices count
+        np.array([5, 3, 0, 4], np.int32),
+        np.array([2, 0, -1, 1], np.int32),
+        np.array([1, 1, 0, 1], np.float32),
+    )
+    arrays = separate.batch_arrays(batch, encoded)
+    assert set(arrays) == {"source", "lengths", "inputs", "labels", "weights"}
+    assert arrays["source"].tolist() == [
+        [A, SPACE, B, A, B, PAD_ID],
+        [A, B, PAD_ID, PAD_ID, PAD_ID, PAD_ID],
+        [PAD_ID] * 6,
+        [PAD_ID] * 6,
+    ]
+    assert arrays["lengths"].tolist() == [5, 2, 0, 0]
+    assert arrays["labels"].tolist() == [
+        [END_ID, 0, 0, 0, 0, 0],
+        [X, Y, END_ID, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+        [Y, Y, X, END_ID, 0, 0],
+    ]
+    assert arrays["inputs"].tolist() == [
+        [START_ID, END_ID, 0, 0, 0, 0],
+        [START_ID, X, Y, END_ID, 0, 0],
+        [START_ID, 0, 0, 0, 0, 0],
+        [START_ID, Y, Y, X, END_ID, 0],
+    ]
+    assert arrays["weights"].tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+    ]
+
+
+def test_every_pair_is_in_one_batch_and_its_texts_come_back():
+    rng = np.random.default_rng(0)
+    texts = [["".join(rng.choice(list("abc d"), n)).strip() for n in rng.integers(0, 12, 40)] for _ in range(2)]
+    inputs = fit(*texts)
+    encoded, found = inputs.encode(*texts), []
+    for batch in ordered_batches(encoded.pairs, batch_size=7, buckets=(4, 8, 13), tokens_per_batch=40):
+        arrays = inputs.batch_arrays(batch, encoded)
+        for source, length, labels, weights in zip(
+            *(arrays[name] for name in ("source", "lengths", "labels", "weights")), strict=True
+        ):
+            if weights.any():
+                ids = labels[: int(weights.sum())]
+                assert ids[-1] == END_ID and END_ID not in ids[:-1]
+                found.append((inputs.text(source[:length]), inputs.text(ids)))
+    assert sorted(found) == sorted(zip(*texts, strict=True))
+
+
+def test_rows_are_taken_from_both_sides(encoded):
+    part = take_rows(encoded, np.array([2, 0]))
+    assert rows_of(part.sources) == [[A, SPACE, B, A, B], [A, B]]
+    assert rows_of(part.targets) == [[END_ID], [X, Y, END_ID]]
+    assert part.pairs.lengths.tolist() == [5, 3]
+    assert len(take_rows(encoded, np.array([], np.int64)).pairs) == 0
+
+
+def test_texts_leave_special_tokens_out(separate):
+    assert separate.text(np.array([START_ID, X, 1, Y, END_ID, PAD_ID], np.int32)) == "xy"
+    assert separate.text([X, TARGET_B]) == "xb"
+
+
+def test_pieces_are_spelt_with_signs_for_white_space_and_the_end(separate):
+    source, target = separate.pieces(np.array([A, SPACE, B]), np.array([Y, TARGET_B, END_ID]))
+    assert (source, target) == (["a", "␣", "b"], ["y", "b", "⏎"])
+    bpe = fit(["ab ab"] * 3, ["cd"], tokenizer="bpe", vocabulary_size=262)
+    source, target = bpe.pieces(bpe.encode_sources(["ab b"]).row(0), bpe.encode([""], ["ab"]).targets.row(0))
+    assert (source, target) == (["ab", "␣", "b"], ["ab", "⏎"])
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_inputs_survive_the_disk(tmp_path, joint):
+    inputs = fit(joint_vocabulary=joint)
+    inputs.save(tmp_path)
+    again = TranslationInputs.load(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["source_tokenizer.json", "target_tokenizer.json"]
+    assert again.is_joint is joint and again.same_as(inputs) and inputs.same_as(again)
+    before, after = (each.encode(["ab z"], ["xby"]) for each in (inputs, again))
+    assert rows_of(before.sources) == rows_of(after.sources) and rows_of(before.targets) == rows_of(after.targets)
+    assert again.text(after.targets.row(0)) == "xby"
+
+
+def test_vocabularies_that_happen_to_be_equal_are_joint_before_and_after_saving(tmp_path):
+    """Whether tables are tied depends on it: a model must be found again as it was made."""
+    inputs = fit(SOURCES, SOURCES, joint_vocabulary=False)
+    inputs.save(tmp_path)
+    assert inputs.is_joint and TranslationInputs.load(tmp_path).is_joint
+
+
+def test_inputs_differ_where_either_side_does(tmp_path, separate):
+    others = (
+        fit([*SOURCES, "zzz"], joint_vocabulary=False),
+        fit(targets=[*TARGETS, "zzz"], joint_vocabulary=False),
+        fit(joint_vocabulary=False, lowercase=True),
+        fit(),
+    )
+    assert separate.same_as(fit(joint_vocabulary=False))
+    assert not any(separate.same_as(other) or other.same_as(separate) for other in others)
+    separate.save(tmp_path)
+    keep_inputs(separate, tmp_path, writable=False, must_equal=True)
+    with pytest.raises(UserError, match="The training data is not what it was"):
+        keep_inputs(others[1], tmp_path, writable=False, must_equal=True)
+
+
+@pytest.mark.parametrize("name", ["source_tokenizer.json", "target_tokenizer.json"])
+def test_damaged_and_missing_files(tmp_path, separate, name):
+    separate.save(tmp_path)
+    path = tmp_path / name
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(UserError, match=f"The tokenizer file .*{name} is damaged"):
+        TranslationInputs.load(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match=f"Cannot read the tokenizer .*{name}: No such file"):
+        TranslationInputs.load(tmp_path)

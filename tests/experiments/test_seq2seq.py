@@ -1,0 +1,223 @@
+"""The sequence-to-sequence experiment: what a run leaves behind, its modes, and that its numbers are right."""
+
+import io
+import json
+import math
+import sys
+
+import pytest
+import sacrebleu
+import seq2seq_runs as runs
+
+from experiments import seq2seq
+from rnn_jax.errors import UserError
+
+WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "red": "rot", "cat": "Katze", "dog": "Hund"}
+
+
+def write_pairs(folder, name, count, start=0):
+    """`count` sentences of a toy language that is translated word by word, backwards."""
+    known, sources, targets = list(WORDS), [], []
+    for i in range(start, start + count):
+        chosen = [known[(i * step + step) % len(known)] for step in range(1, 2 + i % 4)]
+        sources.append(" ".join(chosen))
+        targets.append(" ".join(WORDS[word] for word in reversed(chosen)))
+    for side, lines in (("en", sources), ("de", targets)):
+        (folder / f"{name}.{side}").write_text("".join(f"{line}\n" for line in lines))
+    return f"{folder / name}.en,{folder / name}.de"
+
+
+LEARN = (
+    "--embedding_size=24",
+    "--hidden_size=24",
+    "--tokenizer=char",
+    "--tokens_per_batch=800",
+    "--num_buckets=1",
+    "--num_steps=160",
+    "--eval_every_steps=80",
+    "--learning_rate=0.02",
+    "--ema_decay=0.9",
+    "--beam_size=3",
+)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A run that knows the toy language: its test sentences are among those it was trained on."""
+    folder = tmp_path_factory.mktemp("toy")
+    train, test = write_pairs(folder, "train", 80), write_pairs(folder, "test", 20)
+    flags = (*LEARN, f"--train_file={train}", f"--validation_file={test}", f"--test_file={test}")
+    runs.run_here(*flags, "--average_checkpoints=2", "--average=last", f"--workdir={folder / 'run'}")
+    return folder / "run"
+
+
+def output(monkeypatch, capsys, workdir, text: str, *flags):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+    capsys.readouterr()
+    runs.run_here("--mode=predict", f"--workdir={workdir}", *flags)
+    return capsys.readouterr()
+
+
+def answers(*arguments):
+    return list(map(json.loads, output(*arguments).out.splitlines()))
+
+
+def test_the_run_directory(learned):
+    names = {path.name for path in learned.iterdir()}
+    assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints", "averaged", "curves.png"}
+    assert names >= {"attention.png", "source_tokenizer.json", "target_tokenizer.json", "samples", "report_test.txt"}
+    assert [path.name for path in sorted((learned / "samples").iterdir())] == [
+        "step_00000080.txt",
+        "step_00000160.txt",
+    ]
+    assert (learned / "samples" / "step_00000160.txt").read_text().count("reference  ") == 10
+    result = json.loads((learned / "result.json").read_text())
+    for part in ("validation", "test"):
+        assert result[f"{part}/perplexity"] == pytest.approx(math.exp(result[f"{part}/loss"]))
+        assert result[f"{part}/exact_match"] > 0.9 and result[f"{part}/bleu"] > 80 and result[f"{part}/chrf"] > 90
+        assert "tok:13a" in result[f"{part}/bleu_signature"] and "nc:6" in result[f"{part}/chrf_signature"]
+    assert "1–5" in (learned / "report_test.txt").read_text()
+
+
+def test_the_scores_are_those_of_the_texts(learned, monkeypatch, capsys):
+    """Scored here with sacreBLEU, from what predict says; and by eval."""
+    folder = learned.parent
+    said = answers(monkeypatch, capsys, learned, (folder / "test.en").read_text())
+    references = (folder / "test.de").read_text().splitlines()
+    texts = [answer["translation"] for answer in said]
+    result = runs.metrics_of(learned)
+    assert result["test/bleu"] == pytest.approx(sacrebleu.corpus_bleu(texts, [references]).score)
+    assert result["test/exact_match"] == pytest.approx(sum(a == b for a, b in zip(texts, references, strict=True)) / 20)
+    runs.run_here("--mode=eval", f"--workdir={learned}")
+    scores = json.loads(capsys.readouterr().out)
+    assert scores == {name: pytest.approx(result[name]) for name in scores} and len(scores) == 7
+    name = f"{folder / 'test.en'},{folder / 'test.de'}"
+    runs.run_here("--mode=eval", f"--workdir={learned}", f"--split={name}")
+    assert json.loads(capsys.readouterr().out)[f"{name}/bleu"] == pytest.approx(result["test/bleu"])
+
+
+def test_hypotheses_attention_and_empty_lines(learned, monkeypatch, capsys):
+    text = "three red\n\n  \nthree\n"
+    two, empty, blank, three = answers(monkeypatch, capsys, learned, text, "--n_best=3", "--show_attention")
+    assert two["source"] == "three red" and two["translation"] == "rot drei"
+    assert empty == {"source": "", "translation": "", "hypotheses": []} == blank | {"source": ""}
+    scores = [hypothesis["score"] for hypothesis in two["hypotheses"]]
+    assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+    assert two["hypotheses"][0]["text"] == two["translation"]
+    one = two["hypotheses"][0]
+    length = len("rot drei") + 1
+    assert one["score"] == pytest.approx(one["log_probability"] / ((5 + length) / 6), rel=1e-4)
+    attention = two["attention"]
+    assert len(attention["source"]) == len("three red") and attention["target"][-1] == "⏎"
+    assert len(attention["weights"]) == len("rot drei") + 1
+    assert all(sum(row) == pytest.approx(1, abs=1e-2) for row in attention["weights"])
+    assert three["translation"] == "drei"
+
+
+def test_every_way_of_decoding_knows_a_learned_sentence(learned, monkeypatch, capsys):
+    for flags in (["--beam_size=1"], ["--beam_size=8", "--length_penalty=0"], ["--decoding=sample", "--top_k=1"]):
+        (answer,) = answers(monkeypatch, capsys, learned, "three red\n", *flags)
+        assert answer["translation"] == "rot drei", flags
+
+
+def test_samples_depend_on_the_line_only(learned, monkeypatch, capsys):
+    flags = ("--decoding=sample", "--temperature=3", "--n_best=2")
+    lines = [*["dog"] * 5, "three red dog cat", *["dog"] * 100]
+    together = answers(monkeypatch, capsys, learned, "\n".join(lines), *flags)
+    assert len({answer["translation"] for answer in together}) > 10
+    first = answers(monkeypatch, capsys, learned, "\n".join(lines[:6]), *flags)
+    assert [answer["translation"] for answer in first] == [answer["translation"] for answer in together[:6]]
+
+
+def test_the_answer_does_not_depend_on_the_neighbours(learned, monkeypatch, capsys):
+    lines = ["one two " * (n % 5) + "cat" for n in range(70)]
+    together = answers(monkeypatch, capsys, learned, "\n".join(lines))
+    for index in (0, 4, 69):
+        (alone,) = answers(monkeypatch, capsys, learned, lines[index])
+        assert alone["translation"] == together[index]["translation"]
+        score = together[index]["hypotheses"][0]["score"]
+        assert alone["hypotheses"][0]["score"] == pytest.approx(score, rel=1e-3)
+
+
+def test_long_lines_are_cut_with_one_warning(learned, monkeypatch, capsys):
+    said = output(monkeypatch, capsys, learned, "one " * 200 + "\ncat\n" + "two " * 300 + "\n")
+    assert said.err.strip().splitlines()[-1] == "warning: 2 texts of more than 100 tokens were cut"
+    assert len(said.out.splitlines()) == 3
+
+
+def test_a_finished_run_is_not_trained_again(learned, capsys):
+    before = (learned / "metrics.jsonl").read_bytes()
+    folder = learned.parent
+    names = (f"{folder / part}.en,{folder / part}.de" for part in ("train", "test", "test"))
+    files = [f"--{flag}={name}" for flag, name in zip(("train_file", "validation_file", "test_file"), names)]
+    runs.run_here(*LEARN, *files, "--average_checkpoints=2", "--average=last", f"--workdir={learned}")
+    assert (learned / "metrics.jsonl").read_bytes() == before
+    assert "test/bleu" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--attention=none", "--input_feeding", "--cell=gru", "--bridge=copy", "--nobidirectional"),
+        ("--attention=multi_head", "--attention_heads=2", "--nojoint_vocabulary", "--label_smoothing=0.1"),
+        ("--attention=additive", "--teacher_forcing=linear", "--teacher_forcing_floor=0.5", "--decoder_num_layers=2"),
+    ],
+    ids=["feeding", "heads", "sampling"],
+)
+def test_one_batch_can_be_learned_by_heart(flags, tmp_path):
+    pairs = write_pairs(tmp_path, "a", 12)
+    learn = ("--num_steps=200", "--eval_every_steps=200", "--tokens_per_batch=1000", "--ema_decay=0", "--beam_size=1")
+    files = (f"--train_file={pairs}", f"--validation_file={pairs}")
+    runs.run_here(*LEARN, *learn, *flags, *files, f"--workdir={tmp_path / 'run'}", "--select_by=exact_match")
+    assert runs.metrics_of(tmp_path / "run")["validation/exact_match"] == 1.0
+
+
+def test_dry_run_trains_nothing(tmp_path, capsys):
+    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", "--dry_run")
+    out = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    assert "attention_params.w" in out and "MB" in out and "padding is" in out
+
+
+def test_num_params_solves_the_width(tmp_path):
+    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", "--num_params=2e4", "--num_steps=1", "--num_buckets=1")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["num_parameters"] == pytest.approx(20_000, rel=0.03)
+
+
+def test_fine_tuning_starts_where_the_other_run_ended(learned, tmp_path):
+    folder = learned.parent
+    files = [f"--{flag}={folder / 'test'}.en,{folder / 'test'}.de" for flag in ("train_file", "validation_file")]
+    flags = (*LEARN, *files, f"--init_from={learned}", "--learning_rate=0", "--num_steps=1")
+    runs.run_here(*flags, f"--workdir={tmp_path / 'same'}")
+    loss = runs.metrics_of(learned)["test/loss"]
+    assert runs.metrics_of(tmp_path / "same")["validation/loss"] == pytest.approx(loss, rel=1e-4)
+    with pytest.raises(UserError, match="do not fit this model"):
+        runs.run_here(*flags, "--hidden_size=4", f"--workdir={tmp_path / 'x'}")
+    with pytest.raises(UserError, match="keeps the vocabulary.*--tokenizer=char"):
+        runs.run_here(*flags, "--tokenizer=bpe", f"--workdir={tmp_path / 'x'}")
+
+
+def test_further_tests_are_scored(tmp_path, capsys):
+    """The embedded dataset has no further test split; any split may be named."""
+    flags = (
+        *runs.TINY,
+        "--num_steps=1",
+        "--num_buckets=1",
+        "--further_tests=valid*",
+        "--validation_split=train[300:316]",
+    )
+    runs.run_here(*flags, f"--workdir={tmp_path / 'run'}")
+    result = runs.metrics_of(tmp_path / "run")
+    assert {"test/bleu", "validation/bleu"} <= result.keys()
+
+
+@pytest.mark.slow
+def test_the_default_run_needs_attention_and_the_source(tmp_path):
+    """README's command: above 98 %; well below without attention, or with sources that are another pair's."""
+    assert seq2seq.Config().attention != "none"
+    for name, flags in (("default", ()), ("none", ("--attention=none",))):
+        code, _, error = runs.run(f"--workdir={tmp_path / name}", *flags, XLA_FLAGS="")
+        assert code == 0, error
+    assert runs.metrics_of(tmp_path / "default")["test/exact_match"] > 0.98
+    assert runs.metrics_of(tmp_path / "none")["test/exact_match"] < 0.8

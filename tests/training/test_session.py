@@ -1,0 +1,215 @@
+"""A session around a small training: learning rates on a plateau, averages, and resuming bit for bit."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.plan import TrainingPlan
+from rnn_jax.training.plateau import learning_rate_scale
+from rnn_jax.training.run import RunConfig, open_run
+from rnn_jax.training.session import Session
+from rnn_jax.training.state import TrainState, apply_gradients, create_state, evaluation_params
+from rnn_jax.training.trained import restore_params
+
+TOTAL, PER_EPOCH = 9, 4
+START, SHAPES = [1.0, -2.0, 0.5], {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
+TARGETS = np.random.default_rng(0).normal(size=(TOTAL, 3)).astype(np.float32)
+SCORES = [0.5, 0.4, 0.4, 0.3, 0.3, 0.6, 0.6, 0.5, 0.5]  # of the evaluation after each step
+DEFAULTS = {"optimizer": "sgd", "learning_rate": 0.4, "checkpoint_every_seconds": 0.0, "log_every_steps": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(OptimizerConfig, RunConfig):
+    pass
+
+
+def configured(**knobs) -> Config:
+    return Config(**DEFAULTS | knobs)
+
+
+def plan_of(config: Config) -> TrainingPlan:
+    return TrainingPlan({}, PER_EPOCH, TOTAL, make_optimizer(config, TOTAL), make_schedule(config, TOTAL), 0.0)
+
+
+def train(workdir, config: Config, crash=lambda session: None, scores=SCORES):
+    """½‖w − target‖² with a target for each step; after each one `crash` may raise. The last state and all weights."""
+    plan = plan_of(config)
+    state = create_state({"w": jnp.array(START)}, plan.optimizer, config.ema_decay)
+
+    @jax.jit
+    def step_of(state: TrainState, target: jax.Array):
+        loss, grads = jax.value_and_grad(lambda params: 0.5 * jnp.sum((params["w"] - target) ** 2))(state.params)
+        state, metrics = apply_gradients(state, grads, plan.optimizer, config.ema_decay)
+        return state, metrics | {"loss": loss}
+
+    weights = {}
+    with (
+        open_run(workdir, "toy", config) as run,
+        Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session,
+    ):
+        state = jax.device_put(session.restore(state))
+        session.begin("toy")
+
+        def evaluate(state: TrainState) -> dict[str, float]:
+            return {"accuracy": scores[session.step - 1]}
+
+        for target in TARGETS[session.step :]:
+            if session.exhausted:
+                break
+            state, metrics = step_of(state, target)
+            weights[session.step + 1] = np.asarray(evaluation_params(state, config.ema_decay)["w"])
+            state = session.after_step(state, metrics, evaluate, num_tokens=3)
+            crash(session)
+    return state, weights
+
+
+def lines_of(workdir) -> list[dict]:
+    """metrics.jsonl without the clock."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_the_learning_rate_falls_after_evaluations_without_a_new_best(tmp_path, capsys):
+    """Two without a best after steps 3, 5 and 8 (a tie is none): × 0.3 each from the next step on, in log and in fact.
+
+    On top of the schedule: a warm-up of two steps.
+    """
+    state, weights = train(
+        tmp_path, configured(eval_every_steps=1, plateau_patience=2, plateau_factor=0.3, warmup_steps=2)
+    )
+    rates = [0.2, 0.4, 0.4, 0.12, 0.12, 0.036, 0.036, 0.036, 0.0108]
+    np.testing.assert_allclose([line["learning_rate"] for line in lines_of(tmp_path)], rates, rtol=1e-6)
+    w = np.array(START)
+    for step, (rate, target) in enumerate(zip(rates, TARGETS, strict=True), start=1):
+        w = w - rate * (w - target)
+        np.testing.assert_allclose(weights[step], w, rtol=1e-5, atol=1e-6)
+    assert learning_rate_scale(state.opt_state) == pytest.approx(0.3**3, rel=1e-6)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("No new best")]
+    assert said == [f"No new best in 2 evaluations: learning rate × {scale}." for scale in ("0.3", "0.09", "0.027")]
+
+
+def test_evaluations_and_not_steps_are_counted(tmp_path):
+    """Evaluations after steps 2, 4, 6, 8 and 9: 0.5, 0.4 (one without a best), 0.6, 0.6, 0.5 (two: after the end)."""
+    scores = [0.0, 0.5, 0.0, 0.4, 0.0, 0.6, 0.0, 0.6, 0.5]
+    state, _ = train(tmp_path, configured(eval_every_steps=2, plateau_patience=1, plateau_factor=0.5), scores=scores)
+    rates = [0.4, 0.4, 0.4, 0.4, 0.2, 0.2, 0.2, 0.2, 0.1]
+    np.testing.assert_allclose([line["learning_rate"] for line in lines_of(tmp_path)], rates, rtol=1e-6)
+    assert learning_rate_scale(state.opt_state) == 0.125  # also reduced after the last one
+
+
+@pytest.mark.parametrize(("patience", "last_step"), [(2, 3), (4, 5), (5, 9)])
+def test_early_stopping_counts_apart_from_the_plateau(tmp_path, patience, last_step):
+    config = configured(eval_every_steps=1, plateau_patience=2, early_stopping_patience=patience)
+    train(tmp_path, config)
+    assert [line["step"] for line in lines_of(tmp_path)] == list(range(1, last_step + 1))
+    train(tmp_path, config)  # the same command again finds nothing to do
+    assert len(lines_of(tmp_path)) == last_step
+
+
+def test_the_state_comes_back_as_it_was_but_for_a_plateau(tmp_path):
+    config = configured(eval_every_steps=2, plateau_patience=1, optimizer="adam")
+    plan = plan_of(config)
+    states = [create_state({"w": jnp.array([float(n)])}, plan.optimizer) for n in range(6)]
+    metrics = {"loss": jnp.float32(1.0), "gradient_norm": jnp.float32(1.0)}
+    with (
+        open_run(tmp_path, "toy", config) as run,
+        Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session,
+    ):
+        session.begin()
+        returned = [session.after_step(s, metrics, lambda state: {"accuracy": 0.5}, num_tokens=1) for s in states]
+        assert [after is given for after, given in zip(returned, states)] == [True, True, True, False, True, False]
+        assert [learning_rate_scale(state.opt_state) for state in returned] == [1.0, 1.0, 1.0, 0.5, 1.0, 0.5]
+        assert returned[3].params is states[3].params
+        with Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved:
+            assert learning_rate_scale(saved.restore_step(4, states[0]).tree.opt_state) == 0.5
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_after(step: int):
+    def crash(session: Session) -> None:
+        if session.step == step:
+            raise Killed
+
+    return crash
+
+
+def kill_before_the_checkpoint_of(step: int):
+    """Metrics and kept parameters of the evaluation are written, the checkpoint isn't."""
+
+    def crash(session: Session) -> None:
+        if session.step == step - 1:
+
+            def save(*args, **kwargs):
+                raise Killed
+
+            session._checkpoints.save = save
+
+    return crash
+
+
+RESUMABLE = {"plateau_patience": 1, "plateau_factor": 0.3, "average_checkpoints": 2, "ema_decay": 0.9}
+RESUMABLE |= {"optimizer": "adam", "eval_every_steps": 2, "log_every_steps": 3}
+
+
+def saved_bytes(workdir, config: Config) -> list:
+    """Latest and best checkpoint, host state included, and what is kept."""
+    plan = plan_of(config)
+    template = create_state({"w": jnp.zeros(3)}, plan.optimizer, config.ema_decay)
+    with open_run(workdir, "toy", config) as run:
+        found = []
+        with Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved:
+            found += [saved.restore_latest(template), saved.restore_best(template)]
+        with Checkpointer(run.path / "averaged", config_hash=run.config_hash) as kept:
+            found += [kept.restore_step(step, template.params) for step in sorted(kept.extras())]
+    return [(one.step, [leaf.tobytes() for leaf in jax.tree.leaves(one.tree)], one.extra) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("crash", "every", "average"),
+    [
+        (kill_after(3), 0, "best"),  # back to step 2
+        (kill_after(3), 1, "last"),  # from step 3, in the middle of what a log line is the mean of
+        (kill_after(4), 0, "last"),  # just after an evaluation that lowered the learning rate
+        (kill_after(8), 0, "best"),
+        (kill_before_the_checkpoint_of(6), 0, "best"),
+    ],
+)
+def test_a_resumed_session_ends_as_an_uninterrupted_one(tmp_path, crash, every, average):
+    config = configured(**RESUMABLE, average=average, checkpoint_every_steps=every)
+    whole, weights = train(tmp_path / "whole", config)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", config, crash)
+    resumed, _ = train(tmp_path / "killed", config)
+    assert jax.tree.structure(resumed) == jax.tree.structure(whole)
+    for ours, theirs in zip(jax.tree.leaves(resumed), jax.tree.leaves(whole), strict=True):
+        assert np.asarray(ours).tobytes() == np.asarray(theirs).tobytes()
+    assert lines_of(tmp_path / "killed") == lines_of(tmp_path / "whole")
+    assert [line["step"] for line in lines_of(tmp_path / "whole")] == [2, 3, 4, 6, 8, 9]
+    assert saved_bytes(tmp_path / "killed", config) == saved_bytes(tmp_path / "whole", config)
+    kept = [6, 9] if average == "best" else [8, 9]  # of the ties 8 and 9 the later
+    assert [step for step, *_ in saved_bytes(tmp_path / "killed", config)] == [9, 6, *kept]
+    with open_run(tmp_path / "killed", "toy", config) as run:
+        mean = np.mean([weights[step].astype(np.float64) for step in kept], axis=0).astype(np.float32)
+        np.testing.assert_array_equal(restore_params(run, SHAPES, config)["w"], mean)
+
+
+def test_a_run_of_an_earlier_release_goes_on(tmp_path):
+    """Its checkpoints hold neither the plateau's count nor kept parameters."""
+    config = configured(eval_every_steps=2)
+    state = create_state({"w": jnp.array(START)}, plan_of(config).optimizer)._replace(step=jnp.int32(5))
+    with (
+        open_run(tmp_path, "toy", config) as run,
+        Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved,
+    ):
+        saved.save(5, state, {"best": [0.6], "waited": 1, "window": []})
+    train(tmp_path, config)
+    assert [line["step"] for line in lines_of(tmp_path)] == [6, 7, 8, 9]
