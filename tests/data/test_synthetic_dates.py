@@ -1,4 +1,4 @@
-"""The embedded dates: a small parser that knows nothing of the grammar reads every note as its target says."""
+"""The embedded dates: a reader who knows nothing of the grammar takes every note as its target says."""
 
 import datetime
 import hashlib
@@ -9,141 +9,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from data.date_reader import FORMATS, READINGS, WEEKDAYS, YEAR_WORDS, read_date, read_note, read_time, read_year
 
 from rnn_jax.data.source import open_split
 from rnn_jax.data.synthetic.date_grammar import unique_notes, write_date, write_time, year_in_words
 from rnn_jax.data.translation import PairsConfig, load_translation
 
 SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
-MONTHS = "January February March April May June July August September October November December".split()
-WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-NUMBERS = dict(zip("oh one two three four five six seven eight nine ten eleven twelve".split(), range(13)))
-NUMBERS |= dict(
-    zip("thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty".split(), range(13, 21)),
-    **{"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90},
-)
-ORDINALS = {"first": "one", "second": "two", "third": "three", "fifth": "five", "eighth": "eight", "ninth": "nine"}
-ORDINALS |= {"twelfth": "twelve", "twentieth": "twenty", "thirtieth": "thirty"}  # the others end in -th
-
-SOME_MONTH = rf"(?P<month>{'|'.join(MONTHS)}|(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b\.?)"
-SUFFIXED = r"(?P<day>1st|2nd|3rd|[4-9]th|1\dth|20th|21st|22nd|23rd|2[4-9]th|30th|31st)"
-SPELT = r"(?P<day>(?:twenty-|thirty-)?[a-z]+(?:st|nd|rd|th))"
-YEAR_WORDS = r"(?P<year>two thousand|(?:nineteen|twenty|twenty-one) (?:hundred|oh [a-z]+|[a-z]+(?:-[a-z]+)?))"
-FORMATS = (
-    rf"(?P<day>[1-9]\d?) {SOME_MONTH} (?P<year>\d{{4}})",
-    rf"{SOME_MONTH} (?P<day>[1-9]\d?), (?P<year>\d{{4}})",
-    rf"{SUFFIXED} of {SOME_MONTH} (?P<year>\d{{4}})",
-    rf"{SOME_MONTH} {SUFFIXED}, (?P<year>\d{{4}})",
-    rf"the {SPELT} of {SOME_MONTH}, {YEAR_WORDS}",
-    rf"{SOME_MONTH} the {SPELT}, (?P<year>\d{{4}})",
-    r"(?P<day>[1-9]\d?)\.(?P<month>[1-9]\d?)\.(?P<year>\d{4})",
-    r"(?P<day>\d\d)\.(?P<month>\d\d)\.(?P<year>\d{2}|\d{4})",
-    r"(?P<month>[1-9]\d?)/(?P<day>[1-9]\d?)/(?P<year>\d{4})",
-    r"(?P<month>\d\d)/(?P<day>\d\d)/(?P<year>\d{2}|\d{4})",
-    r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)",
-    rf"(?P<year>\d{{4}}), {SOME_MONTH} (?P<day>[1-9]\d?)",
-)
-PART = r"in the (?P<part>morning|afternoon|evening)"
-TIMES = (
-    r"(?P<hour>\d\d):(?P<minute>\d\d)",
-    r"(?P<hour>[1-9]\d?):(?P<minute>\d\d) (?P<half>am|pm)",
-    rf"(?P<hour>[a-z]+) o'clock {PART}",
-    rf"(?P<minute>a quarter|half|[a-z-]+) past (?P<hour>[a-z]+) {PART}",
-    rf"a quarter to (?P<to>[a-z]+) {PART}",
-)
-
-
-def number(words):
-    return int(words) if words.isdecimal() else sum(NUMBERS[word] for word in words.split("-"))
-
-
-def ordinal(words):
-    if words[0].isdecimal():
-        return int(words[:-2])
-    *tens, last = words.split("-")
-    return number("-".join([*tens, ORDINALS.get(last, last.removesuffix("th"))]))
-
-
-def read_year(text):
-    if text.isdecimal():
-        return int(text) if len(text) == 4 else int(text) + (1900 if int(text) >= 30 else 2000)
-    if text == "two thousand":
-        return 2000
-    century, _, rest = text.partition(" ")
-    return 100 * number(century) + (0 if rest == "hundred" else sum(map(number, rest.split())))
-
-
-def read_date(text):
-    """(the date, which format it is in)."""
-    weekday = re.match(rf"({'|'.join(WEEKDAYS)}), ", text)
-    found = [match for form in FORMATS if (match := re.fullmatch(form, text[weekday.end() if weekday else 0 :]))]
-    assert len({match.groups() for match in found}) == 1, text
-    day, month, year = found[0]["day"], found[0]["month"], read_year(found[0]["year"])
-    month = int(month) if month.isdecimal() else [name[:3] for name in MONTHS].index(month[:3]) + 1
-    date = datetime.date(year, month, int(day) if day.isdecimal() else ordinal(day))
-    assert not weekday or weekday[1] == WEEKDAYS[date.weekday()], text
-    return date, FORMATS.index(found[0].re.pattern)
-
-
-def read_time(text):
-    """ "hh:mm" of any way to write a time."""
-    (groups,) = (match.groupdict() for form in TIMES if (match := re.fullmatch(form, text)))
-    if "part" not in groups:
-        hour = int(groups["hour"])
-        if "half" in groups:
-            assert 1 <= hour <= 12
-            hour = hour % 12 + (12 if groups["half"] == "pm" else 0)
-        return f"{hour:02d}:{groups['minute']}"
-    spoken = number(groups.get("hour") or groups["to"])
-    past = groups.get("minute", "oh")
-    minutes = {"a quarter": 15, "half": 30}.get(past) or number(past)
-    candidates = []
-    for hour in (spoken, spoken + 12):  # twelve is noon; what comes before it belongs to the morning
-        total = 60 * hour + (-15 if "to" in groups else minutes)
-        part = "morning" if total < 12 * 60 else "afternoon" if total < 18 * 60 else "evening"
-        if part == groups["part"] and total < 24 * 60:
-            candidates.append(f"{total // 60:02d}:{total % 60:02d}")
-    (time,) = candidates
-    return time
-
-
-def unnamed(forms):
-    return "|".join(re.sub(r"\(\?P<\w+>", "(?:", form) for form in reversed(forms))
-
-
-MOMENT = re.compile(
-    rf"(?<!\d)((?:(?:{'|'.join(WEEKDAYS)}), )?(?:{unnamed(FORMATS)}))(?![\d])"
-    rf"(?:, ({unnamed(TIMES)}))?"
-)
-READINGS = (  # what a reader takes from the order of the dates, each written "@"
-    (r"between @ and @ [^@]+", "0/1"),
-    (r"the exhibition closes on @ and opens on @", "1/0"),
-    (r"it ended on @, [^@]+, having begun on @", "1/0"),
-    (r"from @ to @", "0/1"),
-    (r"from @ to @, and again from @ to @", "0/1 2/3"),
-    (r"from @ to @; but before that, [^@]+, from @ to @", "2/3 0/1"),
-    (r"before @ come @ and @", "1 2 0"),
-    (r"first @, second @, third @, fourth @", "0 1 2 3"),
-    (r"[^@]+ @, not @, as we wrote", "0"),
-    (r"[^@]+ @ instead of @", "0"),
-    (r"[^@]+ @, [^@]+, until @", "0/1"),
-    (r"[^@]+ @ or, failing that, @", "0 1"),
-    (r"(?!between|the exhibition)[^@]+ @ and @", "0 1"),
-    (r"(?!first)[^@]+ @, @ and @", "0 1 2"),
-    (r"[^@]+ @, [^@]+, then @, and last @", "0 1 2"),
-    (r"(?:[^@]+ )?@", "0"),
-    (r"[^@]+ @ [^@]+", "0"),
-)
-
-
-def read_note(note):
-    """(the target, the moments in the order of the note, the number of the reading)."""
-    moments = []
-    for date, time in MOMENT.findall(note):
-        moments.append(f"{read_date(date)[0]}T{read_time(time)}" if time else str(read_date(date)[0]))
-    frame = MOMENT.sub("@", note)
-    (reading,) = (i for i, (pattern, _) in enumerate(READINGS) if re.fullmatch(pattern, frame))
-    return re.sub(r"\d", lambda place: moments[int(place[0])], READINGS[reading][1]), moments, reading
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +136,7 @@ def test_the_notes_belong_to_their_version(notes):
         ("before 2080-10-06 come January 11, 1963 and 2046-12-18", "1963-01-11 2046-12-18 2080-10-06"),
     ]
     digest = hashlib.sha256(repr(sorted(notes)).encode()).hexdigest()[:16]  # TFDS shuffles
-    assert digest == "?"
+    assert digest == "0f1255c1a1ce4394"
 
 
 def test_the_notes_are_a_function_of_the_seed():

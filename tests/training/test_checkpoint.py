@@ -126,6 +126,22 @@ def test_a_best_one_of_steps_that_a_kill_took_back_is_not_the_best(opened, tmp_p
     assert opened.saver.restore_best(tree()).step == 2
 
 
+def test_checkpoints_are_read_and_removed_by_step(opened):
+    assert opened.saver.extras() == {} and opened.saver.restore_step(1, tree()) is None
+    opened.saver.keep_latest = 9
+    for step in (1, 2, 3):
+        opened.saver.save(step, tree(step), {"n": step / 7}, best=step == 2)
+    assert opened.saver.extras() == {1: {"n": 1 / 7}, 2: {"n": 2 / 7}, 3: {"n": 3 / 7}}
+    restored = opened.saver.restore_step(2, tree(0))
+    assert restored.step == 2 and restored.extra == {"n": 2 / 7}
+    assert_same(restored.tree, tree(2))
+    with pytest.raises(UserError, match=r"params/embed is only in the checkpoint"):
+        opened.saver.restore_step(2, tree(0)._replace(params={}))
+    opened.saver.remove_all_but({1, 3})
+    assert names(opened.path) == ["best_000000002", "latest_000000001", "latest_000000003"]
+    assert opened.saver.restore_step(2, tree()) is None and opened.warnings == []
+
+
 def test_relative_directories_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Checkpointer("here", config_hash="x") as saver:

@@ -130,30 +130,17 @@ def test_the_state_comes_back_as_it_was_but_for_a_plateau(tmp_path):
             assert learning_rate_scale(saved.restore_step(4, states[0]).tree.opt_state) == 0.5
 
 
-class Killed(Exception):
-    pass
+def die(*args, **kwargs):
+    raise KeyboardInterrupt
 
 
 def kill_after(step: int):
-    def crash(session: Session) -> None:
-        if session.step == step:
-            raise Killed
-
-    return crash
+    return lambda session: session.step == step and die()
 
 
 def kill_before_the_checkpoint_of(step: int):
     """Metrics and kept parameters of the evaluation are written, the checkpoint isn't."""
-
-    def crash(session: Session) -> None:
-        if session.step == step - 1:
-
-            def save(*args, **kwargs):
-                raise Killed
-
-            session._checkpoints.save = save
-
-    return crash
+    return lambda session: session.step == step - 1 and setattr(session._checkpoints, "save", die)
 
 
 RESUMABLE = {"plateau_patience": 1, "plateau_factor": 0.3, "average_checkpoints": 2, "ema_decay": 0.9}
@@ -186,7 +173,7 @@ def saved_bytes(workdir, config: Config) -> list:
 def test_a_resumed_session_ends_as_an_uninterrupted_one(tmp_path, crash, every, average):
     config = configured(**RESUMABLE, average=average, checkpoint_every_steps=every)
     whole, weights = train(tmp_path / "whole", config)
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", config, crash)
     resumed, _ = train(tmp_path / "killed", config)
     assert jax.tree.structure(resumed) == jax.tree.structure(whole)

@@ -6,6 +6,7 @@ need not be that of the target. Numbers that are no dates (of rooms, invoices, p
 """
 
 import datetime
+import functools
 from collections.abc import Iterator
 from random import Random
 
@@ -70,6 +71,7 @@ def _choice(choices: tuple, rng: Random):
     return choices[int(rng.random() * len(choices))]
 
 
+@functools.cache
 def in_words(number: int) -> str:
     """0 < number < 100 in words."""
     if number < len(_UNITS):
@@ -77,6 +79,7 @@ def in_words(number: int) -> str:
     return _TENS[number // 10] + (f"-{_UNITS[number % 10]}" if number % 10 else "")
 
 
+@functools.cache
 def year_in_words(year: int) -> str:
     """1987 → nineteen eighty-seven, 1905 → nineteen oh five, 2000 → two thousand, 2012 → twenty twelve."""
     century, rest = divmod(year, 100)
