@@ -168,6 +168,7 @@ class _Beams(NamedTuple):
     log_probs: Array
     pool: Hypotheses
     num_ended: Array
+    done: Array
 
 
 def beam_search(
@@ -180,20 +181,26 @@ def beam_search(
     limit: int,
     pad: int = 0,
     length_penalty: float = 0.0,
+    num_best: int = 0,
 ) -> Hypotheses:
     """The best sequences that a search with K hypotheses an example finds, K being the carry's.
 
     At every step the 2K best continuations of the K hypotheses are looked at: of those among the first K that end the
     sequence, each joins the pool; the K best that do not end go on. An example is done when K hypotheses have ended
-    (as in fairseq, Ott et al. 2019), or at its `max_lengths`, where the end token is forced. So a beam of 1 is greedy,
-    and one as large as the number of sequences is exhaustive search.
+    (as in fairseq, Ott et al. 2019), when its `num_best` best would not be beaten by the best that goes on if that
+    ended at once for sure, or at its `max_lengths`, where the end token is forced. So a beam of 1 is greedy, and one as
+    large as the number of sequences is exhaustive search.
 
     score = log p(y) / ((5 + |y|) / 6)^length_penalty, |y| with the end token (Wu et al. 2016); 0 = no penalty.
 
     Args: as those of `greedy`; the hypotheses of an example start from the first one's carry.
+      num_best: how many of an example's hypotheses are wanted (0 = all K); the others may be worse than they could.
     """
     batch, beams = _leading(carry)
     max_lengths = jnp.minimum(max_lengths, limit)
+
+    def penalty(t: Array) -> Array:
+        return ((6.0 + t.astype(jnp.float32)) / 6.0) ** length_penalty
 
     def body(now: _Beams) -> _Beams:
         after, logits = step(now.carry, now.last)
@@ -202,16 +209,14 @@ def beam_search(
         at_limit = (now.t >= max_lengths)[:, None, None]
         log_probs = jnp.where(at_limit & ~is_end, -jnp.inf, log_probs) + now.log_probs[..., None]
         best, parents, tokens = _best_continuations(log_probs, 2 * beams)
-        done = now.num_ended >= beams
         ending = (tokens == end) & (best > -jnp.inf)
 
-        penalty = ((6.0 + now.t.astype(jnp.float32)) / 6.0) ** length_penalty
-        joins = ending[:, :beams] & ~done[:, None]
+        joins = ending[:, :beams] & ~now.done[:, None]
         ended = Hypotheses(
             _select(now.tokens, parents[:, :beams]),
             jnp.broadcast_to(now.t, (batch, beams)),
             jnp.where(joins, best[:, :beams], -jnp.inf),
-            jnp.where(joins, best[:, :beams] / penalty, -jnp.inf),
+            jnp.where(joins, best[:, :beams] / penalty(now.t), -jnp.inf),
         )
         pool = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), now.pool, ended)
         pool = jax.tree.map(lambda leaf: leaf[:, :beams], _sorted(pool))
@@ -220,7 +225,10 @@ def beam_search(
         parents, tokens = (jnp.take_along_axis(ids, order, axis=1) for ids in (parents, tokens))
         kept = _select(now.tokens, parents).at[..., now.t].set(tokens, mode="drop")
         carry = jax.tree.map(lambda leaf: _select(leaf, parents), after)
-        return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, now.num_ended + joins.sum(axis=1, dtype=jnp.int32))
+        num_ended = now.num_ended + joins.sum(axis=1, dtype=jnp.int32)
+        beaten = pool.scores[:, (num_best or beams) - 1] >= goes_on.max(axis=1) / penalty(now.t + 1)
+        done = now.done | (num_ended >= beams) | beaten
+        return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, done)
 
     nothing = jnp.full((batch, beams), -jnp.inf, jnp.float32)
     empty = jnp.full((batch, beams, limit), pad, jnp.int32)
@@ -232,18 +240,13 @@ def beam_search(
         nothing.at[:, 0].set(0.0),  # all hypotheses are equal before the first step: one of them is enough
         Hypotheses(empty, jnp.zeros((batch, beams), jnp.int32), nothing, nothing),
         jnp.zeros(batch, jnp.int32),
+        jnp.zeros(batch, bool),
     )
-
-    def unfinished(now: _Beams) -> Array:
-        searching = (now.num_ended < beams) & (now.log_probs > -jnp.inf).any(axis=1)
-        return searching.any() & (now.t <= limit)
-
-    pool = jax.lax.while_loop(unfinished, body, initial).pool
+    pool = jax.lax.while_loop(lambda now: ~now.done.all() & (now.t <= limit), body, initial).pool
     is_token = jnp.arange(limit)[None, None] < pool.lengths[..., None]
     found = pool.log_probs > -jnp.inf
-    return pool._replace(
-        tokens=jnp.where(is_token & found[..., None], pool.tokens, pad), lengths=jnp.where(found, pool.lengths, 0)
-    )
+    tokens = jnp.where(is_token & found[..., None], pool.tokens, pad)
+    return pool._replace(tokens=tokens, lengths=jnp.where(found, pool.lengths, 0))
 
 
 def _best_continuations(log_probs: Float[Array, "B K V"], n: int) -> tuple[Array, Array, Array]:

@@ -123,6 +123,21 @@ def test_examples_are_decoded_as_if_alone():
                 np.testing.assert_allclose(a[row], b[0], rtol=1e-5)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+def test_ending_early_for_the_best_one_does_not_depend_on_the_others(penalty):
+    """An example that is done stays done, however long the others go on; without a penalty its best is the best."""
+    for seed in range(8):
+        step, first = machine(seed)
+        flags = {"length_penalty": penalty, "num_best": 1}
+        together = beam_search(step, start_of(first, 4), **options([12, 12]), **flags)
+        for row in range(2):
+            alone = beam_search(step, start_of(first[row : row + 1], 4), **options([12]), **flags)
+            np.testing.assert_array_equal(together.tokens[row, 0], alone.tokens[0, 0])
+        if not penalty:
+            whole = beam_search(step, start_of(first, 4), **options([12, 12]))
+            np.testing.assert_array_equal(together.tokens[:, 0], whole.tokens[:, 0])
+
+
 def test_the_loop_ends_when_all_have_ended():
     steps = []
 

@@ -68,7 +68,7 @@ class Translator(NamedTuple):
         config, mesh = self.config, data_mesh()
         sampling = config.decoding == "sample"
         num = max(n_best, 1 if sampling else beam_size)
-        decode = self.steps.compiled(_decoder(_Settings.of(config, num)))
+        decode = self.steps.compiled(_decoder(_Settings.of(config, num, n_best)))
 
         def of_batch(batch: Batch) -> Any:
             rows = np.maximum(batch.indices, 0) + first_row
@@ -122,6 +122,7 @@ class _Settings(NamedTuple):
     """What the compiled search depends on."""
 
     num: int
+    num_best: int
     seed: int
     ratio: float
     length_penalty: float
@@ -131,8 +132,8 @@ class _Settings(NamedTuple):
     top_p: float
 
     @classmethod
-    def of(cls, config: Any, num: int) -> "_Settings":
-        common = (num, config.seed, config.max_length_ratio, config.length_penalty)
+    def of(cls, config: Any, num: int, num_best: int) -> "_Settings":
+        common = (num, num_best, config.seed, config.max_length_ratio, config.length_penalty)
         if config.decoding != "sample":
             return cls(*common, sampling=False, temperature=1.0, top_k=0, top_p=1.0)
         return cls(*common, True, config.temperature, config.top_k, config.top_p)
@@ -158,7 +159,8 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
             return sample(step, state, keys, **common, **cut)
         if settings.num == 1:
             return greedy(step, state, **common)
-        return beam_search(step, state, **common, length_penalty=settings.length_penalty)
+        ranking: Any = {"length_penalty": settings.length_penalty, "num_best": settings.num_best}
+        return beam_search(step, state, **common, **ranking)
 
     return decode
 

@@ -1,5 +1,6 @@
 """Parameters kept to be averaged: which ones, their mean in NumPy, and what kills and bad disks leave."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -52,15 +53,8 @@ def run(tmp_path):
 @pytest.fixture
 def keeping(run):
     """KeptParams of this run."""
-    opened = []
-
-    def keep(size, which="last"):
-        opened.append(KeptParams(run, size, which))
-        return opened[-1]
-
-    yield keep
-    for kept in opened:
-        kept.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda size, which="last": stack.enter_context(contextlib.closing(KeptParams(run, size, which)))
 
 
 def kept_steps(run) -> list[int]:
@@ -126,6 +120,13 @@ def test_a_resumed_run_forgets_the_steps_that_a_kill_took_back(run, keeping, whi
     mean, steps = again.mean(SHAPES, 10**9)
     assert steps == [2, 3]
     assert_mean_of(mean, [params(2), params(3, seed=1)])
+
+
+def test_a_step_taken_back_takes_no_place_among_the_best(run, keeping):
+    kept = keeping(2, "best")
+    for step, score in ((1, 5.0), (3, 9.0), (2, 1.0)):
+        kept.add(step, state(step), (score,), 0.0)
+    assert kept_steps(run) == [1, 2]
 
 
 def test_nothing_kept_is_no_mean_and_size_zero_writes_nothing(run, keeping):
