@@ -1,0 +1,103 @@
+"""What users of seq2seq give wrong: one message that says what was given, what is allowed, and what to do."""
+
+import io
+import sys
+
+import pytest
+import seq2seq_runs as runs
+
+from rnn_jax.errors import UserError
+
+
+def write(path, text):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--cell=lsmt"], ["lsmt", "lstm", "gru"]),
+        (["--decoder_cell=lsmt"], ["lsmt", "lstm", "gru"]),
+        (["--source_field=txt"], ["txt", "text", "iso"]),
+        (["--dataset=synthetic_reviews"], ["synthetic_reviews", "text"]),
+        (["--dataset=multi30k/en_de"], ["--data_dir", "TFDS_DATA_DIR", "synthetic_dates"]),
+        (["--train_file=missing.en,missing.de"], ["missing.en"]),
+        (["--train_file=missing.tsv"], ["missing.tsv"]),
+        (["--attention=dot", "--hidden_size=8", "--decoder_hidden_size=6"], ["one size", "16", "6"]),
+        (["--attention=multi_head", "--attention_heads=3"], ["3 heads"]),
+        (["--bridge=copy", "--hidden_size=8"], ["cannot copy"]),
+        (["--hidden_size=8,4", "--num_layers=2", "--decoder_num_layers=3"], ["--hidden_size=8,4", "--num_layers=3"]),
+        (["--vocabulary_size=100"], ["vocabulary_size=100", "260"]),
+        (["--max_tokens=1"], ["--max_tokens=1"]),
+        (["--init_from=nowhere"], ["nowhere"]),
+        (["--mode=predict", "--workdir=nowhere"], ["nowhere", "does not exist"]),
+    ],
+)
+def test_messages(flags, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    with pytest.raises(UserError) as error:
+        runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", *flags)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"a.en": "one\ntwo\n", "a.de": "eins\n"}, ["a.en has 2 lines", "a.de 1"]),
+        ({"a.en": "one\ntwo\n", "a.de": "\n\n"}, ["empty source or target"]),
+        ({"a.en": "one\nt\xff\n".encode("latin-1"), "a.de": "eins\nzwei\n"}, ["a.en:2", "UTF-8"]),
+        ({"a.en": "", "a.de": ""}, ["a.en,", "no pairs"]),
+        ({"a.tsv": "one\teins\ntwo\n"}, ["a.tsv:2", "1 column"]),
+    ],
+)
+def test_files(files, words, tmp_path):
+    paths = [str(write(tmp_path / name, content)) for name, content in files.items()]
+    with pytest.raises(UserError) as error:
+        runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={','.join(paths)}")
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    table = write(folder / "a.tsv", "one cat\teine Katze\r\ntwo dogs\tzwei Hunde\r\n" * 8)
+    flags = (f"--train_file={table}", "--validation_fraction=0.5", "--num_steps=2", "--num_buckets=1")
+    runs.run_here(*runs.SMALL, *flags, f"--workdir={folder / 'run'}")
+    return folder / "run"
+
+
+def test_training_on_a_table_without_test_data(trained):
+    metrics = runs.metrics_of(trained)
+    assert "validation/bleu" in metrics and not any(name.startswith("test/") for name in metrics)
+    with pytest.raises(UserError, match="--split=test: the run has train, validation"):
+        runs.run_here("--mode=eval", f"--workdir={trained}", "--split=test")
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "words"),
+    [
+        (b"", [], ["Nothing on standard input"]),
+        (b"good\n\xff\xfe bad\n", [], ["standard input:2", "UTF-8"]),
+        (b"good\n", ["--input=no-such-file"], ["no-such-file"]),
+        (b"good\n", ["--cell=gru"], ["--cell"]),
+    ],
+)
+def test_input_of_predict(text, flags, words, trained, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    with pytest.raises(UserError) as error:
+        runs.run_here("--mode=predict", f"--workdir={trained}", *flags)
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_vocabulary_that_the_checkpoint_does_not_know(trained, tmp_path, monkeypatch):
+    """Tokenizers of another run in this run's directory: of another size, and of the same size."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one cat\n")))
+    for name in ("source_tokenizer.json", "target_tokenizer.json"):
+        text = (trained / name).read_text()
+        assert "Katze" not in text  # bytes and merges of a small vocabulary
+        write(trained / name, text.replace('"k"', '"K_"').replace('"K"', '"k"').replace('"K_"', '"K"'))
+    with pytest.raises(UserError, match="tokenizer"):
+        runs.run_here("--mode=predict", f"--workdir={trained}")
