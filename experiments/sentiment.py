@@ -31,7 +31,6 @@ from rnn_jax.data.classification import (
     load_classification,
     load_part,
 )
-from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.parts import choose_part
 from rnn_jax.data.streaming import doubling_lengths, map_rows
 from rnn_jax.data.text_config import TokenConfig, fit_inputs
@@ -189,9 +188,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(config, run, plan, rank=accuracy_then_loss) as session:
+    with Session(config, run, plan, inputs, rank=accuracy_then_loss) as session:
         state = session.restore(state)
-        keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         session.begin(*data.notes, introduction(config, data, params, plan.total_steps))
         state = replicate(state, mesh)
 

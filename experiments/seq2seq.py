@@ -22,7 +22,6 @@ import jax
 import numpy as np
 
 from rnn_jax.config import knob, new_default
-from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.paired import TextPairs, is_pairs_file
 from rnn_jax.data.parts import choose_part
 from rnn_jax.data.subwords import END_ID
@@ -186,9 +185,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(config, run, plan, rank=functools.partial(rank, config)) as session:
+    with Session(config, run, plan, inputs, rank=functools.partial(rank, config)) as session:
         state = session.restore(state)
-        keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         session.begin(*lines)
         state = replicate(state, mesh)
 

@@ -23,7 +23,6 @@ import jax.numpy as jnp
 from rnn_jax.config import knob, new_default
 from rnn_jax.data.columns import write_columns
 from rnn_jax.data.embeddings import PretrainedVectors, match_vectors, read_vectors
-from rnn_jax.data.inputs import keep_inputs
 from rnn_jax.data.parts import choose_part
 from rnn_jax.data.tagging import (
     Sentences,
@@ -195,9 +194,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
     state = create_state(params, plan.optimizer, config.ema_decay)
     averaged = jax.jit(functools.partial(evaluation_params, ema_decay=config.ema_decay))
 
-    with Session(config, run, plan, rank=rank, headline=HEADLINE) as session:
+    with Session(config, run, plan, inputs, rank=rank, headline=HEADLINE) as session:
         state = session.restore(state)
-        keep_inputs(inputs, run.path, writable=jax.process_index() == 0, must_equal=session.step > 0)
         session.begin(*lines)
         state = replicate(state, mesh)
 

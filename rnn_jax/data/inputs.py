@@ -1,5 +1,6 @@
 """What a model reads besides its weights, kept in the run directory: fitted once, on training data only."""
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,8 +11,8 @@ from rnn_jax.errors import UserError
 class Inputs(Protocol):
     """Vocabularies and class names, with what reads and writes them."""
 
-    def same_as(self, other: Any) -> bool:
-        """True where both encode everything alike and have the same classes."""
+    def digest(self) -> str:
+        """Equal for two that encode everything alike and have the same classes, and only for those."""
 
     def save(self, directory: Path) -> None:
         """Writes the files."""
@@ -21,16 +22,36 @@ class Inputs(Protocol):
         """Reads what `save` wrote; UserError where a file is missing or broken."""
 
 
-def keep_inputs(inputs: Inputs, directory: Path, *, writable: bool, must_equal: bool) -> None:
-    """Saves the inputs of a run; when it is continued (`must_equal`), checks that they are still the same.
+def require_unchanged_data(inputs: Inputs, digest: str, directory: Path) -> None:
+    """For a run that is continued.
 
     Raises:
       UserError: the training data gave other inputs when the run began.
     """
-    if must_equal and not inputs.same_as(inputs.load(directory)):
+    if inputs.digest() != digest:
         raise UserError(
             f"The training data is not what it was when the run in {directory} began: its vocabulary or classes"
             " differ. Put the data (or the file of vectors, or the other run) back, or start over in another --workdir."
         )
-    if writable and not must_equal:
-        inputs.save(directory)
+
+
+def require_own_files(inputs: Inputs, digest: str, directory: Path) -> None:
+    """For a trained run that is applied.
+
+    Raises:
+      UserError: the files of the vocabulary are not those that the checkpoint was trained with.
+    """
+    if inputs.digest() != digest:
+        raise UserError(
+            f"The checkpoint in {directory} does not know the vocabulary or classes in the files beside it: they are"
+            " not those that it was trained with. Put the run's own files (tokenizers, labels) back."
+        )
+
+
+def hashed(*parts: str | bytes) -> str:
+    """SHA-256 of the parts and their lengths."""
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "big") + data)
+    return whole.hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from rnn_jax.data.batching import Batch, Ragged
+from rnn_jax.data.inputs import hashed
 from rnn_jax.data.ngrams import NGrams, load_ngrams, save_ngrams
 from rnn_jax.data.vocabulary import encode, load_tokenizer, save_tokenizer
 from rnn_jax.errors import UserError
@@ -34,13 +35,10 @@ class TextInputs(NamedTuple):
             arrays["labels"] = np.where(batch.indices >= 0, labels[batch.indices], 0).astype(np.int32)
         return arrays
 
-    def same_as(self, other: "TextInputs") -> bool:
-        """True where both encode every text alike and have the same classes."""
-        return self._essence() == other._essence()
-
-    def _essence(self) -> tuple[Any, ...]:
+    def digest(self) -> str:
+        """Equal for two that encode every text alike and have the same classes."""
         arrays = () if self.ngrams is None else (*self.ngrams.codes, *self.ngrams.ids)
-        return self.tokenizer.to_str(), self.label_names, tuple(array.tobytes() for array in arrays)
+        return hashed(self.tokenizer.to_str(), json.dumps(self.label_names), *(array.tobytes() for array in arrays))
 
     def save(self, directory: Path) -> None:
         """Writes tokenizer.json, labels.json and, with n-grams, ngrams.npz."""

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from rnn_jax.config import knob
 from rnn_jax.data.batching import Batch, Ragged
+from rnn_jax.data.inputs import hashed
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, SUBWORD_KINDS, decode, fit_subwords
 from rnn_jax.data.vocabulary import encode, load_tokenizer, save_tokenizer
 
@@ -82,9 +83,9 @@ class TranslationInputs(NamedTuple):
         weights: Float32[np.ndarray, "B T"] = (np.arange(length) < label_lengths[:, None]).astype(np.float32)
         return {"source": source, "lengths": lengths, "inputs": inputs, "labels": labels, "weights": weights}
 
-    def same_as(self, other: "TranslationInputs") -> bool:
-        """True where both encode every text alike."""
-        return self.source.to_str() == other.source.to_str() and self.target.to_str() == other.target.to_str()
+    def digest(self) -> str:
+        """Equal for two that encode every text alike."""
+        return hashed(self.source.to_str(), self.target.to_str())
 
     def save(self, directory: Path) -> None:
         """Writes both tokenizers."""

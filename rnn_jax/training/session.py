@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from rnn_jax.data.inputs import Inputs, require_unchanged_data
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process
 from rnn_jax.training.kept import KeptParams
@@ -24,7 +25,7 @@ Scores = dict[str, float]
 class Session:
     """One process' share of a run: from its last checkpoint, or from the start, to the end or to a signal.
 
-    with Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session:
+    with Session(config, run, plan, inputs, rank=lambda scores: (scores["accuracy"],)) as session:
         state = session.restore(state)
         session.begin("…")
         for batch in plan.batches(rows, session.step, seed=config.seed):
@@ -43,16 +44,18 @@ class Session:
         config: Any,
         run: Run,
         plan: TrainingPlan,
+        inputs: Inputs,
         *,
         rank: Callable[[Scores], tuple[float, ...]],
         headline: tuple[str, ...] = (),
     ):
-        self.config, self.run, self.plan = config, run, plan
+        self.config, self.run, self.plan, self.inputs = config, run, plan, inputs
         self._rank, self._headline = rank, headline
         self._eval_every = config.eval_every_steps or plan.steps_per_epoch
         self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
         self._plateau = Patience(config.plateau_patience, best=(-math.inf,))
         self._scale = 1.0
+        self._digest = inputs.digest()
         self._window: Window = []
         self.step = 0
 
@@ -76,6 +79,7 @@ class Session:
         """The state of the latest checkpoint, where there is one."""
         if (restored := self._checkpoints.restore_latest(state)) is not None:
             self.step, state, host = restored
+            require_unchanged_data(self.inputs, host["inputs"], self.run.path)
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
             before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it
@@ -88,6 +92,8 @@ class Session:
         """Says what is about to happen, once nothing can be wrong any more; log lines of later steps go."""
         for line in lines:
             self.say(line)
+        if self.step == 0 and jax.process_index() == 0:
+            self.inputs.save(self.run.path)
         self.run.truncate_metrics(after_step=self.step)
         self._timer = SaveTimer(self.config.checkpoint_every_seconds, self.config.checkpoint_every_steps)
 
@@ -136,7 +142,7 @@ class Session:
             state = self._on_plateau(state, rank)
         if saving:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
-            host |= {"plateau": [self._plateau.best, self._plateau.waited]}
+            host |= {"plateau": [self._plateau.best, self._plateau.waited], "inputs": self._digest}
             self._checkpoints.save(self.step, state, host, best=is_best)
         if stopping:
             raise self._stop.interruption(self.step)

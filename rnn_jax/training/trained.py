@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.data.inputs import Inputs
+from rnn_jax.data.inputs import Inputs, require_own_files
 from rnn_jax.errors import UserError
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate
@@ -46,6 +46,9 @@ def load_trained(
     config, run = read_run(workdir, experiment, config_class)
     inputs = inputs_class.load(run.path)
     steps = steps_of(config, inputs)
+    with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
+        for extra in checkpoints.extras().values():
+            require_own_files(inputs, extra["inputs"], run.path)
     return Trained(config, inputs, steps, restore_params(run, steps.shapes, config))
 
 

@@ -206,7 +206,7 @@ def test_inputs_survive_the_disk(tmp_path):
     inputs = fit(label_scheme="bioes", lowercase=True)
     inputs.save(tmp_path)
     assert TaggingInputs.load(tmp_path) == inputs
-    assert inputs.same_as(TaggingInputs.load(tmp_path)) and not inputs.same_as(fit())
+    assert inputs.digest() == TaggingInputs.load(tmp_path).digest() != fit().digest()
     (tmp_path / "tagging_inputs.json").write_text("{")
     with pytest.raises(UserError, match="no readable tagging_inputs.json"):
         TaggingInputs.load(tmp_path)

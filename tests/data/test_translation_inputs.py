@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Batch, ordered_batches
-from rnn_jax.data.inputs import keep_inputs
+from rnn_jax.data.inputs import require_own_files, require_unchanged_data
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
 from rnn_jax.data.translation_inputs import SubwordConfig, TranslationInputs, fit_translation_inputs, take_rows
 from rnn_jax.errors import UserError
@@ -155,7 +155,7 @@ def test_inputs_survive_the_disk(tmp_path, joint):
     inputs.save(tmp_path)
     again = TranslationInputs.load(tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["source_tokenizer.json", "target_tokenizer.json"]
-    assert again.is_joint is joint and again.same_as(inputs) and inputs.same_as(again)
+    assert again.is_joint is joint and again.digest() == inputs.digest()
     before, after = (each.encode(["ab z"], ["xby"]) for each in (inputs, again))
     assert rows_of(before.sources) == rows_of(after.sources) and rows_of(before.targets) == rows_of(after.targets)
     assert again.text(after.targets.row(0)) == "xby"
@@ -175,12 +175,14 @@ def test_inputs_differ_where_either_side_does(tmp_path, separate):
         fit(joint_vocabulary=False, lowercase=True),
         fit(),
     )
-    assert separate.same_as(fit(joint_vocabulary=False))
-    assert not any(separate.same_as(other) or other.same_as(separate) for other in others)
+    assert separate.digest() == fit(joint_vocabulary=False).digest()
+    assert separate.digest() not in [other.digest() for other in others]
     separate.save(tmp_path)
-    keep_inputs(separate, tmp_path, writable=False, must_equal=True)
+    require_unchanged_data(separate, separate.digest(), tmp_path)
     with pytest.raises(UserError, match="The training data is not what it was"):
-        keep_inputs(others[1], tmp_path, writable=False, must_equal=True)
+        require_unchanged_data(others[1], separate.digest(), tmp_path)
+    with pytest.raises(UserError, match="does not know the vocabulary"):
+        require_own_files(others[1], separate.digest(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["source_tokenizer.json", "target_tokenizer.json"])

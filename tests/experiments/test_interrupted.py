@@ -8,14 +8,17 @@ import time
 
 import pytest
 import sentiment_runs
+import seq2seq_runs
 import tagging_runs
 from experiment_runs import lines_of, metrics_of
 
+SEQ2SEQ = ("--teacher_forcing=linear", "--average_checkpoints=2", "--plateau_patience=1", "--select_by=loss")
 FLAGS = {
     sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=4"),
     tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=4"),
+    seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=3"),
 }
-KILLS = {sentiment_runs.RUNS: 10, tagging_runs.RUNS: 3}  # of the second, whether its own pieces resume
+KILLS = {sentiment_runs.RUNS: 10, tagging_runs.RUNS: 3, seq2seq_runs.RUNS: 3}  # of the others, whether theirs resume
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda runs: runs.script.EXPERIMENT)

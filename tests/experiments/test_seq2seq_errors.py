@@ -6,6 +6,7 @@ import sys
 import pytest
 import seq2seq_runs as runs
 
+from rnn_jax.data.subwords import fit_subwords
 from rnn_jax.errors import UserError
 
 
@@ -92,12 +93,13 @@ def test_input_of_predict(text, flags, words, trained, monkeypatch):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-def test_a_vocabulary_that_the_checkpoint_does_not_know(trained, tmp_path, monkeypatch):
-    """Tokenizers of another run in this run's directory: of another size, and of the same size."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one cat\n")))
-    for name in ("source_tokenizer.json", "target_tokenizer.json"):
-        text = (trained / name).read_text()
-        assert "Katze" not in text  # bytes and merges of a small vocabulary
-        write(trained / name, text.replace('"k"', '"K_"').replace('"K"', '"k"').replace('"K_"', '"K"'))
-    with pytest.raises(UserError, match="tokenizer"):
-        runs.run_here("--mode=predict", f"--workdir={trained}")
+def test_a_vocabulary_that_the_checkpoint_does_not_know(trained, monkeypatch):
+    """Files of another run: as many tokens with other meanings, and fewer."""
+    paths = [trained / name for name in ("source_tokenizer.json", "target_tokenizer.json")]
+    swapped = paths[0].read_text().replace('"k"', '"…"').replace('"K"', '"k"').replace('"…"', '"K"')
+    smaller = fit_subwords(["another text"], vocabulary_size=270).to_str()
+    for text in (swapped, smaller):
+        for path in paths:
+            write(path, text)
+        with pytest.raises(UserError, match="does not know the vocabulary"):
+            runs.run_here("--mode=predict", f"--workdir={trained}")

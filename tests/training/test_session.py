@@ -29,6 +29,20 @@ class Config(OptimizerConfig, RunConfig):
     pass
 
 
+class NoInputs:
+    """A vocabulary of nothing."""
+
+    def digest(self):
+        return "none"
+
+    def save(self, directory):
+        pass
+
+    @classmethod
+    def load(cls, directory):
+        return cls()
+
+
 def configured(**knobs) -> Config:
     return Config(**DEFAULTS | knobs)
 
@@ -51,7 +65,7 @@ def train(workdir, config: Config, crash=lambda session: None, scores=SCORES):
     weights = {}
     with (
         open_run(workdir, "toy", config) as run,
-        Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session,
+        Session(config, run, plan, NoInputs(), rank=lambda scores: (scores["accuracy"],)) as session,
     ):
         state = jax.device_put(session.restore(state))
         session.begin("toy")
@@ -118,7 +132,7 @@ def test_the_state_comes_back_as_it_was_but_for_a_plateau(tmp_path):
     metrics = {"loss": jnp.float32(1.0), "gradient_norm": jnp.float32(1.0)}
     with (
         open_run(tmp_path, "toy", config) as run,
-        Session(config, run, plan, rank=lambda scores: (scores["accuracy"],)) as session,
+        Session(config, run, plan, NoInputs(), rank=lambda scores: (scores["accuracy"],)) as session,
     ):
         session.begin()
         returned = [session.after_step(s, metrics, lambda state: {"accuracy": 0.5}, num_tokens=1) for s in states]
