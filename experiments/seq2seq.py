@@ -33,6 +33,7 @@ from rnn_jax.data.translation_inputs import (
     fit_translation_inputs,
     take_rows,
 )
+from rnn_jax.errors import UserError
 from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.seq2seq import Seq2Seq
@@ -166,6 +167,8 @@ def prepare(config: Config) -> Prepared:
         inputs = fit_translation_inputs(config, data.train.sources, data.train.targets)
     encoded, notes = inputs.encode(data.train.sources, data.train.targets), list(data.notes)
     short = np.flatnonzero(encoded.pairs.lengths <= config.max_tokens)
+    if not len(short):
+        raise UserError(f"--max_tokens={config.max_tokens} leaves no pair to train on.")
     if left_out := len(encoded.pairs) - len(short):
         notes.append(f"{left_out:,} training pairs of more than {config.max_tokens} tokens are left out.")
     return Prepared(data, inputs, take_rows(encoded, short) if left_out else encoded, donor_params, tuple(notes))

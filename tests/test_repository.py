@@ -29,8 +29,8 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 LEVELS = (
     ("types", "errors"),
     ("config",),
-    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf", "attention", "decoding"),
-    ("tagging_metrics", "translation_metrics"),
+    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf", "decoding"),
+    ("tagging_metrics", "translation_metrics", "attention"),
     ("cells",),  # one time step
     ("backend", "carries"),
     ("deferred", "cudnn"),

@@ -117,9 +117,15 @@ class Seq2Seq(nnx.Module):
         else:
             self.output = nnx.data(Linear(readout_size, target_vocabulary_size, rngs=rngs))
         self.bridges: Any = nnx.data(None)
-        leaves = jax.tree.leaves(self._initial_carries(1))
+        carries = self._initial_carries(1)
         if bridge == "linear":
-            self.bridges = nnx.data([Linear(memory_size, leaf.shape[-1], rngs=rngs) for leaf in leaves])
+            sizes = [leaf.shape[-1] for leaf in jax.tree.leaves(carries)]
+            self.bridges = nnx.data([Linear(memory_size, size, rngs=rngs) for size in sizes])
+        elif bridge == "copy":
+            run = jax.eval_shape(
+                lambda: _joined_directions(self.encoder.run(jnp.zeros((1, 1, embedding_size), dtype)).carry)
+            )
+            _require_same_shapes(run, carries)
 
     def encode(self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None) -> Encoded:
         """Memory and initial carry: tokens (B, S), lengths (B,)."""
@@ -242,9 +248,6 @@ class Seq2Seq(nnx.Module):
             given = [jnp.tanh(linear(encoded.last)) for linear in self.bridges]
         else:
             given = jax.tree.leaves(_joined_directions(encoded.carry))
-        if [leaf.shape for leaf in given] != [leaf.shape for leaf in jax.tree.leaves(fresh)]:
-            shapes = [[leaf.shape[1:] for leaf in leaves] for leaves in (given, jax.tree.leaves(fresh))]
-            raise ValueError(f"The bridge cannot copy a carry of shapes {shapes[0]} to one of shapes {shapes[1]}.")
         return cast_like(jax.tree.unflatten(jax.tree.structure(fresh), given), fresh)
 
 
@@ -253,6 +256,12 @@ def _joined_directions(carry: Carry) -> Carry:
     is_pair = lambda node: isinstance(node, BidirectionalCarry)  # noqa: E731
     join = lambda *leaves: jnp.concatenate(leaves, axis=-1)  # noqa: E731
     return jax.tree.map(lambda node: jax.tree.map(join, *node) if is_pair(node) else node, carry, is_leaf=is_pair)
+
+
+def _require_same_shapes(given: Carry, wanted: Carry) -> None:
+    sizes = [[leaf.shape[-1] for leaf in jax.tree.leaves(carry)] for carry in (given, wanted)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"The bridge cannot copy carries of sizes {sizes[0]} to those of sizes {sizes[1]}.")
 
 
 def _split(key: Key | None, n: int) -> tuple[Key | None, ...]:

@@ -79,7 +79,7 @@ class Session:
         """The state of the latest checkpoint, where there is one."""
         if (restored := self._checkpoints.restore_latest(state)) is not None:
             self.step, state, host = restored
-            require_unchanged_data(self.inputs, host["inputs"], self.run.path)
+            require_unchanged_data(self.inputs, host.get("inputs", self._digest), self.run.path)
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
             before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it

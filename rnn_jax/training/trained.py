@@ -48,7 +48,7 @@ def load_trained(
     steps = steps_of(config, inputs)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
         for extra in checkpoints.extras().values():
-            require_own_files(inputs, extra["inputs"], run.path)
+            require_own_files(inputs, extra.get("inputs", inputs.digest()), run.path)
     return Trained(config, inputs, steps, restore_params(run, steps.shapes, config))
 
 

@@ -7,6 +7,7 @@ import pytest
 import seq2seq_runs as runs
 
 from rnn_jax.data.subwords import fit_subwords
+from rnn_jax.data.translation_inputs import TranslationInputs
 from rnn_jax.errors import UserError
 
 
@@ -30,7 +31,7 @@ def write(path, text):
         (["--bridge=copy", "--hidden_size=8"], ["cannot copy"]),
         (["--hidden_size=8,4", "--num_layers=2", "--decoder_num_layers=3"], ["--hidden_size=8,4", "--num_layers=3"]),
         (["--vocabulary_size=100"], ["vocabulary_size=100", "260"]),
-        (["--max_tokens=1"], ["--max_tokens=1"]),
+        (["--max_tokens=1"], ["--max_tokens=1", "no pair"]),
         (["--init_from=nowhere"], ["nowhere"]),
         (["--mode=predict", "--workdir=nowhere"], ["nowhere", "does not exist"]),
     ],
@@ -96,9 +97,9 @@ def test_input_of_predict(text, flags, words, trained, monkeypatch):
 def test_a_vocabulary_that_the_checkpoint_does_not_know(trained, monkeypatch):
     """Files of another run: as many tokens with other meanings, and fewer."""
     paths = [trained / name for name in ("source_tokenizer.json", "target_tokenizer.json")]
-    swapped = paths[0].read_text().replace('"k"', '"…"').replace('"K"', '"k"').replace('"…"', '"K"')
-    smaller = fit_subwords(["another text"], vocabulary_size=270).to_str()
-    for text in (swapped, smaller):
+    size = TranslationInputs.load(trained).source.get_vocab_size()
+    for vocabulary_size in (size, size - 5):
+        text = fit_subwords(["quite another text than that one"], vocabulary_size=vocabulary_size).to_str()
         for path in paths:
             write(path, text)
         with pytest.raises(UserError, match="does not know the vocabulary"):

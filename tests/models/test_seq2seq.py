@@ -238,6 +238,6 @@ def test_what_does_not_fit_is_refused(options, message):
 
 
 def test_a_carry_that_cannot_be_copied_is_refused():
-    model = model_of(bridge="copy", decoder=Stack.of(LSTM(9)))
-    with pytest.raises(ValueError, match=r"cannot copy a carry of shapes .*8.* to one of shapes .*9"):
-        model.encode(SOURCE, LENGTHS)
+    for decoder, sizes in ((LSTM(9), r"\[9, 9\]"), (GRU(8), r"\[8\]")):
+        with pytest.raises(ValueError, match=rf"cannot copy carries of sizes \[8, 8\] to those of sizes {sizes}"):
+            model_of(bridge="copy", decoder=Stack.of(decoder))
