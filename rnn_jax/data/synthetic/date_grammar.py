@@ -1,6 +1,6 @@
-"""Dates and times as people write them, one to four in a note, and the same in ISO 8601.
+"""Dates and times as people write them, one to three in a note, and the same in ISO 8601.
 
-A note is a template with points in time A to D; "{A}" is one written out in any format, and the target lists them in
+A note is a template with points in time A to C; "{A}" is one written out in any format, and the target lists them in
 the order of the template's right side ("ends on {B} , having begun on {A}" → A/B), so that the order of the source
 need not be that of the target. Numbers that are no dates (of rooms, invoices, pages) stand in between.
 """
@@ -42,12 +42,7 @@ NOTES: tuple[tuple[str, str], ...] = (
     ("the exhibition closes on {B} and opens on {A}", "A/B"),
     ("it ended on {B}, {aside}, having begun on {A}", "A/B"),
     ("between {A} and {B} {closing}", "A/B"),
-    ("{opening} {A}, {B} and {C}", "A B C"),
     ("{opening} {A}, {aside}, then {B}, and last {C}", "A B C"),
-    ("before {C} come {A} and {B}", "A B C"),
-    ("first {A}, second {B}, third {C}, fourth {D}", "A B C D"),
-    ("from {A} to {B}, and again from {C} to {D}", "A/B C/D"),
-    ("from {C} to {D}; but before that, {aside}, from {A} to {B}", "A/B C/D"),
 )
 FILLERS: dict[str, tuple[str, ...]] = {
     "opening": (
@@ -135,9 +130,9 @@ def write_time(hour: int, minute: int, rng: Random) -> str:
 def write_note(rng: Random) -> tuple[str, str]:
     """(a note of 1 to about 50 words, its dates in ISO 8601)."""
     note, pattern = _choice(NOTES, rng)
-    points = sorted(1900 * 365.2425 + rng.random() * 200 * 365.2425 for _ in "ABCD")  # 1901 to 2100
+    points = sorted((1899 + 200 * rng.random()) * 365.2425 + 1 for _ in "ABC")  # 1900 to 2099
     iso, timed = {}, rng.random() < 0.3
-    for name, point in zip("ABCD", points, strict=True):
+    for name, point in zip("ABC", points, strict=True):
         date = datetime.date.fromordinal(int(point))
         written, iso[name] = write_date(date, rng), date.isoformat()
         if timed:
