@@ -73,10 +73,13 @@ class Config(
 ):
     """Every knob of this experiment; groups by inheritance."""
 
+    cell: tuple[str, ...] = new_default(Seq2SeqConfig, "cell", ("gru",))
+    vocabulary_size: int = new_default(SubwordConfig, "vocabulary_size", 500)
+    tokens_per_batch: int = new_default(SubwordConfig, "tokens_per_batch", 500)
     learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
     schedule: str = new_default(OptimizerConfig, "schedule", "cosine")
     clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)
-    num_epochs: int = new_default(RunConfig, "num_epochs", 10)
+    num_epochs: int = new_default(RunConfig, "num_epochs", 2)
 
     label_smoothing: float = knob(0.0, "share of the target spread over all tokens", minimum=0.0, maximum=0.9)
     select_by: str = knob("bleu", "what the best checkpoint has most of", choices=("bleu", "exact_match", "loss"))

@@ -23,13 +23,13 @@ class SubwordConfig:
     """How texts become subwords, and pairs batches."""
 
     tokenizer: str = knob("bpe", "unit of the vocabularies", choices=SUBWORD_KINDS)
-    vocabulary_size: int = knob(8_000, "subwords that are kept, in each vocabulary", minimum=5)
+    vocabulary_size: int = knob(8_000, "subwords in a vocabulary; 4,000 to 32,000 for a language", minimum=5)
     joint_vocabulary: bool = knob(True, "one vocabulary for source and target, fitted on both")
     lowercase: bool = knob(False, "fold the case of all texts")
     max_tokens: int = knob(100, "longer sources are cut to this; longer pairs are not trained on", minimum=1)
     batch_size: int = knob(512, "most pairs in a batch", minimum=1)
     tokens_per_batch: int = knob(2_000, "most tokens in a batch, padding included, counted on one side", minimum=1)
-    num_buckets: int = knob(8, "lengths that batches are padded to; each is compiled once", minimum=1)
+    num_buckets: int = knob(6, "lengths that batches are padded to; each is compiled once", minimum=1)
 
 
 class EncodedPairs(NamedTuple):

@@ -23,7 +23,7 @@ class Seq2SeqConfig(RecurrentConfig):
     decoder_cell: tuple[str, ...] = knob((), "cell of the decoder's layers, or one a layer (default: as --cell)")
     decoder_hidden_size: tuple[int, ...] = knob((), "hidden size of the decoder (default: as --hidden_size)", minimum=1)
     decoder_num_layers: int = knob(0, "layers of the decoder (0 = as --num_layers)", minimum=0)
-    attention: str = knob("general", "how the decoder attends to the source", choices=("none", *ATTENTIONS))
+    attention: str = knob("additive", "how the decoder attends to the source", choices=("none", *ATTENTIONS))
     attention_size: int = knob(0, "numbers in additive and concat, and in all heads (0 = embedding_size)", minimum=0)
     attention_heads: int = knob(4, "heads of --attention=multi_head", minimum=1)
     bridge: str = knob("linear", "the decoder's initial carry: from the encoder, or zero", choices=BRIDGES)
