@@ -76,6 +76,7 @@ class Config(
     cell: tuple[str, ...] = new_default(Seq2SeqConfig, "cell", ("gru",))
     vocabulary_size: int = new_default(SubwordConfig, "vocabulary_size", 500)
     tokens_per_batch: int = new_default(SubwordConfig, "tokens_per_batch", 500)
+    num_buckets: int = new_default(SubwordConfig, "num_buckets", 4)
     learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
     schedule: str = new_default(OptimizerConfig, "schedule", "cosine")
     clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)

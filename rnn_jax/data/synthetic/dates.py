@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 
 from rnn_jax.data.synthetic.date_grammar import unique_notes
 
-_SPLITS = {"train": 20_000, "validation": 1_000, "test": 1_000}
+_SPLITS = {"train": 16_000, "validation": 1_000, "test": 1_000}
 _SEED = 0
 
 
