@@ -19,7 +19,7 @@ from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.steps import Steps
 
-_SHORTEST = 8
+_SHORTEST = 16
 
 
 @dataclasses.dataclass(frozen=True)
