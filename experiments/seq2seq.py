@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import math
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,6 @@ import numpy as np
 from rnn_jax.config import knob, new_default
 from rnn_jax.data.paired import TextPairs, is_pairs_file
 from rnn_jax.data.parts import choose_part
-from rnn_jax.data.subwords import END_ID
 from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_part
 from rnn_jax.data.translation_inputs import (
     EncodedPairs,
@@ -38,7 +38,7 @@ from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, make_seq2seq
-from rnn_jax.models.translator import DecodingConfig, Translation, Translator
+from rnn_jax.models.translator import DecodingConfig, Translator
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
@@ -86,9 +86,6 @@ class Config(
     select_by: str = knob("bleu", "what the best checkpoint has most of", choices=("bleu", "exact_match", "loss"))
     bleu_tokenizer: str = knob("13a", "how sacreBLEU splits both sides", choices=BLEU_TOKENIZERS)
     num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
-
-    n_best: int = knob(1, "predict: hypotheses to list", minimum=1, identity=False)
-    show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
 
 
 def make_model(config: Config, inputs: TranslationInputs) -> Seq2Seq:
@@ -260,12 +257,9 @@ def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
     found = translator.search(sources, beam_size=translator.config.beam_size)
     for row, (text, best) in enumerate(zip(part.sources, found)):
         if best:
-            run.say(f"  {text} → {translator.inputs.text(best[0].ids)}")
-            weights = translator.attention(sources.row(row), best[0].ids)
-            if weights is not None:
-                pieces = translator.inputs.pieces(sources.row(row), np.append(best[0].ids, END_ID))
-                maps.append((weights, *pieces))
-    if maps:
+            run.say(textwrap.shorten(f"  {text} → {translator.inputs.text(best[0].ids)}", 200))
+            maps.append(translator.attended(sources.row(row), best[0].ids))
+    if any(maps):
         run.draw(plot_attention, maps, "attention.png")
 
 
@@ -279,29 +273,12 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
         texts = [line.strip() for line in lines]
         whole = translator.inputs.encode_sources(texts)
         sources = translator.inputs.encode_sources(texts, config.max_tokens)
-        beam_size = max(config.beam_size, config.n_best)
-        found = translator.search(sources, beam_size=beam_size, n_best=config.n_best, first_row=num_lines)
+        yield from translator.answers(texts, sources, first_row=num_lines)
         num_lines, num_cut = num_lines + len(lines), num_cut + int((whole.lengths > config.max_tokens).sum())
-        for row, (text, hypotheses) in enumerate(zip(texts, found, strict=True)):
-            yield answer(translator, text, sources.row(row), hypotheses)
 
     answer_lines(answers, invocation.input)
     if num_cut:
         print(f"warning: {num_cut:,} texts of more than {config.max_tokens} tokens were cut", file=sys.stderr)
-
-
-def answer(translator: Translator, text: str, source: np.ndarray, found: list[Translation]) -> dict[str, Any]:
-    """What --mode=predict says of one text."""
-    listed = [
-        {"text": translator.inputs.text(one.ids), "score": one.score, "log_probability": one.log_prob} for one in found
-    ]
-    answer: dict[str, Any] = {"source": text, "translation": listed[0]["text"] if listed else "", "hypotheses": listed}
-    if translator.config.show_attention and found:
-        weights = translator.attention(source, found[0].ids)
-        pieces = translator.inputs.pieces(source, np.append(found[0].ids, END_ID))
-        if weights is not None:
-            answer["attention"] = {"source": pieces[0], "target": pieces[1], "weights": weights.round(4).tolist()}
-    return answer
 
 
 def show_plan(config: Config) -> None:

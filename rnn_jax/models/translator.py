@@ -39,6 +39,8 @@ class DecodingConfig:
     max_length_ratio: float = knob(
         2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, identity=False
     )
+    n_best: int = knob(1, "predict: hypotheses to list", minimum=1, identity=False)
+    show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
     decoding_batch_size: int = knob(64, "texts that are decoded together", minimum=1, identity=False)
 
 
@@ -48,6 +50,14 @@ class Translation(NamedTuple):
     ids: np.ndarray
     log_prob: float
     score: float
+
+
+class AttentionMap(NamedTuple):
+    """weights (T, S): a row for each target token and the end; how the tokens of both sides are spelt."""
+
+    weights: np.ndarray
+    source: list[str]
+    target: list[str]
 
 
 class Translator(NamedTuple):
@@ -107,15 +117,33 @@ class Translator(NamedTuple):
         total, count = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
         return float(total) / max(float(count), 1.0)
 
-    def attention(self, source: np.ndarray, target: np.ndarray) -> np.ndarray | None:
-        """The attention's weights (T + 1, S) on one source, at each token of a target and its end; None without it."""
-        length = _round_up(max(len(source), len(target) + 1))
+    def attended(self, source: np.ndarray, target: np.ndarray) -> AttentionMap | None:
+        """Where the decoder looks while it writes the target's token ids and the end; None without attention."""
+        length, written = _round_up(max(len(source), len(target) + 1)), np.append(target, END_ID)
         tokens = np.full((2, 1, length), PAD_ID, np.int32)
         tokens[0, 0, : len(source)] = source
-        tokens[1, 0, : len(target) + 1] = [START_ID, *target]
+        tokens[1, 0, : len(written)] = [START_ID, *target]
         arrays = {"source": tokens[0], "lengths": np.array([len(source)], np.int32), "inputs": tokens[1]}
         weights = jax.device_get(self.steps.compiled(_attend)(self.params, arrays))
-        return None if weights is None else weights[0, : len(target) + 1, : len(source)]
+        if weights is None:
+            return None
+        return AttentionMap(weights[0, : len(written), : len(source)], *self.inputs.pieces(source, written))
+
+    def answers(self, texts: Sequence[str], sources: Ragged, first_row: int = 0) -> Iterator[dict[str, Any]]:
+        """For each text its translation, `config.n_best` hypotheses and, if `config.show_attention`, the attention."""
+        config = self.config
+        beam_size = max(config.beam_size, config.n_best)
+        found = self.search(sources, beam_size=beam_size, n_best=config.n_best, first_row=first_row)
+        for row, (text, hypotheses) in enumerate(zip(texts, found, strict=True)):
+            listed = [
+                {"text": self.inputs.text(one.ids), "score": one.score, "log_probability": one.log_prob}
+                for one in hypotheses
+            ]
+            answer = {"source": text, "translation": listed[0]["text"] if listed else "", "hypotheses": listed}
+            attended = self.attended(sources.row(row), hypotheses[0].ids) if config.show_attention and listed else None
+            if attended is not None:
+                answer["attention"] = attended._asdict() | {"weights": attended.weights.round(4).tolist()}
+            yield answer
 
 
 class _Settings(NamedTuple):
@@ -183,4 +211,4 @@ def _round_up(length: int) -> int:
     return 1 << max(length - 1, _SHORTEST - 1).bit_length()
 
 
-__all__ = ["DecodingConfig", "Translation", "Translator"]
+__all__ = ["AttentionMap", "DecodingConfig", "Translation", "Translator"]

@@ -15,7 +15,7 @@ from rnn_jax.data.source import open_split
 from rnn_jax.data.synthetic.date_grammar import unique_notes, write_date, write_time, year_in_words
 from rnn_jax.data.translation import PairsConfig, load_translation
 
-SIZES = {"train": 20_000, "validation": 1_000, "test": 1_000}
+SIZES = {"train": 16_000, "validation": 1_000, "test": 1_000}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_every_target_says_what_a_reader_understands(notes):
         places = [moments.index(moment) for moment in listed]
         reordered += places != sorted(places)
     assert set(readings) == set(range(len(READINGS)))
-    assert reordered / len(notes) == pytest.approx(4 / 18, abs=0.01)  # found: 0.222
+    assert reordered / len(notes) == pytest.approx(2 / 13, abs=0.01)
 
 
 def test_shape_of_the_data(parts, notes):
@@ -107,10 +107,10 @@ def test_shape_of_the_data(parts, notes):
     words = np.array([len(note.split()) for note, _ in notes])
     assert (words.min(), words.max()) == (1, 51) and 13 < words.mean() < 16
     counts = Counter(len(re.findall(r"\d{4}-\d\d-\d\d", target)) for _, target in notes)
-    assert set(counts) == {1, 2, 3, 4}
+    assert set(counts) == {1, 2, 3}
     assert 0.28 < np.mean(["T" in target for _, target in notes]) < 0.32
     years = [int(year) for _, target in notes for year in re.findall(r"(\d{4})-", target)]
-    assert (min(years), max(years)) == (1901, 2100)
+    assert (min(years), max(years)) == (1900, 2099)
 
 
 def test_no_note_is_there_twice(notes):
