@@ -6,6 +6,7 @@ from experiments import seq2seq
 from rnn_jax.data.translation_inputs import TranslationInputs
 
 SMALL = (
+    "--cell=lstm",
     "--embedding_size=8",
     "--hidden_size=8",
     "--vocabulary_size=300",

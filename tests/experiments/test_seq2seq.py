@@ -30,6 +30,8 @@ def write_pairs(folder, name, count, start=0):
 
 
 LEARN = (
+    "--cell=lstm",
+    "--attention=general",
     "--embedding_size=24",
     "--hidden_size=24",
     "--tokenizer=char",
