@@ -86,3 +86,9 @@ def lines_of(workdir):
     """metrics.jsonl without the clock."""
     lines = map(json.loads, (Path(workdir) / "metrics.jsonl").read_text().splitlines())
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def write(path, content):
+    """A file of text or bytes; returns its path."""
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path

@@ -15,6 +15,8 @@ SMALL = (
     "--num_epochs=2",
     "--log_every_steps=3",
     "--max_length_ratio=1",
+    "--max_tokens=16",  # sources of one length to compile
+    "--beam_size=2",
 )
 TINY = ("--train_split=train[:240]", "--validation_split=validation[:16]", "--test_split=test[:16]", *SMALL)
 RUNS = ExperimentRuns(seq2seq, TranslationInputs, SMALL, TINY)

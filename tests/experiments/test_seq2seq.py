@@ -37,8 +37,8 @@ LEARN = (
     "--tokenizer=char",
     "--tokens_per_batch=800",
     "--num_buckets=1",
-    "--num_steps=160",
-    "--eval_every_steps=80",
+    "--num_steps=240",
+    "--eval_every_steps=120",
     "--learning_rate=0.02",
     "--ema_decay=0.9",
     "--beam_size=3",
@@ -71,10 +71,10 @@ def test_the_run_directory(learned):
     assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints", "averaged", "curves.png"}
     assert names >= {"attention.png", "source_tokenizer.json", "target_tokenizer.json", "samples", "report_test.txt"}
     assert [path.name for path in sorted((learned / "samples").iterdir())] == [
-        "step_00000080.txt",
-        "step_00000160.txt",
+        "step_00000120.txt",
+        "step_00000240.txt",
     ]
-    assert (learned / "samples" / "step_00000160.txt").read_text().count("reference  ") == 10
+    assert (learned / "samples" / "step_00000240.txt").read_text().count("reference  ") == 10
     result = json.loads((learned / "result.json").read_text())
     for part in ("validation", "test"):
         assert result[f"{part}/perplexity"] == pytest.approx(math.exp(result[f"{part}/loss"]))

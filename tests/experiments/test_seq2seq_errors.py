@@ -5,15 +5,11 @@ import sys
 
 import pytest
 import seq2seq_runs as runs
+from experiment_runs import write
 
 from rnn_jax.data.subwords import fit_subwords
 from rnn_jax.data.translation_inputs import TranslationInputs
 from rnn_jax.errors import UserError
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,11 @@ import sys
 
 import pytest
 import tagging_runs as runs
+from experiment_runs import write
 
 from rnn_jax.errors import UserError
 
 ADA, ROME = "Ada B-PER\nLovelace I-PER\nleft O\n", "Rome B-LOC\nfell O\n"
-
-
-def write(path, text):
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return path
 
 
 @pytest.mark.parametrize(
