@@ -185,11 +185,11 @@ def beam_search(
 ) -> Hypotheses:
     """The best sequences that a search with K hypotheses an example finds, K being the carry's.
 
-    At every step the 2K best continuations of the K hypotheses are looked at: of those among the first K that end the
-    sequence, each joins the pool; the K best that do not end go on. An example is done when K hypotheses have ended
-    (as in fairseq, Ott et al. 2019), when its `num_best` best would not be beaten by the best that goes on if that
-    ended at once for sure, or at its `max_lengths`, where the end token is forced. So a beam of 1 is greedy, and one as
-    large as the number of sequences is exhaustive search.
+    At every step the best continuations of the hypotheses that go on are kept, as many as there are hypotheses; those
+    that end the sequence leave, and the beam is narrower by one for each (Sutskever et al. 2014). An example is done
+    when all K have left, when its `num_best` best would not be beaten by the best that goes on if that ended at once
+    for sure, or at its `max_lengths`, where the end token is forced. So a beam of 1 is greedy, one as large as the
+    number of sequences is exhaustive search, and unlikely early ends do not stop the search for a likely later one.
 
     score = log p(y) / ((5 + |y|) / 6)^length_penalty, |y| with the end token (Wu et al. 2016); 0 = no penalty.
 
@@ -208,15 +208,17 @@ def beam_search(
         is_end = (jnp.arange(log_probs.shape[-1]) == end)[None, None]
         at_limit = (now.t >= max_lengths)[:, None, None]
         log_probs = jnp.where(at_limit & ~is_end, -jnp.inf, log_probs) + now.log_probs[..., None]
-        best, parents, tokens = _best_continuations(log_probs, 2 * beams)
+        best, parents, tokens = _best_continuations(log_probs, beams)
+        width = beams - now.num_ended
+        best = jnp.where(jnp.arange(beams)[None] < width[:, None], best, -jnp.inf)
         ending = (tokens == end) & (best > -jnp.inf)
 
-        joins = ending[:, :beams] & ~now.done[:, None]
+        joins = ending & ~now.done[:, None]
         ended = Hypotheses(
-            _select(now.tokens, parents[:, :beams]),
+            _select(now.tokens, parents),
             jnp.broadcast_to(now.t, (batch, beams)),
-            jnp.where(joins, best[:, :beams], -jnp.inf),
-            jnp.where(joins, best[:, :beams] / penalty(now.t), -jnp.inf),
+            jnp.where(joins, best, -jnp.inf),
+            jnp.where(joins, best / penalty(now.t), -jnp.inf),
         )
         pool = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), now.pool, ended)
         pool = jax.tree.map(lambda leaf: leaf[:, :beams], _sorted(pool))
@@ -227,7 +229,7 @@ def beam_search(
         carry = jax.tree.map(lambda leaf: _select(leaf, parents), after)
         num_ended = now.num_ended + joins.sum(axis=1, dtype=jnp.int32)
         beaten = pool.scores[:, (num_best or beams) - 1] >= goes_on.max(axis=1) / penalty(now.t + 1)
-        done = now.done | (num_ended >= beams) | beaten
+        done = now.done | beaten
         return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, done)
 
     nothing = jnp.full((batch, beams), -jnp.inf, jnp.float32)
@@ -250,7 +252,10 @@ def beam_search(
 
 
 def _best_continuations(log_probs: Float[Array, "B K V"], n: int) -> tuple[Array, Array, Array]:
-    """Log probability, hypothesis and token of the n best continuations of each example, the best first."""
+    """Log probability, hypothesis and token of the n best continuations of each example, the best first.
+
+    Where there are fewer, −∞.
+    """
     size = log_probs.shape[-1]
     flat = log_probs.reshape(log_probs.shape[0], -1)
     best, places = jax.lax.top_k(flat, min(n, flat.shape[-1]))

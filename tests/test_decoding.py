@@ -107,6 +107,20 @@ def test_beam_search_finds_what_greedy_misses():
     np.testing.assert_allclose(jnp.exp(found.scores[0]), [0.36, 0.06], rtol=1e-5)
 
 
+def test_unlikely_early_ends_do_not_stop_the_search():
+    """1 again and again with 0.8, at every step the end with 0.15: the first three ends are no reason to stop."""
+    table = jnp.log(jnp.array([[0.02, 0.8, 0.03, 0.15]] * 3 + [[0.25] * 4], jnp.float32))
+
+    def step(carry, tokens):
+        last = jnp.log(jnp.array([0.001, 0.001, 0.001, 0.997], jnp.float32))
+        return carry + 1, jnp.where(carry[..., :1] >= 6, last[None, None], table[tokens])
+
+    for num_best in (0, 1):
+        found = beam_search(step, jnp.zeros((1, 3, V)), **options([20]), num_best=num_best)
+        assert found.tokens[0, 0].tolist() == [1] * 6 + [PAD] * 14
+        np.testing.assert_allclose(found.log_probs[0, 0], 6 * np.log(0.8) + np.log(0.997), rtol=1e-4)
+
+
 def decode_all(step, first, keys):
     yield beam_search(step, start_of(first, 3), **options([9] * len(first)), length_penalty=1.0)
     yield greedy(step, start_of(first, 1), **options([9] * len(first)))
