@@ -187,9 +187,9 @@ def beam_search(
 
     At every step the best continuations of the hypotheses that go on are kept, as many as there are hypotheses; those
     that end the sequence leave, and the beam is narrower by one for each (Sutskever et al. 2014). An example is done
-    when all K have left, when its `num_best` best would not be beaten by the best that goes on if that ended at once
-    for sure, or at its `max_lengths`, where the end token is forced. So a beam of 1 is greedy, one as large as the
-    number of sequences is exhaustive search, and unlikely early ends do not stop the search for a likely later one.
+    when all K have left, when nothing that goes on can still be one of its `num_best` best, or at its `max_lengths`,
+    where the end token is forced. So a beam of 1 is greedy, one as large as the number of sequences is exhaustive
+    search, and unlikely early ends do not stop the search for a likely later one.
 
     score = log p(y) / ((5 + |y|) / 6)^length_penalty, |y| with the end token (Wu et al. 2016); 0 = no penalty.
 
@@ -228,7 +228,8 @@ def beam_search(
         kept = _select(now.tokens, parents).at[..., now.t].set(tokens, mode="drop")
         carry = jax.tree.map(lambda leaf: _select(leaf, parents), after)
         num_ended = now.num_ended + joins.sum(axis=1, dtype=jnp.int32)
-        beaten = pool.scores[:, (num_best or beams) - 1] >= goes_on.max(axis=1) / penalty(now.t + 1)
+        highest = goes_on.max(axis=1) / penalty(max_lengths)  # if it went on to the limit without losing anything
+        beaten = pool.scores[:, (num_best or beams) - 1] >= highest
         done = now.done | beaten
         return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, done)
 

@@ -137,19 +137,35 @@ def test_examples_are_decoded_as_if_alone():
                 np.testing.assert_allclose(a[row], b[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("penalty", [0.0, 1.0])
-def test_ending_early_for_the_best_one_does_not_depend_on_the_others(penalty):
-    """An example that is done stays done, however long the others go on; without a penalty its best is the best."""
-    for seed in range(8):
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
+def test_ending_early_changes_nothing_about_the_best(penalty):
+    """And an example that is done stays done, however long the others go on."""
+    for seed in range(6):
         step, first = machine(seed)
-        flags = {"length_penalty": penalty, "num_best": 1}
-        together = beam_search(step, start_of(first, 4), **options([12, 12]), **flags)
-        for row in range(2):
-            alone = beam_search(step, start_of(first[row : row + 1], 4), **options([12]), **flags)
-            np.testing.assert_array_equal(together.tokens[row, 0], alone.tokens[0, 0])
-        if not penalty:
-            whole = beam_search(step, start_of(first, 4), **options([12, 12]))
-            np.testing.assert_array_equal(together.tokens[:, 0], whole.tokens[:, 0])
+        whole = beam_search(step, start_of(first, 4), **options([12, 12]), length_penalty=penalty)
+        for num_best in (1, 2):
+            flags = {"length_penalty": penalty, "num_best": num_best}
+            together = beam_search(step, start_of(first, 4), **options([12, 12]), **flags)
+            np.testing.assert_array_equal(together.tokens[:, :num_best], whole.tokens[:, :num_best])
+        alone = beam_search(step, start_of(first[1:], 4), **options([12]), **flags)
+        np.testing.assert_array_equal(together.tokens[1, :2], alone.tokens[0, :2])
+
+
+def test_a_late_end_may_win_by_the_length_penalty():
+    """End at once (0.2), or token 1 (0.15) and nine sure steps and the end: longer and, by penalty 1, better."""
+    sure = jnp.array([0.0, 1.0, 0.0, 0.0])
+
+    def step(carry, tokens):
+        first = jnp.array([0.25, 0.15, 0.4, 0.2])
+        later = jnp.where(tokens[..., None] != 1, jnp.array([0.25] * 4)[None, None], sure[None, None])
+        later = jnp.where(
+            (carry[..., :1] >= 9) & (tokens[..., None] == 1), sure[::-1].at[2].set(0).at[3].set(1)[None, None], later
+        )
+        return carry + 1, jnp.log(jnp.where(carry[..., :1] == 0, first[None, None], later))
+
+    for num_best in (0, 1):
+        found = beam_search(step, jnp.zeros((1, 4, V)), **options([12]), length_penalty=1.0, num_best=num_best)
+        assert found.tokens[0, 0].tolist() == [1] * 9 + [PAD] * 3
 
 
 def test_the_loop_ends_when_all_have_ended():
