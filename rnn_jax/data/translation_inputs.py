@@ -1,7 +1,7 @@
 """From text pairs to what an encoder–decoder reads and writes, and back to text: all that predict needs of the data."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,12 +32,22 @@ class SubwordConfig:
     num_buckets: int = knob(6, "lengths that batches are padded to; each is compiled once", minimum=1)
 
 
+def even(length: int) -> int:
+    """The next even number."""
+    return length + length % 2
+
+
 class EncodedPairs(NamedTuple):
     """Token ids of n pairs; targets end with the end token. `pairs` has a row as long as the longer side of each."""
 
     sources: Ragged
     targets: Ragged
     pairs: Ragged
+
+    def side_lengths(self, length: int) -> tuple[int, int]:
+        """The longest source and the longest target of the pairs of at most this length; 1 where there is none."""
+        fits = self.pairs.lengths <= length
+        return tuple(int(side.lengths[fits].max(initial=1)) for side in (self.sources, self.targets))  # type: ignore[return-value]
 
 
 class TranslationInputs(NamedTuple):
@@ -72,15 +82,21 @@ class TranslationInputs(NamedTuple):
         source = [decode(self.source, [int(i)]) or "␣" for i in source_ids]
         return source, [decode(self.target, [int(i)]) or ("⏎" if i == END_ID else "␣") for i in target_ids]
 
-    def batch_arrays(self, batch: Batch, encoded: EncodedPairs) -> dict[str, Any]:
-        """What the train and evaluation steps take: source, lengths, inputs (the token before each label), labels."""
-        length = batch.tokens.shape[1]
-        source, lengths = _filled(encoded.sources, batch.indices, length)
-        labels, label_lengths = _filled(encoded.targets, batch.indices, length)
+    def batch_arrays(
+        self, batch: Batch, encoded: EncodedPairs, round_up: Callable[[int], int] = even
+    ) -> dict[str, Any]:
+        """What the train and evaluation steps take: source, lengths, inputs (the token before each label), labels.
+
+        Each side is padded to the longest of all pairs that may come in such a batch, rounded up: a bucket has one
+        shape. The more a rounding joins, the fewer shapes different data have.
+        """
+        source_length, target_length = map(round_up, encoded.side_lengths(batch.tokens.shape[1]))
+        source, lengths = _filled(encoded.sources, batch.indices, source_length)
+        labels, label_lengths = _filled(encoded.targets, batch.indices, target_length)
         inputs = np.full_like(labels, PAD_ID)
         inputs[:, 1:] = labels[:, :-1]
         inputs[:, 0] = START_ID
-        weights: Float32[np.ndarray, "B T"] = (np.arange(length) < label_lengths[:, None]).astype(np.float32)
+        weights: Float32[np.ndarray, "B T"] = (np.arange(target_length) < label_lengths[:, None]).astype(np.float32)
         return {"source": source, "lengths": lengths, "inputs": inputs, "labels": labels, "weights": weights}
 
     def digest(self) -> str:

@@ -112,7 +112,7 @@ class Translator(NamedTuple):
             buckets=doubling_lengths(longest, _SHORTEST),
             rows_multiple_of=mesh.size,
         ):
-            arrays = shard_batch(self.inputs.batch_arrays(batch, pairs), mesh)
+            arrays = shard_batch(self.inputs.batch_arrays(batch, pairs, round_up=_round_up), mesh)
             sums.append(self.steps.predict(self.params, arrays)[0])
         total, count = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
         return float(total) / max(float(count), 1.0)

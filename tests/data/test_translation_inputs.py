@@ -91,24 +91,24 @@ def test_arrays_by_hand_with_a_filler_row(separate, encoded):
         [PAD_ID] * 6,
     ]
     assert arrays["lengths"].tolist() == [5, 2, 0, 0]
+    # No target of these pairs has more than four tokens, so four are enough.
     assert arrays["labels"].tolist() == [
-        [END_ID, 0, 0, 0, 0, 0],
-        [X, Y, END_ID, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0],
-        [Y, Y, X, END_ID, 0, 0],
+        [END_ID, 0, 0, 0],
+        [X, Y, END_ID, 0],
+        [0, 0, 0, 0],
+        [Y, Y, X, END_ID],
     ]
     assert arrays["inputs"].tolist() == [
-        [START_ID, END_ID, 0, 0, 0, 0],
-        [START_ID, X, Y, END_ID, 0, 0],
-        [START_ID, 0, 0, 0, 0, 0],
-        [START_ID, Y, Y, X, END_ID, 0],
+        [START_ID, END_ID, 0, 0],
+        [START_ID, X, Y, END_ID],
+        [START_ID, 0, 0, 0],
+        [START_ID, Y, Y, X],
     ]
-    assert arrays["weights"].tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0],
-        [1, 1, 1, 1, 0, 0],
-    ]
+    assert arrays["weights"].tolist() == [[1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]]
+    rounded = separate.batch_arrays(batch, encoded, round_up=lambda length: 8)
+    assert rounded["source"].shape == rounded["labels"].shape == (4, 8)
+    np.testing.assert_array_equal(rounded["labels"][:, :4], arrays["labels"])
+    assert not rounded["labels"][:, 4:].any() and not rounded["weights"][:, 4:].any()
 
 
 def test_every_pair_is_in_one_batch_and_its_texts_come_back():
