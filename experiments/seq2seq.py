@@ -38,7 +38,7 @@ from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, make_seq2seq
-from rnn_jax.models.translator import DecodingConfig, Translator
+from rnn_jax.models.translator import GREEDY, DecodingConfig, Translator
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
@@ -130,9 +130,9 @@ class Scored(NamedTuple):
     texts: list[str]
 
 
-def score(translator: Translator, part: TextPairs, encoded: EncodedPairs, beam_size: int) -> Scored:
+def score(translator: Translator, part: TextPairs, encoded: EncodedPairs) -> Scored:
     loss = translator.loss(encoded)
-    texts = translator.translate(encoded.sources, beam_size=beam_size)
+    texts = translator.translate(encoded.sources)
     scores = score_texts(texts, part.targets, tokenizer=translator.config.bleu_tokenizer)
     return Scored({"loss": loss, "perplexity": math.exp(min(loss, 700.0))} | scores, texts)
 
@@ -195,8 +195,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         state = replicate(state, mesh)
 
         def evaluate(state: TrainState) -> dict[str, float]:
-            translator = Translator(config, inputs, steps, averaged(state))
-            metrics, texts = score(translator, data.validation, validation, beam_size=1)
+            # Greedy whatever the flags: how to decode is not part of a run, and so must not choose the checkpoint.
+            translator = Translator(dataclasses.replace(config, **GREEDY), inputs, steps, averaged(state))
+            metrics, texts = score(translator, data.validation, validation)
             samples = sample_translations(data.validation.sources, texts, data.validation.targets)
             run.write(f"samples/step_{session.step:08d}.txt", samples)
             return metrics
@@ -240,9 +241,10 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
         "num_parameters": num_parameters(translator.params),
         "hidden_size": ",".join(map(str, width)),
     }
+    result |= {name: getattr(config, name) for name in ("decoding", "beam_size", "length_penalty")}
     for name, part in {"validation": data.validation, **data.tests}.items():
         encoded = inputs.encode(part.sources, part.targets, config.max_tokens)
-        metrics, texts = score(translator, part, encoded, config.beam_size)
+        metrics, texts = score(translator, part, encoded)
         result |= prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))
         listing = translation_report(name, part.sources, texts, part.targets, tokenizer=config.bleu_tokenizer)
         run.write(f"report_{name}.txt", listing)
@@ -254,7 +256,7 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
 def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
     """Where the decoder looks while it writes its own translations of the first texts; also says these."""
     sources, maps = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], translator.config.max_tokens), []
-    found = translator.search(sources, beam_size=translator.config.beam_size)
+    found = translator.search(sources)
     for row, (text, best) in enumerate(zip(part.sources, found)):
         if best:
             run.say(textwrap.shorten(f"  {text} → {translator.inputs.text(best[0].ids)}", 200))
@@ -305,7 +307,7 @@ def main(config: Config, invocation: Invocation) -> None:
         translator = load_best(invocation.workdir, config)
         name, part = part_to_score(config, invocation.split)
         encoded = translator.inputs.encode(part.sources, part.targets, config.max_tokens)
-        metrics = score(translator, part, encoded, config.beam_size).metrics
+        metrics = score(translator, part, encoded).metrics
         print(json_line(prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))), end="")
     elif invocation.dry_run:
         show_plan(config)

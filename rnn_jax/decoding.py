@@ -44,8 +44,9 @@ def greedy(
     max_lengths: Int[Array, " B"],
     limit: int,
     pad: int = 0,
+    length_penalty: float = 0.0,
 ) -> Hypotheses:
-    """The most probable token at every step; K = 1.
+    """The most probable token at every step; K = 1. `length_penalty` as in `beam_search`: of the score only.
 
     Args:
       start: the token before the first.
@@ -54,7 +55,8 @@ def greedy(
       limit: size of the result's last axis.
     """
     choose = lambda t, log_probs: jnp.argmax(log_probs, axis=-1).astype(jnp.int32)  # noqa: E731
-    return _generate(step, carry, choose, start=start, end=end, max_lengths=max_lengths, limit=limit, pad=pad)
+    found = _generate(step, carry, choose, start=start, end=end, max_lengths=max_lengths, limit=limit, pad=pad)
+    return found._replace(scores=found.log_probs / _penalty(found.lengths, length_penalty))
 
 
 def sample(
@@ -199,9 +201,6 @@ def beam_search(
     batch, beams = _leading(carry)
     max_lengths = jnp.minimum(max_lengths, limit)
 
-    def penalty(t: Array) -> Array:
-        return ((6.0 + t.astype(jnp.float32)) / 6.0) ** length_penalty
-
     def body(now: _Beams) -> _Beams:
         after, logits = step(now.carry, now.last)
         log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
@@ -218,7 +217,7 @@ def beam_search(
             _select(now.tokens, parents),
             jnp.broadcast_to(now.t, (batch, beams)),
             jnp.where(joins, best, -jnp.inf),
-            jnp.where(joins, best / penalty(now.t), -jnp.inf),
+            jnp.where(joins, best / _penalty(now.t, length_penalty), -jnp.inf),
         )
         pool = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), now.pool, ended)
         pool = jax.tree.map(lambda leaf: leaf[:, :beams], _sorted(pool))
@@ -228,7 +227,9 @@ def beam_search(
         kept = _select(now.tokens, parents).at[..., now.t].set(tokens, mode="drop")
         carry = jax.tree.map(lambda leaf: _select(leaf, parents), after)
         num_ended = now.num_ended + joins.sum(axis=1, dtype=jnp.int32)
-        highest = goes_on.max(axis=1) / penalty(max_lengths)  # if it went on to the limit without losing anything
+        highest = goes_on.max(axis=1) / _penalty(
+            max_lengths, length_penalty
+        )  # if it went on to the limit without losing anything
         beaten = pool.scores[:, (num_best or beams) - 1] >= highest
         done = now.done | beaten
         return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, done)
@@ -250,6 +251,11 @@ def beam_search(
     found = pool.log_probs > -jnp.inf
     tokens = jnp.where(is_token & found[..., None], pool.tokens, pad)
     return pool._replace(tokens=tokens, lengths=jnp.where(found, pool.lengths, 0))
+
+
+def _penalty(length: Array, exponent: float) -> Array:
+    """((5 + length + 1) / 6)^exponent, 1 for the end token."""
+    return ((6.0 + length.astype(jnp.float32)) / 6.0) ** exponent
 
 
 def _best_continuations(log_probs: Float[Array, "B K V"], n: int) -> tuple[Array, Array, Array]:

@@ -259,9 +259,9 @@ def _joined_directions(carry: Carry) -> Carry:
 
 
 def _require_same_shapes(given: Carry, wanted: Carry) -> None:
-    sizes = [[leaf.shape[-1] for leaf in jax.tree.leaves(carry)] for carry in (given, wanted)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(f"The bridge cannot copy carries of sizes {sizes[0]} to those of sizes {sizes[1]}.")
+    shown = [jax.tree.map(lambda leaf: leaf.shape[-1], carry) for carry in (given, wanted)]
+    if shown[0] != shown[1] or len({jax.tree.structure(carry) for carry in (given, wanted)}) > 1:
+        raise ValueError(f"The bridge cannot copy the encoder's carries, {shown[0]}, to the decoder's, {shown[1]}.")
 
 
 def _split(key: Key | None, n: int) -> tuple[Key | None, ...]:

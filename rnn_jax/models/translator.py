@@ -20,6 +20,7 @@ from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.steps import Steps
 
 _SHORTEST = 16
+GREEDY: dict[str, Any] = {"decoding": "beam", "beam_size": 1, "max_length_ratio": 2.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +28,18 @@ class DecodingConfig:
     """How targets are searched for; may differ between training and a later eval or predict."""
 
     decoding: str = knob("beam", "search for the most probable, or sample", choices=("beam", "sample"), identity=False)
-    beam_size: int = knob(5, "hypotheses that the search follows (1: greedy)", minimum=1, identity=False)
+    beam_size: int = knob(5, "hypotheses that the search follows (1: greedy)", minimum=1, maximum=1000, identity=False)
     length_penalty: float = knob(
         1.0, "the more, the longer: log p / ((5 + length) / 6)^this", minimum=0.0, identity=False
     )
+    sampling_seed: int = knob(0, "sample: seed of the draws", minimum=0, identity=False)
     temperature: float = knob(1.0, "sample: logits are divided by this", minimum=1e-3, identity=False)
     top_k: int = knob(0, "sample: of the k most probable tokens only (0 = all)", minimum=0, identity=False)
     top_p: float = knob(
         1.0, "sample: of the fewest tokens with this probability", minimum=1e-6, maximum=1.0, identity=False
     )
     max_length_ratio: float = knob(
-        2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, identity=False
+        2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, maximum=100.0, identity=False
     )
     n_best: int = knob(1, "predict: hypotheses to list", minimum=1, identity=False)
     show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
@@ -68,17 +70,13 @@ class Translator(NamedTuple):
     steps: Steps
     params: Any
 
-    def search(
-        self, sources: Ragged, *, beam_size: int, n_best: int = 1, first_row: int = 0
-    ) -> list[list[Translation]]:
+    def search(self, sources: Ragged, *, n_best: int = 1, first_row: int = 0) -> list[list[Translation]]:
         """At most `n_best` hypotheses for each source, the best first; none for an empty source.
 
-        A sampled one is a function of the config's seed and of the row's number, counted from `first_row`.
+        Sampled ones are a function of `sampling_seed` and of the row's number, counted from `first_row`.
         """
-        config, mesh = self.config, data_mesh()
-        sampling = config.decoding == "sample"
-        num = max(n_best, 1 if sampling else beam_size)
-        decode = self.steps.compiled(_decoder(_Settings.of(config, num, n_best)))
+        mesh = data_mesh()
+        decode = self.steps.compiled(_decoder(_Settings.of(self.config, n_best)))
 
         def of_batch(batch: Batch) -> Any:
             rows = np.maximum(batch.indices, 0) + first_row
@@ -90,14 +88,14 @@ class Translator(NamedTuple):
             of_batch,
             longest=_round_up(int(sources.lengths.max(initial=1))),
             shortest=_SHORTEST,
-            batch_size=config.decoding_batch_size,
+            batch_size=self.config.decoding_batch_size,
             rows_multiple_of=mesh.size,
         )
         return [_listed(rows, n_best) if length else [] for rows, length in zip(found, sources.lengths, strict=True)]
 
-    def translate(self, sources: Ragged, *, beam_size: int) -> list[str]:
+    def translate(self, sources: Ragged) -> list[str]:
         """The best hypothesis of each source as text; an empty source gives an empty one."""
-        found = self.search(sources, beam_size=beam_size)
+        found = self.search(sources)
         return [self.inputs.text(best[0].ids) if best else "" for best in found]
 
     def loss(self, pairs: EncodedPairs) -> float:
@@ -132,8 +130,7 @@ class Translator(NamedTuple):
     def answers(self, texts: Sequence[str], sources: Ragged, first_row: int = 0) -> Iterator[dict[str, Any]]:
         """For each text its translation, `config.n_best` hypotheses and, if `config.show_attention`, the attention."""
         config = self.config
-        beam_size = max(config.beam_size, config.n_best)
-        found = self.search(sources, beam_size=beam_size, n_best=config.n_best, first_row=first_row)
+        found = self.search(sources, n_best=config.n_best, first_row=first_row)
         for row, (text, hypotheses) in enumerate(zip(texts, found, strict=True)):
             listed = [
                 {"text": self.inputs.text(one.ids), "score": one.score, "log_probability": one.log_prob}
@@ -160,8 +157,9 @@ class _Settings(NamedTuple):
     top_p: float
 
     @classmethod
-    def of(cls, config: Any, num: int, num_best: int) -> "_Settings":
-        common = (num, num_best, config.seed, config.max_length_ratio, config.length_penalty)
+    def of(cls, config: Any, num_best: int) -> "_Settings":
+        num = num_best if config.decoding == "sample" else max(num_best, config.beam_size)
+        common = (num, num_best, config.sampling_seed, config.max_length_ratio, config.length_penalty)
         if config.decoding != "sample":
             return cls(*common, sampling=False, temperature=1.0, top_k=0, top_p=1.0)
         return cls(*common, True, config.temperature, config.top_k, config.top_p)
@@ -186,7 +184,7 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
             cut: Any = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
             return sample(step, state, keys, **common, **cut)
         if settings.num == 1:
-            return greedy(step, state, **common)
+            return greedy(step, state, **common, length_penalty=settings.length_penalty)
         ranking: Any = {"length_penalty": settings.length_penalty, "num_best": settings.num_best}
         return beam_search(step, state, **common, **ranking)
 

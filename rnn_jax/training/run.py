@@ -229,7 +229,8 @@ def _adopt(path: Path, experiment: str, config: Any) -> str:
         if not changed:
             digest = document["config_hash"]  # of the release that made the run: a later one may know more fields
     document = {"experiment": experiment, "config_hash": digest, "config": configuration.config_to_dict(config)}
-    if not file.exists() or read_json(file) != document:
+    finished = (path / "result.json").exists()  # with the configuration that stands there
+    if not file.exists() or (read_json(file) != document and not finished):
         write_atomically(file, json.dumps(document, indent=2) + "\n")
     return digest
 

@@ -238,6 +238,6 @@ def test_what_does_not_fit_is_refused(options, message):
 
 
 def test_a_carry_that_cannot_be_copied_is_refused():
-    for decoder, sizes in ((LSTM(9), r"\[9, 9\]"), (GRU(8), r"\[8\]")):
-        with pytest.raises(ValueError, match=rf"cannot copy carries of sizes \[8, 8\] to those of sizes {sizes}"):
-            model_of(bridge="copy", decoder=Stack.of(decoder))
+    for decoder in (Stack.of(LSTM(9)), Stack.of(GRU(8)), Stack.of(GRU(8), GRU(8))):
+        with pytest.raises(ValueError, match=r"cannot copy the encoder's carries, .*h=8, c=8.*, to the decoder's"):
+            model_of(bridge="copy", decoder=decoder)
