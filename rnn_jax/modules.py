@@ -56,7 +56,11 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens: Int[Array, "..."], *, key: Key | None = None) -> Float[Array, "..."]:
         """tokens (…) → rows (…, F)."""
-        return jnp.take(drop_rows(self.table.get_value(), self.dropout, key), tokens, axis=0)
+        return jnp.take(self.rows(key=key), tokens, axis=0)
+
+    def rows(self, *, key: Key | None = None) -> Float[Array, "V F"]:
+        """The table as tokens are looked up in it: with a key, some rows are dropped."""
+        return drop_rows(self.table.get_value(), self.dropout, key)
 
 
 class Linear(nnx.Module):

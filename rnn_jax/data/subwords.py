@@ -1,7 +1,7 @@
 """Subwords that can be written back as text: what translation and other generation read and write.
 
-Unlike `vocabulary`, nothing of a text is folded but its Unicode form (NFC), unless asked: decode(encode(text)) is the text, but for
-white space around it.
+Unlike `vocabulary`, nothing of a text is folded but its Unicode form (NFC), unless asked: decode(encode(text)) is the
+text, but for white space around it and, with `char`, characters that training does not have.
 """
 
 import json

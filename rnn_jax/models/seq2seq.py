@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
@@ -53,6 +54,8 @@ class Seq2Seq(nnx.Module):
     Without input feeding nothing is fed back when the target is given, so attention and readouts of all steps are
     computed at once, after the scan. Every dropout needs a key; without one the model is deterministic.
 
+    `forbidden` tokens (padding, say) are never generated, in decoding and in scheduled sampling.
+
     Raises:
       ValueError: sizes that a kind of attention, a bridge or tied embeddings cannot join; a decoder that reads
         backwards.
@@ -76,6 +79,7 @@ class Seq2Seq(nnx.Module):
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
         unknown_id: int = 1,
+        forbidden: tuple[int, ...] = (),
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
@@ -90,7 +94,7 @@ class Seq2Seq(nnx.Module):
             raise ValueError("Tied embeddings need one vocabulary for source and target.")
         self.attention, self.bridge, self.input_feeding = attention, bridge, input_feeding
         self.word_dropout, self.output_dropout = word_dropout, output_dropout
-        self.unknown_id, self.dtype = unknown_id, dtype
+        self.unknown_id, self.forbidden, self.dtype = unknown_id, forbidden, dtype
         scale = embedding_size**-0.5 if tie_output else 0.1
 
         def embedding(size: int) -> Embedding:
@@ -154,10 +158,12 @@ class Seq2Seq(nnx.Module):
         2015); no gradient passes through the draw.
         """
         word_key, row_key, stack_key, sampling_key = _split(key, 4)
+        table = self.target_embedding.rows(key=row_key)  # the same rows are dropped at every step
+        embed = lambda tokens: jnp.take(table, tokens, axis=0).astype(self.dtype)  # noqa: E731
+        dropped = word_dropout(inputs[:, 1:], self.word_dropout, word_key, unknown_id=self.unknown_id)
+        given = jnp.concatenate([inputs[:, :1], dropped], axis=1)  # the start token stays
         if not self.input_feeding and (teacher_forcing is None or key is None):
-            tokens = word_dropout(inputs, self.word_dropout, word_key, unknown_id=self.unknown_id)
-            xs = self.target_embedding(tokens, key=row_key).astype(self.dtype)
-            hs = self.decoder.run(xs, carry=encoded.carry, key=stack_key).ys
+            hs = self.decoder.run(embed(given), carry=encoded.carry, key=stack_key).ys
             return Readouts(*self._readout(hs, encoded.memory))
         step = make_step(self._stack, self.decoder.layer_params(), stack_key)
 
@@ -167,23 +173,21 @@ class Seq2Seq(nnx.Module):
                 keep_key, draw_key = jax.random.split(jax.random.fold_in(sampling_key, t))
                 keep = jax.random.bernoulli(keep_key, teacher_forcing) | (t == 0)
                 tokens = jnp.where(keep, tokens, drawn)
-            token_key = None if word_key is None else jax.random.fold_in(word_key, t)
-            tokens = word_dropout(tokens, self.word_dropout, token_key, unknown_id=self.unknown_id)
-            x = self.target_embedding(tokens, key=row_key).astype(self.dtype)
+            x = embed(tokens)
             if self.input_feeding:
                 x = jnp.concatenate([x, readout], axis=-1)
             carry, h = step(carry, x, t)
             readouts, weights = self._readout(h[:, None], encoded.memory)
             readout = readouts[:, 0]
             if sampling_key is not None and teacher_forcing is not None:
-                logits = self.logits(jax.lax.stop_gradient(readout))
+                logits = self._permitted(self.logits(jax.lax.stop_gradient(readout)))
                 drawn = jax.random.categorical(draw_key, logits).astype(jnp.int32)
             return (carry, readout, drawn), (readout, None if weights is None else weights[:, 0])
 
         batch, num_steps = inputs.shape
         first = (encoded.carry, jnp.zeros((batch, self.readout_size), self.dtype), jnp.zeros(batch, jnp.int32))
         steps = jnp.arange(num_steps, dtype=jnp.int32)
-        _, outputs = jax.lax.scan(body, first, (steps, jnp.moveaxis(inputs, 1, 0)))
+        _, outputs = jax.lax.scan(body, first, (steps, jnp.moveaxis(given, 1, 0)))
         return Readouts(*jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), outputs))
 
     def logits(self, readouts: Float[Array, "*B R"], *, key: Key | None = None) -> Float[Array, "*B V"]:
@@ -221,7 +225,12 @@ class Seq2Seq(nnx.Module):
         step = make_step(self._stack, self.decoder.layer_params())
         carry, h = step(jax.tree.map(merge, state.carry), merge(xs), 0)
         readout, _ = self._readout(split(h), encoded.memory)
-        return DecoderState(jax.tree.map(split, carry), readout), self.logits(readout)
+        return DecoderState(jax.tree.map(split, carry), readout), self._permitted(self.logits(readout))
+
+    def _permitted(self, logits: Float[Array, "*B V"]) -> Float[Array, "*B V"]:
+        """−∞ for tokens that are never generated."""
+        forbidden = np.isin(np.arange(logits.shape[-1]), self.forbidden)
+        return jnp.where(jnp.broadcast_to(forbidden, logits.shape), -jnp.inf, logits)
 
     def _readout(self, hs: Float[Array, "B T H"], memory: Memory | None) -> tuple[Array, Array | None]:
         weights = None

@@ -6,7 +6,7 @@ from flax import nnx
 
 from rnn_jax.attention import ATTENTIONS, Attention, make_attention
 from rnn_jax.config import knob, new_default
-from rnn_jax.data.subwords import UNKNOWN_ID
+from rnn_jax.data.subwords import PAD_ID, START_ID, UNKNOWN_ID
 from rnn_jax.data.translation_inputs import TranslationInputs
 from rnn_jax.errors import UserError
 from rnn_jax.layers import Stack
@@ -60,6 +60,7 @@ def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) ->
             embedding_dropout=config.embedding_dropout,
             output_dropout=config.output_dropout,
             unknown_id=UNKNOWN_ID,
+            forbidden=(PAD_ID, UNKNOWN_ID, START_ID),
             dtype=config.compute_dtype,
             rngs=nnx.Rngs(seed),
         )

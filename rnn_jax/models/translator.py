@@ -12,7 +12,7 @@ import numpy as np
 from rnn_jax.config import knob
 from rnn_jax.data.batching import Batch, Ragged, ordered_batches
 from rnn_jax.data.streaming import doubling_lengths, map_rows
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, UNKNOWN_ID
+from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
 from rnn_jax.data.translation_inputs import EncodedPairs, TranslationInputs
 from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
 from rnn_jax.models.seq2seq import Seq2Seq
@@ -170,14 +170,9 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
     def decode(model: Seq2Seq, arrays: dict[str, jax.Array]) -> Hypotheses:
         encoded = model.encode(arrays["source"], arrays["lengths"])
 
-        def step(state: Any, tokens: jax.Array) -> tuple[Any, jax.Array]:
-            state, logits = model.step(encoded, state, tokens)
-            forbidden = np.isin(np.arange(logits.shape[-1]), (PAD_ID, UNKNOWN_ID, START_ID))
-            return state, jnp.where(forbidden, -jnp.inf, logits)
-
         limit = int(settings.ratio * arrays["source"].shape[1]) + 10
         wanted = (settings.ratio * arrays["lengths"].astype(jnp.float32)).astype(jnp.int32) + 10
-        state = model.initial_state(encoded, settings.num)
+        step, state = functools.partial(model.step, encoded), model.initial_state(encoded, settings.num)
         common: dict[str, Any] = {"start": START_ID, "end": END_ID, "max_lengths": wanted, "limit": limit}
         if settings.sampling:
             keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(settings.seed)))(arrays["rows"])

@@ -207,6 +207,28 @@ def test_what_is_drawn_follows_the_model():
     np.testing.assert_allclose(sampled, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["word_dropout", "embedding_dropout"])
+def test_both_ways_drop_alike(name):
+    """With the right token always given, the way of scheduled sampling is that of all steps at once, dropout too."""
+    decoder = Stack.of(Recurrent(LSTM(H), recurrent_dropout=0.3), input_dropout=0.4, variational=True)
+    model, key = model_of(decoder=decoder, **{name: 0.4}), jax.random.key(5)
+    at_once = logits_of(model, key=key)
+    np.testing.assert_allclose(logits_of(model, key=key, teacher_forcing=jnp.ones(3)), at_once, rtol=1e-4, atol=1e-5)
+    assert np.abs(np.asarray(at_once - logits_of(model))).max() > 0.01
+
+
+def test_forbidden_tokens_are_never_generated():
+    model = model_of(forbidden=(0, 5))
+    encoded = model.encode(SOURCE, LENGTHS)
+    _, logits = model.step(encoded, model.initial_state(encoded, 1), INPUTS[:, :1])
+    assert (logits[..., jnp.array([0, 5])] == -jnp.inf).all() and jnp.isfinite(logits[..., 1:5]).all()
+    assert jnp.isfinite(logits_of(model)).all()  # the loss is over all tokens
+    model.output.b.set_value(model.output.b.get_value().at[5].set(60.0).at[6].set(40.0))
+    sampled = logits_of(model, key=jax.random.key(0), teacher_forcing=jnp.zeros(3))
+    expected = logits_of(model, inputs=INPUTS.at[:, 1:].set(6))
+    np.testing.assert_allclose(sampled, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["word_dropout", "embedding_dropout", "output_dropout"])
 def test_dropout_needs_a_key(name):
     model = model_of(**{name: 0.5})
