@@ -38,8 +38,9 @@ from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
-from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack, with_hidden_size
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
+from rnn_jax.models.text_model_config import TextModelConfig, describe_cells, model_size, solve_width
 from rnn_jax.modules import Pooling
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
@@ -51,7 +52,7 @@ from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps
+from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.trained import Trained, load_trained
 from rnn_jax.training.window import prefixed
@@ -61,7 +62,7 @@ VOCABULARY_KNOBS = ("tokenizer", "vocabulary_size", "lowercase", "ngram_vocabula
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(LabelledTextConfig, TokenConfig, RecurrentConfig, OptimizerConfig, RunConfig):
+class Config(LabelledTextConfig, TokenConfig, TextModelConfig, OptimizerConfig, RunConfig):
     """Every knob of this experiment; groups by inheritance."""
 
     learning_rate: float = new_default(OptimizerConfig, "learning_rate", 4e-3)
@@ -69,18 +70,12 @@ class Config(LabelledTextConfig, TokenConfig, RecurrentConfig, OptimizerConfig, 
     clip_global_norm: float = new_default(OptimizerConfig, "clip_global_norm", 1.0)
     num_epochs: int = new_default(RunConfig, "num_epochs", 5)
 
-    embedding_size: int = knob(100, "size of the word embeddings", minimum=1)
     ngram_embedding_size: int = knob(32, "size of the n-gram embeddings", minimum=1)
     ngram_fusion: str = knob("input", "n-grams join the encoder's input, or a bag at the output", choices=NGRAM_FUSIONS)
     convolution_width: int = knob(0, "width of the convolution before the recurrence (0 = off)", minimum=0)
     convolution_size: int = knob(128, "features of the convolution", minimum=1)
     pooling: str = knob("last", "from all outputs to one vector", choices=Pooling.KINDS)
-    word_dropout: float = knob(0.0, "words replaced by the unknown word", minimum=0.0, maximum=0.99)
     ngram_dropout: float = knob(0.0, "n-grams left out", minimum=0.0, maximum=0.99)
-    embedding_dropout: float = knob(0.0, "rows of the embedding table dropped in a batch", minimum=0.0, maximum=0.99)
-    output_dropout: float = knob(0.0, "dropout before the output layer", minimum=0.0, maximum=0.99)
-    compute_dtype: str = knob("float32", "dtype of activations", choices=("float32", "bfloat16"))
-    num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
 
 
 class Split(NamedTuple):
@@ -133,13 +128,8 @@ def forward(model: SentimentClassifier, arrays: dict[str, jax.Array], key: jax.A
 
 
 def steps_of(config: Config, inputs: TextInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs), inputs)
+    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
     return make_steps(model_of, forward, optimizer, ema_decay=config.ema_decay, seed=config.seed)
-
-
-def solve_width(config: Config, inputs: TextInputs) -> Config:
-    """The config with the hidden size that --num_params asks for."""
-    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
 def load_best(workdir: str | Path) -> Trained:
@@ -206,10 +196,9 @@ def train(config: Config, run: Run) -> dict[str, Any]:
 
 def introduction(config: Config, data: ClassificationData, params: Any, total_steps: int) -> str:
     sizes = f"{len(data.train.texts):,} texts to train on, {len(data.validation.texts):,} to validate"
-    cells = f"{config.num_layers}-layer {'bidirectional ' * config.bidirectional}{' + '.join(config.cell)}"
     return (
         f"{config.train_file or config.dataset}: {sizes}, classes {', '.join(data.label_names)}."
-        f" {cells}, {num_parameters(params):,} parameters, {total_steps:,} steps."
+        f" {describe_cells(config)}, {num_parameters(params):,} parameters, {total_steps:,} steps."
     )
 
 
@@ -217,8 +206,7 @@ def report(run: Run, data: ClassificationData) -> dict[str, Any]:
     """Scores the checkpoint that validation chose, on validation and, this once, on test; pictures and result.json."""
     wait_for_all("training is over")
     trained = load_best(run.path)
-    width = solve_width(trained.config, trained.inputs).hidden_size
-    result = {"num_parameters": num_parameters(trained.params), "hidden_size": ",".join(map(str, width))}
+    result = model_size(trained.config, trained.inputs, make_model, trained.params)
     for name, part in (("validation", data.validation), ("test", data.test)):
         if part is not None:
             totals = evaluate(trained, encode_split(trained.config, trained.inputs, part))
@@ -254,7 +242,8 @@ def show_plan(config: Config) -> None:
     training = encode_split(config, inputs, data.train)
     plan = plan_of(config, training)
     longest = inputs.batch_arrays(plan.longest_batch(training.texts), training.labels)
-    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
+    solved = solve_width(config, inputs, make_model)
+    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:

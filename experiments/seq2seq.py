@@ -15,7 +15,7 @@ import functools
 import math
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ import jax
 import numpy as np
 
 from rnn_jax.config import knob, new_default
+from rnn_jax.data.batching import Batch
 from rnn_jax.data.paired import TextPairs, is_pairs_file
 from rnn_jax.data.parts import choose_part
 from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_part
@@ -35,10 +36,10 @@ from rnn_jax.data.translation_inputs import (
 )
 from rnn_jax.errors import UserError
 from rnn_jax.losses import smoothed_cross_entropy
-from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, make_seq2seq
-from rnn_jax.models.translator import GREEDY, DecodingConfig, Translator
+from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
+from rnn_jax.models.translator import GREEDY, DecodingConfig, Translator, require_sense
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
@@ -49,7 +50,7 @@ from rnn_jax.training.plots import plot_attention, plot_curves
 from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps
+from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
 from rnn_jax.training.trained import load_trained
@@ -85,7 +86,6 @@ class Config(
     label_smoothing: float = knob(0.0, "share of the target spread over all tokens", minimum=0.0, maximum=0.9)
     select_by: str = knob("bleu", "what the best checkpoint has most of", choices=("bleu", "exact_match", "loss"))
     bleu_tokenizer: str = knob("13a", "how sacreBLEU splits both sides", choices=BLEU_TOKENIZERS)
-    num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
 
 
 def make_model(config: Config, inputs: TranslationInputs) -> Seq2Seq:
@@ -107,20 +107,23 @@ def forward(
 
 
 def steps_of(config: Config, inputs: TranslationInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs), inputs)
+    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
     loss = functools.partial(forward, label_smoothing=config.label_smoothing)
     return make_steps(model_of, loss, optimizer, ema_decay=config.ema_decay, seed=config.seed)
-
-
-def solve_width(config: Config, inputs: TranslationInputs) -> Config:
-    """The config with the hidden size that --num_params asks for."""
-    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
 def load_best(workdir: str | Path, config: Config | None = None) -> Translator:
     """The model of a run directory; `config` may have other ways of decoding."""
     trained = load_trained(workdir, EXPERIMENT, Config, TranslationInputs, steps_of)
     return Translator(*trained._replace(config=config or trained.config))
+
+
+def encode_part(config: Config, inputs: TranslationInputs, part: TextPairs, say: Callable[[str], None]) -> EncodedPairs:
+    """The pairs to score, each source cut to --max_tokens; says how many were."""
+    encoded = inputs.encode(part.sources, part.targets, config.max_tokens)
+    if encoded.num_cut:
+        say(f"warning: {part.name}: {encoded.num_cut:,} sources of more than {config.max_tokens} tokens were cut")
+    return encoded
 
 
 class Scored(NamedTuple):
@@ -140,6 +143,17 @@ def score(translator: Translator, part: TextPairs, encoded: EncodedPairs) -> Sco
 def rank(config: Config, scores: dict[str, float]) -> tuple[float, ...]:
     """What the best checkpoint has most of."""
     return (-scores["loss"],) if config.select_by == "loss" else (scores[config.select_by], -scores["loss"])
+
+
+def batch_arrays(
+    config: Config, inputs: TranslationInputs, batch: Batch, training: EncodedPairs, step: int
+) -> dict[str, Any]:
+    """What update `step` is computed from."""
+    arrays = inputs.batch_arrays(batch, training)
+    if config.teacher_forcing != "always":
+        probability = teacher_forcing_probability(config, step)
+        arrays["teacher_forcing"] = np.full(len(batch.lengths), probability, np.float32)
+    return arrays
 
 
 def plan_of(config: Config, encoded: EncodedPairs) -> TrainingPlan:
@@ -178,12 +192,13 @@ def prepare(config: Config) -> Prepared:
 def train(config: Config, run: Run) -> dict[str, Any]:
     """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
     data, inputs, training, donor_params, notes = prepare(config)
-    validation = inputs.encode(data.validation.sources, data.validation.targets, config.max_tokens)
+    validation = encode_part(config, inputs, data.validation, run.say)
     mesh, plan = data_mesh(), plan_of(config, training)
     steps = steps_of(config, inputs, plan.optimizer)
     params = steps.init()
     if donor_params is not None:
         params, _ = adopt_params(params, donor_params, replaceable=())
+        notes = (*notes, f"Starting from {config.init_from}.")
     lines = [*notes, *introduction(config, data, inputs, params, plan.total_steps)]
     lines.append(f"Padding is {plan.waste:.1%} of the training batches.")
     state = create_state(params, plan.optimizer, config.ema_decay)
@@ -205,10 +220,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         for batch in plan.batches(training.pairs, session.step, seed=config.seed):
             if session.exhausted:
                 break
-            arrays = inputs.batch_arrays(batch, training)
-            if config.teacher_forcing != "always":
-                probability = teacher_forcing_probability(config, session.step)
-                arrays["teacher_forcing"] = np.full(len(batch.lengths), probability, np.float32)
+            arrays = batch_arrays(config, inputs, batch, training, session.step)
             state, metrics = steps.train(state, shard_batch(arrays, mesh))
             state = session.after_step(state, metrics, evaluate, num_tokens=int(arrays["weights"].sum()))
     return report(run, data)
@@ -224,9 +236,8 @@ def introduction(
         f" {data.validation.num_examples:,} to validate, tests: {', '.join(data.tests) or 'none'};"
         f" {' and '.join(f'{size:,}' for size in sizes)} {config.tokenizer} tokens."
     )
-    cells = f"{config.num_layers}-layer {'bidirectional ' * config.bidirectional}{' + '.join(config.cell)}"
     yield (
-        f"{cells}, attention: {config.attention}{', input feeding' * config.input_feeding},"
+        f"{describe_cells(config)}, attention: {config.attention}{', input feeding' * config.input_feeding},"
         f" {num_parameters(params):,} parameters, {total_steps:,} steps."
     )
 
@@ -236,15 +247,10 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
     wait_for_all("training is over")
     translator = load_best(run.path)
     config, inputs = translator.config, translator.inputs
-    width = solve_width(config, inputs).hidden_size
-    result: dict[str, Any] = {
-        "num_parameters": num_parameters(translator.params),
-        "hidden_size": ",".join(map(str, width)),
-    }
+    result = model_size(config, inputs, make_model, translator.params)
     result |= {name: getattr(config, name) for name in ("decoding", "beam_size", "length_penalty")}
     for name, part in {"validation": data.validation, **data.tests}.items():
-        encoded = inputs.encode(part.sources, part.targets, config.max_tokens)
-        metrics, texts = score(translator, part, encoded)
+        metrics, texts = score(translator, part, encode_part(config, inputs, part, run.say))
         result |= prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))
         listing = translation_report(name, part.sources, texts, part.targets, tokenizer=config.bleu_tokenizer)
         run.write(f"report_{name}.txt", listing)
@@ -255,8 +261,8 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
 
 def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
     """Where the decoder looks while it writes its own translations of the first texts; also says these."""
-    sources, maps = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], translator.config.max_tokens), []
-    found = translator.search(sources)
+    sources, _ = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], translator.config.max_tokens)
+    found, maps = translator.search(sources), []
     for row, (text, best) in enumerate(zip(part.sources, found)):
         if best:
             run.say(textwrap.shorten(f"  {text} → {translator.inputs.text(best[0].ids)}", 200))
@@ -273,41 +279,49 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
     def answers(lines: list[str]) -> Iterator[dict[str, Any]]:
         nonlocal num_lines, num_cut
         texts = [line.strip() for line in lines]
-        whole = translator.inputs.encode_sources(texts)
-        sources = translator.inputs.encode_sources(texts, config.max_tokens)
+        sources, more = translator.inputs.encode_sources(texts, config.max_tokens)
+        num_cut += more
         yield from translator.answers(texts, sources, first_row=num_lines)
-        num_lines, num_cut = num_lines + len(lines), num_cut + int((whole.lengths > config.max_tokens).sum())
+        num_lines += len(lines)
 
-    answer_lines(answers, invocation.input)
-    if num_cut:
-        print(f"warning: {num_cut:,} texts of more than {config.max_tokens} tokens were cut", file=sys.stderr)
+    try:
+        answer_lines(answers, invocation.input)
+    finally:
+        if num_cut:
+            print(f"warning: {num_cut:,} sources of more than {config.max_tokens} tokens were cut", file=sys.stderr)
 
 
 def show_plan(config: Config) -> None:
     """--dry_run: prints what a run would do; trains nothing and writes nothing."""
     _, inputs, training, *_ = prepare(config)
     plan = plan_of(config, training)
-    longest = inputs.batch_arrays(plan.longest_batch(training.pairs), training)
-    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
+    longest = batch_arrays(config, inputs, plan.longest_batch(training.pairs), training, step=0)
+    solved = solve_width(config, inputs, make_model)
+    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:
     """A file (or two), the run's own train, validation or test part (by default test), or another split."""
     if is_pairs_file(name):
-        return name, read_part(config, name)
-    data = load_translation(config, seed=config.seed)
-    parts = {"train": data.train, "validation": data.validation, "test": data.tests.get("test")}
-    return choose_part(config, name, parts, functools.partial(read_part, config))
+        part = read_part(config, name)
+    else:
+        data = load_translation(config, seed=config.seed)
+        parts = {"train": data.train, "validation": data.validation, "test": data.tests.get("test")}
+        name, part = choose_part(config, name, parts, functools.partial(read_part, config))
+    if not part.num_examples:
+        raise UserError(f"{part.name}: the targets are hidden (all empty), so there is nothing to score.")
+    return name, part
 
 
 def main(config: Config, invocation: Invocation) -> None:
+    require_sense(config)
     if invocation.mode == "predict":
         predict_lines(invocation, config)
     elif invocation.mode == "eval":
         translator = load_best(invocation.workdir, config)
         name, part = part_to_score(config, invocation.split)
-        encoded = translator.inputs.encode(part.sources, part.targets, config.max_tokens)
-        metrics = score(translator, part, encoded).metrics
+        warn = functools.partial(print, file=sys.stderr)
+        metrics = score(translator, part, encode_part(config, translator.inputs, part, warn)).metrics
         print(json_line(prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))), end="")
     elif invocation.dry_run:
         show_plan(config)

@@ -35,9 +35,9 @@ from rnn_jax.data.tagging import (
 from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.errors import UserError
-from rnn_jax.models.recurrent_config import with_hidden_size
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.tagger_config import TaggerConfig, make_tagger
+from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
 from rnn_jax.models.trained_tagger import TrainedTagger
 from rnn_jax.tagging_metrics import TaggingScores, score_tags, tagging_report
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
@@ -50,7 +50,7 @@ from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session, train_in
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, count_parameters, make_steps
+from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.trained import load_trained
 from rnn_jax.training.window import prefixed
@@ -72,7 +72,6 @@ class Config(TaggedTextConfig, WordsConfig, TaggerConfig, OptimizerConfig, RunCo
 
     embeddings_file: str = knob("", "text file of word vectors to start from (GloVe, word2vec, fastText; also .gz)")
     embeddings_words: int = knob(50_000, "first words of --embeddings_file known beside the training words", minimum=0)
-    num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
 
     pretokenized: bool = knob(False, "predict: lines hold words between spaces, not raw text", identity=False)
     output_format: str = knob("json", "predict: how answers are written", choices=FORMATS, identity=False)
@@ -91,13 +90,8 @@ def forward(model: Tagger, arrays: dict[str, jax.Array], key: jax.Array | None):
 
 
 def steps_of(config: Config, inputs: TaggingInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs), inputs)
+    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
     return make_steps(model_of, forward, optimizer, ema_decay=config.ema_decay, seed=config.seed)
-
-
-def solve_width(config: Config, inputs: TaggingInputs) -> Config:
-    """The config with the hidden size that --num_params asks for."""
-    return with_hidden_size(config, config.num_params, lambda c: count_parameters(make_model, c, inputs))
 
 
 def load_best(workdir: str | Path) -> TrainedTagger:
@@ -221,17 +215,15 @@ def introduction(
         f"{config.train_file or config.dataset}: {num_words:,} words in {len(data.train.tokens):,} training sentences,"
         f" {len(data.validation.tokens):,} sentences to validate; {len(data.label_names)} labels{spelling}: {names}."
     )
-    cells = f"{config.num_layers}-layer {'bidirectional ' * config.bidirectional}{' + '.join(config.cell)}"
-    characters = "" if config.character_encoder == "none" else f", character {config.character_encoder}"
-    yield f"{cells}{characters}, {config.decoder}, {num_parameters(params):,} parameters, {total_steps:,} steps."
+    cells = describe_cells(config) + f", character {config.character_encoder}" * (config.character_encoder != "none")
+    yield f"{cells}, {config.decoder}, {num_parameters(params):,} parameters, {total_steps:,} steps."
 
 
 def report(run: Run, data: TaggingData) -> dict[str, Any]:
     """Scores the checkpoint that validation chose, on validation and, this once, on test; pictures and result.json."""
     wait_for_all("training is over")
     trained = load_best(run.path)
-    width = solve_width(trained.config, trained.inputs).hidden_size
-    result = {"num_parameters": num_parameters(trained.params), "hidden_size": ",".join(map(str, width))}
+    result = model_size(trained.config, trained.inputs, make_model, trained.params)
     for name, part in (("validation", data.validation), ("test", data.test)):
         if part is not None:
             scores, metrics = score(trained, part, trained.inputs.encode(*part))
@@ -269,7 +261,8 @@ def show_plan(config: Config) -> None:
     inputs, training = prepared.inputs, prepared.inputs.encode(*prepared.data.train)
     plan = plan_of(config, training)
     longest = inputs.batch_arrays(plan.longest_batch(training.forms), training)
-    print(describe_plan(solve_width(config, inputs), steps_of(config, inputs, plan.optimizer), plan, longest))
+    solved = solve_width(config, inputs, make_model)
+    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TaggingInputs, name: str) -> tuple[str, Sentences]:

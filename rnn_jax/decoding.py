@@ -76,7 +76,8 @@ def sample(
     """K tokens drawn at every step, from softmax(logits / temperature) cut to the likely ones; sorted by log_probs.
 
     Args:
-      keys: one key an example (B,): its draws do not depend on which others it is decoded with.
+      keys: one key an example (B,): its draws do not depend on which others it is decoded with; those of its first
+        hypotheses do not depend on how many there are.
       top_k: draw from the k most probable tokens only (0 = all of them; Fan et al. 2018).
       top_p: draw from the fewest most probable tokens that have this probability together (Holtzman et al. 2020).
 
@@ -89,28 +90,34 @@ def sample(
             f" top_p={top_p} in (0, 1]."
         )
 
+    _, num_hypotheses = _leading(carry)
+    numbers = jnp.arange(num_hypotheses, dtype=jnp.uint32)
+    keys = jax.vmap(lambda key: jax.vmap(functools.partial(jax.random.fold_in, key))(numbers))(keys)
+
     def choose(t: Array, log_probs: Float[Array, "B K V"]) -> Int[Array, "B K"]:
         logits = cut_unlikely(log_probs / temperature, top_k=top_k, top_p=top_p)
         draw = lambda key, row: jax.random.categorical(jax.random.fold_in(key, t), row)  # noqa: E731
-        return jax.vmap(draw)(keys, logits).astype(jnp.int32)
+        return jax.vmap(jax.vmap(draw))(keys, logits).astype(jnp.int32)
 
     drawn = _generate(step, carry, choose, start=start, end=end, max_lengths=max_lengths, limit=limit, pad=pad)
     return _sorted(drawn)
 
 
 def cut_unlikely(logits: Float[Array, "*B V"], *, top_k: int = 0, top_p: float = 1.0) -> Float[Array, "*B V"]:
-    """−∞ for all tokens but the `top_k` best, and of these but the fewest that have probability `top_p` together."""
+    """−∞ for all tokens but the `top_k` best, and of these but the fewest that have probability `top_p` together.
+
+    Of equal logits, those of lower ids are kept.
+    """
     size = logits.shape[-1]
-    if top_k and top_k < size:
-        kth = jax.lax.top_k(logits, top_k)[0][..., -1:]
-        logits = jnp.where(logits >= kth, logits, -jnp.inf)
-    if top_p < 1.0:
-        ordered = -jnp.sort(-logits, axis=-1)
-        probabilities = jax.nn.softmax(ordered, axis=-1)
+    k = min(top_k, size) or size
+    if k == size and top_p >= 1:
+        return logits
+    values, ids = jax.lax.top_k(logits, k)
+    if top_p < 1:
+        probabilities = jax.nn.softmax(values, axis=-1)
         before = jnp.cumsum(probabilities, axis=-1) - probabilities
-        kept = jnp.where(before < top_p, ordered, jnp.inf)
-        logits = jnp.where(logits >= kept.min(axis=-1, keepdims=True), logits, -jnp.inf)
-    return logits
+        values = jnp.where(before < top_p, values, -jnp.inf)
+    return jnp.put_along_axis(jnp.full_like(logits, -jnp.inf), ids, values, axis=-1, inplace=False)
 
 
 class _Sequences(NamedTuple):
@@ -200,39 +207,26 @@ def beam_search(
     """
     batch, beams = _leading(carry)
     max_lengths = jnp.minimum(max_lengths, limit)
+    # What a hypothesis would score that went on to the limit without losing anything.
+    highest_penalty = _penalty(max_lengths, length_penalty)
 
     def body(now: _Beams) -> _Beams:
         after, logits = step(now.carry, now.last)
-        log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-        is_end = (jnp.arange(log_probs.shape[-1]) == end)[None, None]
-        at_limit = (now.t >= max_lengths)[:, None, None]
-        log_probs = jnp.where(at_limit & ~is_end, -jnp.inf, log_probs) + now.log_probs[..., None]
+        log_probs = _continued(now, logits, end, max_lengths)
         best, parents, tokens = _best_continuations(log_probs, beams)
         width = beams - now.num_ended
         best = jnp.where(jnp.arange(beams)[None] < width[:, None], best, -jnp.inf)
         ending = (tokens == end) & (best > -jnp.inf)
-
         joins = ending & ~now.done[:, None]
-        ended = Hypotheses(
-            _select(now.tokens, parents),
-            jnp.broadcast_to(now.t, (batch, beams)),
-            jnp.where(joins, best, -jnp.inf),
-            jnp.where(joins, best / _penalty(now.t, length_penalty), -jnp.inf),
-        )
-        pool = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), now.pool, ended)
-        pool = jax.tree.map(lambda leaf: leaf[:, :beams], _sorted(pool))
+        pool = _with_ended(now, _select(now.tokens, parents), jnp.where(joins, best, -jnp.inf), length_penalty)
 
         goes_on, order = jax.lax.top_k(jnp.where(ending, -jnp.inf, best), beams)
         parents, tokens = (jnp.take_along_axis(ids, order, axis=1) for ids in (parents, tokens))
         kept = _select(now.tokens, parents).at[..., now.t].set(tokens, mode="drop")
         carry = jax.tree.map(lambda leaf: _select(leaf, parents), after)
         num_ended = now.num_ended + joins.sum(axis=1, dtype=jnp.int32)
-        highest = goes_on.max(axis=1) / _penalty(
-            max_lengths, length_penalty
-        )  # if it went on to the limit without losing anything
-        beaten = pool.scores[:, (num_best or beams) - 1] >= highest
-        done = now.done | beaten
-        return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, done)
+        beaten = pool.scores[:, (num_best or beams) - 1] >= goes_on.max(axis=1) / highest_penalty
+        return _Beams(now.t + 1, carry, tokens, kept, goes_on, pool, num_ended, now.done | beaten)
 
     nothing = jnp.full((batch, beams), -jnp.inf, jnp.float32)
     empty = jnp.full((batch, beams, limit), pad, jnp.int32)
@@ -251,6 +245,26 @@ def beam_search(
     found = pool.log_probs > -jnp.inf
     tokens = jnp.where(is_token & found[..., None], pool.tokens, pad)
     return pool._replace(tokens=tokens, lengths=jnp.where(found, pool.lengths, 0))
+
+
+def _continued(
+    now: _Beams, logits: Float[Array, "B K V"], end: int, max_lengths: Int[Array, " B"]
+) -> Float[Array, "B K V"]:
+    """log p of every hypothesis with every token after it; at the limit only with the end."""
+    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
+    is_end = (jnp.arange(log_probs.shape[-1]) == end)[None, None]
+    at_limit = (now.t >= max_lengths)[:, None, None]
+    return jnp.where(at_limit & ~is_end, -jnp.inf, log_probs) + now.log_probs[..., None]
+
+
+def _with_ended(
+    now: _Beams, tokens: Int[Array, "B K L"], log_probs: Float[Array, "B K"], length_penalty: float
+) -> Hypotheses:
+    """The best K of the pool and of those that end now (−∞ where a hypothesis does not)."""
+    lengths = jnp.broadcast_to(now.t, log_probs.shape)
+    ended = Hypotheses(tokens, lengths, log_probs, log_probs / _penalty(now.t, length_penalty))
+    pool = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), now.pool, ended)
+    return jax.tree.map(lambda leaf: leaf[:, : log_probs.shape[1]], _sorted(pool))
 
 
 def _penalty(length: Array, exponent: float) -> Array:

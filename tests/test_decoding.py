@@ -191,6 +191,15 @@ def test_hypotheses_are_sorted_and_differ():
         assert len({tuple(tokens) for tokens in found.tokens[example].tolist()}) == 8
 
 
+def test_draws_do_not_depend_on_how_many_are_drawn():
+    step, first = machine(3)
+    keys = jax.random.split(jax.random.key(5), len(first))
+    few, many = (sample(step, start_of(first, n), keys, **options([8] * len(first))) for n in (2, 6))
+    drawn = lambda found, row: {tuple(tokens) for tokens in found.tokens[row].tolist()}  # noqa: E731
+    assert all(drawn(few, row) <= drawn(many, row) for row in range(len(first)))
+    assert max(len(drawn(many, row)) for row in range(len(first))) > 2
+
+
 def test_draws_follow_the_distribution():
     """20,000 draws of one token, against its probabilities: χ² with 3 degrees of freedom, 16.3 at 0.1 %."""
     probabilities = np.array([0.1, 0.2, 0.3, 0.4])
@@ -224,7 +233,8 @@ def test_cutting():
     kept = lambda **cut: (cut_unlikely(logits, **cut) > -jnp.inf).tolist()  # noqa: E731
     everything = [[True] * 4] * 2
     assert kept() == kept(top_k=4) == kept(top_k=9) == everything
-    assert kept(top_k=2) == [[False, True, False, True], [True] * 4]  # equal ones stay together
+    assert kept(top_k=2) == [[False, True, False, True], [True, True, False, False]]  # of equal ones, the first
+    assert kept(top_p=0.5)[1] == [True, True, False, False]
     assert kept(top_p=0.65)[0] == [False, True, False, True]
     assert kept(top_p=0.71)[0] == [False, True, True, True]
     assert kept(top_k=3, top_p=0.45)[0] == [False, True, False, True]  # of 0.9: 0.44 is not enough

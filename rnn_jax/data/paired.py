@@ -1,5 +1,6 @@
 """One split, one TSV file or two parallel files of text pairs, whatever the source calls its fields."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ TABLE_SUFFIXES = (".tsv", ".txt")
 
 
 class TextPairs(NamedTuple):
-    """Sources, their targets, and where they came from."""
+    """Sources, their targets, and where they came from. Texts are in Unicode's form NFC, as models write them."""
 
     name: str
     sources: list[str]
@@ -30,8 +31,8 @@ class TextPairs(NamedTuple):
 
     @property
     def num_examples(self) -> int:
-        """How many pairs."""
-        return len(self.sources)
+        """How many pairs; none where the targets are hidden, that is, all empty."""
+        return len(self.sources) if any(self.targets) else 0
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "TextPairs":
         """The part that has only these rows."""
@@ -76,7 +77,7 @@ def _read_parallel(name: str) -> TextPairs:
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}: line i of one must translate line"
             " i of the other."
         )
-    return TextPairs(name, [line.strip() for line in sources], [line.strip() for line in targets])
+    return TextPairs(name, list(map(_clean, sources)), list(map(_clean, targets)))
 
 
 def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
@@ -105,8 +106,8 @@ def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
                 f"{path}:{number}: {len(cells)} columns; source and target are columns {columns[0]} and {columns[1]}"
                 " (counted from 0, tabs between them)."
             )
-        sources.append(cells[columns[0]].strip())
-        targets.append(cells[columns[1]].strip())
+        sources.append(_clean(cells[columns[0]]))
+        targets.append(_clean(cells[columns[1]]))
     return TextPairs(path, sources, targets)
 
 
@@ -134,7 +135,11 @@ def read_pairs_split(
     fields = _pair_of_fields(dataset, features, info.supervised_keys, source_field, target_field)
     examples, name = read_examples(source), f"{dataset} {split}"
     sources, targets = (decode_texts(field_values(examples, field), name, field) for field in fields)
-    return TextPairs(name, [text.strip() for text in sources], [text.strip() for text in targets])
+    return TextPairs(name, list(map(_clean, sources)), list(map(_clean, targets)))
+
+
+def _clean(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _pair_of_fields(

@@ -88,11 +88,9 @@ def read_parts(config: PartsConfig, read_file: Callable[[str], P], read_split: C
         raise UserError(f"{validation.name}: no example has a label; choose another --validation_split.")
     notes = list(_overlap_notes(config, splits))
     if test is None:
-        notes.insert(
-            0, f"{config.train_file or config.dataset} comes without a test part: only validation/… is reported."
-        )
+        notes.insert(0, f"{config.train_file or config.dataset} comes without a test part: no test/… is reported.")
     elif not test.num_examples:
-        notes.insert(0, f"The labels of {test.name} are hidden: only validation/… is reported.")
+        notes.insert(0, f"The labels of {test.name} are hidden: no test/… is reported.")
         test = None
     return Parts(train, validation, test, tuple(notes))
 

@@ -48,7 +48,12 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
         notes.append(f"{train.name}: {empty:,} pairs with an empty source or target are left out.")
         train = train.take(whole)
     tests = {"test": parts.test} if parts.test else {}
-    tests |= {name: read_part(config, name) for name in _further_tests(config)}
+    for name in _further_tests(config):
+        part = read_part(config, name)
+        if part.num_examples:
+            tests[name] = part
+        else:
+            notes.append(f"The targets of {part.name} are hidden: it is not scored.")
     return TranslationData(train, validation, tests, tuple(notes))
 
 

@@ -38,11 +38,15 @@ def even(length: int) -> int:
 
 
 class EncodedPairs(NamedTuple):
-    """Token ids of n pairs; targets end with the end token. `pairs` has a row as long as the longer side of each."""
+    """Token ids of n pairs; targets end with the end token. `pairs` has a row as long as the longer side of each.
+
+    num_cut: how many sources were longer than they may be.
+    """
 
     sources: Ragged
     targets: Ragged
     pairs: Ragged
+    num_cut: int
 
     def side_lengths(self, length: int) -> tuple[int, int]:
         """The longest source and the longest target of the pairs of at most this length; 1 where there is none."""
@@ -61,17 +65,20 @@ class TranslationInputs(NamedTuple):
         """One vocabulary for both sides: by content, since what is loaded has two files."""
         return self.source.to_str() == self.target.to_str()
 
-    def encode_sources(self, texts: Sequence[str], max_tokens: int | None = None) -> Ragged:
-        """Token ids of the sources, at most `max_tokens` of each."""
-        return encode(self.source, texts, max_tokens=max_tokens)
+    def encode_sources(self, texts: Sequence[str], max_tokens: int | None = None) -> tuple[Ragged, int]:
+        """Token ids of the sources, at most `max_tokens` of each; and how many sources had more."""
+        whole = encode(self.source, texts)
+        if max_tokens is None or not (num_cut := int((whole.lengths > max_tokens).sum())):
+            return whole, 0
+        return Ragged.from_rows([whole.row(i)[:max_tokens] for i in range(len(whole))]), num_cut
 
     def encode(self, sources: Sequence[str], targets: Sequence[str], max_tokens: int | None = None) -> EncodedPairs:
         """Token ids of pairs; of a source at most `max_tokens`."""
-        source_ids = self.encode_sources(sources, max_tokens)
+        source_ids, num_cut = self.encode_sources(sources, max_tokens)
         target_ids = encode(self.target, targets)
         ends = [np.append(target_ids.row(i), np.int32(END_ID)) for i in range(len(target_ids))]
         lengths = np.maximum(source_ids.lengths, target_ids.lengths + 1)
-        return EncodedPairs(source_ids, Ragged.from_rows(ends), _of_lengths(lengths))
+        return EncodedPairs(source_ids, Ragged.from_rows(ends), _of_lengths(lengths), num_cut)
 
     def text(self, ids: Sequence[int] | np.ndarray) -> str:
         """The target text of token ids."""
@@ -133,8 +140,8 @@ def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], target
 
 def take_rows(encoded: EncodedPairs, rows: np.ndarray) -> EncodedPairs:
     """The pairs of these rows."""
-    parts = (Ragged.from_rows([part.row(int(i)) for i in rows]) for part in encoded)
-    return EncodedPairs(*parts)
+    take = lambda side: Ragged.from_rows([side.row(int(i)) for i in rows])  # noqa: E731
+    return EncodedPairs(take(encoded.sources), take(encoded.targets), take(encoded.pairs), encoded.num_cut)
 
 
 def _of_lengths(lengths: np.ndarray) -> Ragged:

@@ -43,15 +43,15 @@ class RecurrentConfig:
     unroll: int = knob(1, "steps joined in one iteration of the compiled loop; changes speed only", minimum=1)
 
 
-def make_stack(config: RecurrentConfig) -> Stack:
-    """The stack that the knobs describe.
+def make_stack(config: RecurrentConfig, *, part: str = "") -> Stack:
+    """The stack that the knobs describe; in messages, `part` is the first half of their flags' names.
 
     Raises:
       UserError: an unknown cell or option, or lists of cells or sizes that are not one a layer.
     """
-    names = _one_a_layer("cell", config.cell, config.num_layers)
-    sizes = _one_a_layer("hidden_size", config.hidden_size, config.num_layers)
-    options = _parse_options(config.cell_options)
+    names = _one_a_layer(part, "cell", config.cell, config.num_layers)
+    sizes = _one_a_layer(part, "hidden_size", config.hidden_size, config.num_layers)
+    options = _parse_options(config.cell_options, f"--{part}cell_options")
     try:
         cells = [make_cell(name, size, options) for name, size in zip(names, sizes, strict=True)]
         stack = Stack.of(
@@ -64,7 +64,8 @@ def make_stack(config: RecurrentConfig) -> Stack:
         jax.eval_shape(functools.partial(_try, stack), jax.random.key(0))
     except (ValueError, TypeError) as error:
         # The first line says what; the rest is for people who debug JAX, and the cause is chained.
-        raise UserError(f"The recurrent layers cannot be made: {str(error).splitlines()[0]}") from error
+        layers = f"{part.removesuffix('_') or 'recurrent'} layers"
+        raise UserError(f"The {layers} cannot be made: {str(error).splitlines()[0]}") from error
     return stack
 
 
@@ -80,22 +81,22 @@ def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:
     return Recurrent(cell, recurrent_dropout=rate, backend=backend)
 
 
-def _one_a_layer(flag: str, values: tuple, num_layers: int) -> tuple:
+def _one_a_layer(part: str, flag: str, values: tuple, num_layers: int) -> tuple:
     if len(values) not in (1, num_layers):
         raise UserError(
-            f"--{flag}={','.join(map(str, values))} has {len(values)} entries for --num_layers={num_layers}:"
-            f" give one for all layers, or {num_layers}."
+            f"--{part}{flag}={','.join(map(str, values))} has {len(values)} entries for"
+            f" --{part}num_layers={num_layers}: give one for all layers, or {num_layers}."
         )
     return values * num_layers if len(values) == 1 else values
 
 
-def _parse_options(options: tuple[str, ...]) -> dict[str, Any]:
+def _parse_options(options: tuple[str, ...], flag: str) -> dict[str, Any]:
     parsed = {}
     # The flag's list was split at every comma; those within brackets belong to one value, as in b_init=(0.0, 1.0).
     for option in re.split(r",(?![^(\[]*[)\]])", ",".join(options)) if options else []:
         name, equals, text = option.partition("=")
         if not equals:
-            raise UserError(f"--cell_options: {option!r} is not of the form field=value.")
+            raise UserError(f"{flag}: {option!r} is not of the form field=value.")
         try:
             parsed[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -12,29 +12,32 @@ from rnn_jax.errors import UserError
 from rnn_jax.layers import Stack
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
 from rnn_jax.models.seq2seq import BRIDGES, Seq2Seq
+from rnn_jax.models.text_model_config import TextModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class Seq2SeqConfig(RecurrentConfig):
-    """The encoder's stack, the decoder's, and what joins them. What is dropped is the same for both stacks."""
+class Seq2SeqConfig(TextModelConfig):
+    """The encoder's stack, the decoder's, and what joins them.
 
-    bidirectional: bool = new_default(RecurrentConfig, "bidirectional", True)
-    variational_dropout: bool = new_default(RecurrentConfig, "variational_dropout", True)
+    What is dropped is the same for both stacks, and readouts are as large as embeddings.
+    """
+
+    bidirectional: bool = new_default(TextModelConfig, "bidirectional", True)
+    variational_dropout: bool = new_default(TextModelConfig, "variational_dropout", True)
+    embedding_size: int = new_default(TextModelConfig, "embedding_size", 128)
     decoder_cell: tuple[str, ...] = knob((), "cell of the decoder's layers, or one a layer (default: as --cell)")
     decoder_hidden_size: tuple[int, ...] = knob((), "hidden size of the decoder (default: as --hidden_size)", minimum=1)
+    decoder_cell_options: tuple[str, ...] = knob(
+        (), "further fields of the decoder's cells (default: as --cell_options, unless there is a --decoder_cell)"
+    )
     decoder_num_layers: int = knob(0, "layers of the decoder (0 = as --num_layers)", minimum=0)
     attention: str = knob("additive", "how the decoder attends to the source", choices=("none", *ATTENTIONS))
     attention_size: int = knob(0, "numbers in additive and concat, and in all heads (0 = embedding_size)", minimum=0)
     attention_heads: int = knob(4, "heads of --attention=multi_head", minimum=1)
     bridge: str = knob("linear", "the decoder's initial carry: from the encoder, or zero", choices=BRIDGES)
     input_feeding: bool = knob(False, "the decoder also reads what it last attended to; slower: step by step")
-    embedding_size: int = knob(128, "size of the embeddings, and of the readout before the output", minimum=1)
     tie_embeddings: bool = knob(True, "one embedding table for source and target (joint vocabulary only)")
     tie_output: bool = knob(True, "the output weights are the target embeddings")
-    word_dropout: float = knob(0.0, "tokens replaced by the unknown one, on both sides", minimum=0.0, maximum=0.99)
-    embedding_dropout: float = knob(0.0, "rows of the embedding tables dropped in a batch", minimum=0.0, maximum=0.99)
-    output_dropout: float = knob(0.0, "variational dropout before the output layer", minimum=0.0, maximum=0.99)
-    compute_dtype: str = knob("float32", "dtype of activations", choices=("float32", "bfloat16"))
 
 
 def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) -> Seq2Seq:
@@ -69,15 +72,20 @@ def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) ->
 
 
 def make_decoder(config: Seq2SeqConfig) -> Stack:
-    """The decoder's stack."""
+    """The decoder's stack.
+
+    Raises:
+      UserError: as `make_stack`, of the decoder's flags.
+    """
     of_decoder = {
         "cell": config.decoder_cell or config.cell,
         "hidden_size": config.decoder_hidden_size or config.hidden_size,
         "num_layers": config.decoder_num_layers or config.num_layers,
+        "cell_options": config.decoder_cell_options or (() if config.decoder_cell else config.cell_options),
         "bidirectional": False,
     }
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecurrentConfig)}
-    return make_stack(RecurrentConfig(**(shared | of_decoder)))
+    return make_stack(RecurrentConfig(**(shared | of_decoder)), part="decoder_")
 
 
 def _attention(config: Seq2SeqConfig) -> Attention | None:

@@ -9,27 +9,24 @@ from rnn_jax.crf import Legal
 from rnn_jax.data.tagging_inputs import UNKNOWN_ID, TaggingInputs
 from rnn_jax.errors import UserError
 from rnn_jax.models.characters import CHARACTER_ENCODERS, CharacterEncoder
-from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.tagger import DECODERS, Tagger
+from rnn_jax.models.text_model_config import TextModelConfig
 from rnn_jax.spans import legal_transitions
 
 
 @dataclasses.dataclass(frozen=True)
-class TaggerConfig(RecurrentConfig):
+class TaggerConfig(TextModelConfig):
     """What a tagger reads of a word, the recurrent stack, and how labels are chosen."""
 
-    bidirectional: bool = new_default(RecurrentConfig, "bidirectional", True)
-    embedding_size: int = knob(100, "size of the word embeddings", minimum=1)
+    bidirectional: bool = new_default(TextModelConfig, "bidirectional", True)
+    word_dropout: float = new_default(TextModelConfig, "word_dropout", 0.1)
     character_encoder: str = knob("cnn", "how a word's characters are read", choices=CHARACTER_ENCODERS)
     character_embedding_size: int = knob(30, "size of the character embeddings", minimum=1)
     character_size: int = knob(50, "size of a word's character features", minimum=2)
     character_width: int = knob(3, "characters that the CNN reads at once", minimum=1)
     decoder: str = knob("softmax", "labels chosen one by one, or jointly by a linear-chain CRF", choices=DECODERS)
-    word_dropout: float = knob(0.1, "words replaced by the unknown word", minimum=0.0, maximum=0.99)
-    embedding_dropout: float = knob(0.0, "rows of the embedding table dropped in a batch", minimum=0.0, maximum=0.99)
     character_dropout: float = knob(0.0, "dropout on the character embeddings", minimum=0.0, maximum=0.99)
-    output_dropout: float = knob(0.0, "variational dropout before the output layer", minimum=0.0, maximum=0.99)
-    compute_dtype: str = knob("float32", "dtype of activations", choices=("float32", "bfloat16"))
 
 
 def make_tagger(config: TaggerConfig, inputs: TaggingInputs, seed: int) -> Tagger:

@@ -15,6 +15,7 @@ from rnn_jax.data.streaming import doubling_lengths, map_rows
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
 from rnn_jax.data.translation_inputs import EncodedPairs, TranslationInputs
 from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
+from rnn_jax.errors import UserError
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.steps import Steps
@@ -41,9 +42,34 @@ class DecodingConfig:
     max_length_ratio: float = knob(
         2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, maximum=100.0, identity=False
     )
-    n_best: int = knob(1, "predict: hypotheses to list", minimum=1, identity=False)
+    n_best: int = knob(1, "predict: hypotheses to list, at most --beam_size", minimum=1, identity=False)
     show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
-    decoding_batch_size: int = knob(64, "texts that are decoded together", minimum=1, identity=False)
+    decoding_batch_size: int = knob(
+        320, "hypotheses followed at once: that many texts for each of a beam", minimum=1, identity=False
+    )
+
+
+def require_sense(config: Any) -> None:
+    """Checks that every given knob of decoding does something.
+
+    Raises:
+      UserError: one does not (names it, and what it would need).
+    """
+    if config.decoding == "beam":
+        for name in ("temperature", "top_k", "top_p"):
+            if getattr(config, name) != _default(name):
+                raise UserError(f"--{name}={getattr(config, name)} is for --decoding=sample; this is a beam search.")
+        if config.n_best > config.beam_size:
+            raise UserError(
+                f"--n_best={config.n_best} is more than --beam_size={config.beam_size}: the search follows no more."
+                f" Give --beam_size={config.n_best}."
+            )
+    if config.show_attention and config.attention == "none":
+        raise UserError("--show_attention needs attention, and this run has --attention=none.")
+
+
+def _default(name: str) -> Any:
+    return {field.name: field.default for field in dataclasses.fields(DecodingConfig)}[name]
 
 
 class Translation(NamedTuple):
@@ -76,7 +102,8 @@ class Translator(NamedTuple):
         Sampled ones are a function of `sampling_seed` and of the row's number, counted from `first_row`.
         """
         mesh = data_mesh()
-        decode = self.steps.compiled(_decoder(_Settings.of(self.config, n_best)))
+        settings = _Settings.of(self.config, n_best)
+        decode = self.steps.compiled(_decoder(settings))
 
         def of_batch(batch: Batch) -> Any:
             rows = np.maximum(batch.indices, 0) + first_row
@@ -88,7 +115,7 @@ class Translator(NamedTuple):
             of_batch,
             longest=_round_up(int(sources.lengths.max(initial=1))),
             shortest=_SHORTEST,
-            batch_size=self.config.decoding_batch_size,
+            batch_size=max(1, self.config.decoding_batch_size // settings.num),
             rows_multiple_of=mesh.size,
         )
         return [_listed(rows, n_best) if length else [] for rows, length in zip(found, sources.lengths, strict=True)]
@@ -158,7 +185,7 @@ class _Settings(NamedTuple):
 
     @classmethod
     def of(cls, config: Any, num_best: int) -> "_Settings":
-        num = num_best if config.decoding == "sample" else max(num_best, config.beam_size)
+        num = num_best if config.decoding == "sample" else config.beam_size
         common = (num, num_best, config.sampling_seed, config.max_length_ratio, config.length_penalty)
         if config.decoding != "sample":
             return cls(*common, sampling=False, temperature=1.0, top_k=0, top_p=1.0)
@@ -204,4 +231,4 @@ def _round_up(length: int) -> int:
     return 1 << max(length - 1, _SHORTEST - 1).bit_length()
 
 
-__all__ = ["AttentionMap", "DecodingConfig", "Translation", "Translator"]
+__all__ = ["GREEDY", "AttentionMap", "DecodingConfig", "Translation", "Translator", "require_sense"]

@@ -11,6 +11,7 @@ import optax
 from rnn_jax.config import config_to_dict
 from rnn_jax.data.batching import Batch, Ragged, bucket_lengths, num_batches, ordered_batches, padding_waste
 from rnn_jax.data.streaming import training_batches
+from rnn_jax.errors import UserError
 from rnn_jax.training.devices import data_mesh
 from rnn_jax.training.optimizer import make_optimizer, make_schedule
 from rnn_jax.training.state import create_state
@@ -51,8 +52,10 @@ def plan_training(
     config: has the knobs of RunConfig and OptimizerConfig, batch_size and num_buckets.
 
     Raises:
-      UserError: as `make_optimizer`.
+      UserError: no rows, or as `make_optimizer`.
     """
+    if not len(lengths):
+        raise UserError("There is nothing to train on: the training part is empty.")
     buckets = bucket_lengths(lengths, num_buckets=config.num_buckets, multiple_of=multiple_of)
     shapes = {"batch_size": config.batch_size, "buckets": buckets, "tokens_per_batch": tokens_per_batch}
     steps_per_epoch = num_batches(lengths, **shapes)

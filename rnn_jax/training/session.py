@@ -79,7 +79,9 @@ class Session:
         """The state of the latest checkpoint, where there is one."""
         if (restored := self._checkpoints.restore_latest(state)) is not None:
             self.step, state, host = restored
-            require_unchanged_data(self.inputs, host.get("inputs", self._digest), self.run.path)
+            # Runs of earlier releases have the digest in no checkpoint; their files tell it.
+            began_with = host.get("inputs") or type(self.inputs).load(self.run.path).digest()
+            require_unchanged_data(self.inputs, began_with, self.run.path)
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
             before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it

@@ -28,7 +28,7 @@ def test_hidden_test_labels_leave_validation_only(data_dir):
     assert data.train.labels.dtype == np.int32
     assert len(data.validation.texts) == 6
     assert data.test is None
-    assert data.notes[0] == "The labels of glue/sst2 test are hidden: only validation/… is reported."
+    assert data.notes[0] == "The labels of glue/sst2 test are hidden: no test/… is reported."
     with pytest.raises(UserError, match="The labels of glue/sst2 test are hidden, so there is nothing to score"):
         load_one(label_names=data.label_names, dataset="glue/sst2", data_dir=data_dir)
 
@@ -73,7 +73,7 @@ def test_validation_is_cut_from_train_by_the_seed(data_dir):
 def test_no_test_split(data_dir):
     data = load(dataset="two_labels", label_field="label-coarse", data_dir=data_dir)
     assert data.test is None
-    assert data.notes == ("two_labels comes without a test part: only validation/… is reported.",)
+    assert data.notes == ("two_labels comes without a test part: no test/… is reported.",)
     with pytest.raises(UserError, match="no split 'tset'"):
         load(dataset="two_labels", label_field="label-coarse", data_dir=data_dir, test_split="tset")
 

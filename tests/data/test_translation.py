@@ -101,6 +101,18 @@ def test_parts_and_further_tests_found_by_pattern(pairs_dir):
     assert list(load(**knobs, further_tests=()).tests) == ["test"]
 
 
+def test_hidden_targets_are_not_scored(tmp_path):
+    hidden = [{"en": f"house {i}", "de": ""} for i in range(3)]
+    splits = {"train": rows(8), "validation": rows(2, 8), "test": hidden, "test_a": rows(3, 10), "test_b": hidden}
+    prepare(str(tmp_path), "blind", {"en": TEXT, "de": TEXT}, splits)
+    data = load(dataset="blind", data_dir=str(tmp_path), source_field="en")
+    assert list(data.tests) == ["test_a"]
+    assert data.notes == (
+        "The labels of blind test are hidden: no test/… is reported.",
+        "The targets of blind test_b are hidden: it is not scored.",
+    )
+
+
 @pytest.mark.parametrize(
     ("test_split", "tests"),
     [
@@ -185,7 +197,7 @@ def test_validation_is_cut_from_the_training_file_by_the_seed(write):
     data = load(train_file="a.en,a.de", validation_fraction=0.3)
     assert (data.train.num_examples, data.validation.num_examples, data.tests) == (7, 3, {})
     assert sorted(pairs_of(data.train) + pairs_of(data.validation)) == english_to_german(*range(10))
-    assert data.notes == ("a.en,a.de comes without a test part: only validation/… is reported.",)
+    assert data.notes == ("a.en,a.de comes without a test part: no test/… is reported.",)
     cuts = [tuple(load(seed, train_file="a.en,a.de", validation_fraction=0.3).validation.sources) for seed in range(5)]
     assert cuts[0] == tuple(data.validation.sources) and len(set(cuts)) > 1
 
@@ -205,6 +217,12 @@ def test_fields_of_a_dataset_do_not_concern_a_test_file(pairs_dir, write):
     assert pairs_of(data.tests["test"]) == english_to_german(7) and data.tests["test_2018"].num_examples == 4
     assert read_part(PairsConfig(**knobs), "a.tsv") == data.tests["test"]
     assert pairs_of(read_part(PairsConfig(**knobs), "test[:1]")) in (english_to_german(30), english_to_german(31))
+
+
+def test_texts_are_composed(write):
+    """ü as one character on both sides, as models write it."""
+    write("a.tsv", "u\u0308ber\tfu\u0308r\n")
+    assert load(train_file="a.tsv", validation_file="a.tsv").train[1:] == (["über"], ["für"])
 
 
 def test_a_training_file_of_another_kind_or_without_a_whole_pair(write):

@@ -40,7 +40,7 @@ def test_separate_vocabularies_know_their_own_side_alone(separate):
     assert separate.source.get_vocab() == specials | {"a": A, "b": B, " ": SPACE}
     assert separate.target.get_vocab() == specials | {"y": Y, "x": X, "b": TARGET_B}
     assert not separate.is_joint
-    assert rows_of(separate.encode_sources(["xb", "ba "])) == [[1, B], [B, A, SPACE]]
+    assert rows_of(separate.encode_sources(["xb", "ba "])[0]) == [[1, B], [B, A, SPACE]]
 
 
 def test_a_joint_vocabulary_counts_both_sides():
@@ -56,7 +56,7 @@ def test_vocabulary_knobs_reach_the_tokenizers():
     knobs = {"tokenizer": "bpe", "vocabulary_size": 262, "lowercase": True, "joint_vocabulary": False}
     inputs = fit(["AB ab"] * 2, ["CD cd cd"], **knobs)
     assert [tokenizer.get_vocab_size() for tokenizer in inputs] == [262, 262]
-    assert rows_of(inputs.encode_sources(["AB", "ab"])) == [[261], [261]]  # merged twice: "ab", then "Ġab"
+    assert rows_of(inputs.encode_sources(["AB", "ab"])[0]) == [[261], [261]]  # merged twice: "ab", then "Ġab"
     assert inputs.text(inputs.encode([""], ["CD"]).targets.row(0)) == "cd"
 
 
@@ -72,7 +72,9 @@ def test_only_sources_are_cut(separate):
     assert rows_of(encoded.sources) == [[A, B], [A]]
     assert rows_of(encoded.targets) == [[X, Y, X, Y, END_ID], [X, END_ID]]
     assert encoded.pairs.lengths.tolist() == [5, 2]
-    assert rows_of(separate.encode_sources(["abab"], 3)) == [[A, B, A]]
+    cut, num_cut = separate.encode_sources(["abab", "bab", ""], 3)
+    assert rows_of(cut) == [[A, B, A], [B, A, B], []] and num_cut == 1
+    assert separate.encode(["abab", "a"], ["b", "abab"], 3).num_cut == 1
 
 
 def test_arrays_by_hand_with_a_filler_row(separate, encoded):
@@ -145,7 +147,7 @@ def test_pieces_are_spelt_with_signs_for_white_space_and_the_end(separate):
     source, target = separate.pieces(np.array([A, SPACE, B]), np.array([Y, TARGET_B, END_ID]))
     assert (source, target) == (["a", "␣", "b"], ["y", "b", "⏎"])
     bpe = fit(["ab ab"] * 3, ["cd"], tokenizer="bpe", vocabulary_size=262)
-    source, target = bpe.pieces(bpe.encode_sources(["ab b"]).row(0), bpe.encode([""], ["ab"]).targets.row(0))
+    source, target = bpe.pieces(bpe.encode_sources(["ab b"])[0].row(0), bpe.encode([""], ["ab"]).targets.row(0))
     assert (source, target) == (["ab", "␣", "b"], ["ab", "⏎"])
 
 

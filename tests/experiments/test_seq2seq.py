@@ -9,6 +9,8 @@ import sys
 import pytest
 import sacrebleu
 import seq2seq_runs as runs
+import tensorflow_datasets as tfds
+from data.builders import prepare
 
 from experiments import seq2seq
 from rnn_jax.data.translation import load_translation
@@ -145,7 +147,7 @@ def test_the_answer_does_not_depend_on_the_neighbours(learned, monkeypatch, caps
 
 def test_long_lines_are_cut_with_one_warning(learned, monkeypatch, capsys):
     said = output(monkeypatch, capsys, learned, "one " * 200 + "\ncat\n" + "two " * 300 + "\n")
-    assert said.err.strip().splitlines()[-1] == "warning: 2 texts of more than 100 tokens were cut"
+    assert said.err.strip().splitlines()[-1] == "warning: 2 sources of more than 100 tokens were cut"
     assert len(said.out.splitlines()) == 3
 
 
@@ -202,18 +204,28 @@ def test_fine_tuning_starts_where_the_other_run_ended(learned, tmp_path):
         runs.run_here(*flags, "--tokenizer=bpe", f"--workdir={tmp_path / 'x'}")
 
 
-def test_further_tests_are_scored(tmp_path, capsys):
-    """The embedded dataset has no further test split; any split may be named."""
-    flags = (
-        *runs.TINY,
-        "--num_steps=1",
-        "--num_buckets=1",
-        "--further_tests=valid*",
-        "--validation_split=train[300:316]",
+def test_a_dataset_with_further_tests(tmp_path, capsys):
+    """Each is scored with keys and a report of its own; a source that is too long is cut, and said to be."""
+    pairs = [{"en": f"{n} cats", "de": f"{n} Katzen"} for n in range(8)]
+    long = [{"en": "cats " * 40, "de": "Katzen"}]
+    prepare(
+        str(tmp_path),
+        "animals",
+        {"en": tfds.features.Text(), "de": tfds.features.Text()},
+        {"train": pairs, "validation": pairs, "test": pairs[:3], "test_2017_x": pairs[:2] + long},
     )
-    runs.run_here(*flags, f"--workdir={tmp_path / 'run'}")
-    result = runs.metrics_of(tmp_path / "run")
-    assert {"test/bleu", "validation/bleu"} <= result.keys()
+    flags = (f"--data_dir={tmp_path}", "--dataset=animals", "--source_field=en", "--num_steps=1", "--num_buckets=1")
+    runs.run_here(*runs.SMALL, *flags, f"--workdir={tmp_path / 'run'}")
+    assert capsys.readouterr().out.count("animals test_2017_x: 1 sources of more than 16 tokens were cut") == 1
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    for name in ("test", "test_2017_x"):
+        assert 0 <= result[f"{name}/bleu"] <= 100 and "version:" in result[f"{name}/bleu_signature"]
+        assert result[f"{name}/loss"] > 0 and (tmp_path / "run" / f"report_{name}.txt").exists()
+    assert result["test_2017_x/loss"] != result["test/loss"]
+    runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", "--split=test_2017_x")
+    said = capsys.readouterr()
+    assert json.loads(said.out)["test_2017_x/loss"] == pytest.approx(result["test_2017_x/loss"])
+    assert said.err.count("1 sources of more than 16 tokens were cut") == 1
 
 
 @pytest.mark.slow

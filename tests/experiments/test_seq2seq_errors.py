@@ -25,7 +25,14 @@ from rnn_jax.errors import UserError
         (["--attention=dot", "--hidden_size=8", "--decoder_hidden_size=6"], ["one size", "16", "6"]),
         (["--attention=multi_head", "--attention_heads=3"], ["3 heads"]),
         (["--bridge=copy", "--hidden_size=8"], ["cannot copy"]),
-        (["--hidden_size=8,4", "--num_layers=2", "--decoder_num_layers=3"], ["--hidden_size=8,4", "--num_layers=3"]),
+        (
+            ["--hidden_size=8,4", "--num_layers=2", "--decoder_num_layers=3"],
+            ["--decoder_hidden_size=8,4", "--decoder_num_layers=3"],
+        ),
+        (["--decoder_cell_options=x"], ["--decoder_cell_options", "field=value"]),
+        (["--temperature=0.5"], ["--temperature=0.5", "--decoding=sample"]),
+        (["--n_best=9"], ["--n_best=9", "--beam_size="]),
+        (["--attention=none", "--show_attention"], ["--show_attention", "--attention=none"]),
         (["--vocabulary_size=100"], ["vocabulary_size=100", "260"]),
         (["--max_tokens=1"], ["--max_tokens=1", "no pair"]),
         (["--init_from=nowhere"], ["nowhere"]),
@@ -65,6 +72,12 @@ def trained(tmp_path_factory):
     flags = (f"--train_file={table}", "--validation_fraction=0.5", "--num_steps=2", "--num_buckets=1")
     runs.run_here(*runs.SMALL, *flags, f"--workdir={folder / 'run'}")
     return folder / "run"
+
+
+def test_hidden_targets_are_not_scored(trained):
+    table = write(trained.parent / "hidden.tsv", "one cat\t\ntwo dogs\t\n")
+    with pytest.raises(UserError, match="hidden.tsv: the targets are hidden"):
+        runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={table}")
 
 
 def test_training_on_a_table_without_test_data(trained):
