@@ -157,8 +157,9 @@ def batch_arrays(
 
 
 def plan_of(config: Config, encoded: EncodedPairs) -> TrainingPlan:
-    """The longer side of a pair says how it is padded."""
-    return plan_training(config, encoded.pairs.lengths, multiple_of=2, tokens_per_batch=config.tokens_per_batch)
+    """The longer side of a pair says which bucket it is in; there, each side is padded to its own longest."""
+    plan = plan_training(config, encoded.pairs.lengths, multiple_of=2, tokens_per_batch=config.tokens_per_batch)
+    return plan._replace(waste=encoded.padding_waste(**plan.shapes))
 
 
 class Prepared(NamedTuple):

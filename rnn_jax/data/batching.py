@@ -176,7 +176,7 @@ def num_batches(
     lengths: np.ndarray, *, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
 ) -> int:
     """How many batches an epoch has: the same for every seed and epoch, from the lengths alone."""
-    return sum(count for _, _, count in _counts(lengths, batch_size, buckets, tokens_per_batch))
+    return sum(count for _, _, count in batch_counts(lengths, batch_size, buckets, tokens_per_batch))
 
 
 def padding_waste(
@@ -184,7 +184,7 @@ def padding_waste(
 ) -> float:
     """The fraction of the positions of an epoch's batches that hold no token, filler rows included."""
     positions = sum(
-        size * length * count for length, size, count in _counts(lengths, batch_size, buckets, tokens_per_batch)
+        size * length * count for length, size, count in batch_counts(lengths, batch_size, buckets, tokens_per_batch)
     )
     return 1 - int(np.sum(lengths)) / positions if positions else 0.0
 
@@ -217,8 +217,8 @@ def _rows_in_batch(length: int, batch_size: int, tokens_per_batch: int | None, r
     return -(-rows // rows_multiple_of) * rows_multiple_of
 
 
-def _counts(
-    lengths: np.ndarray, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None
+def batch_counts(
+    lengths: np.ndarray, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
 ) -> Iterator[tuple[int, int, int]]:
     """(length, rows in a batch, number of batches) of each bucket: `plan_batches` in numbers."""
     rest = 0

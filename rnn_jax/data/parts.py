@@ -83,9 +83,9 @@ def read_parts(config: PartsConfig, read_file: Callable[[str], P], read_split: C
     )
     if train is None or not train.num_examples:
         name = train.name if train else config.dataset
-        raise UserError(f"{name}: no example has a label, so there is nothing to train on.")
+        raise UserError(f"{name}: no example has a label or target, so there is nothing to train on.")
     if validation is not None and not validation.num_examples:
-        raise UserError(f"{validation.name}: no example has a label; choose another --validation_split.")
+        raise UserError(f"{validation.name}: no example has a label or target; choose another --validation_split.")
     notes = list(_overlap_notes(config, splits))
     if test is None:
         notes.insert(0, f"{config.train_file or config.dataset} comes without a test part: no test/… is reported.")

@@ -5,11 +5,12 @@ text, but for white space around it and, with `char`, characters that training d
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from rnn_jax.data.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID
+from rnn_jax.data.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, load_tokenizer
 from rnn_jax.errors import UserError
 
 START, END = "[START]", "[END]"
@@ -63,6 +64,18 @@ def fit_subwords(
     return Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str()) | {"added_tokens": []}))
 
 
+def load_subwords(path: str | os.PathLike[str]) -> Tokenizer:
+    """Reads a tokenizer of `fit_subwords` that `save_tokenizer` wrote.
+
+    Raises:
+      UserError: the file is missing, damaged, or of a tokenizer that cannot begin and end a text.
+    """
+    tokenizer = load_tokenizer(path)
+    if (tokenizer.token_to_id(START), tokenizer.token_to_id(END)) != (START_ID, END_ID):
+        raise UserError(f"The tokenizer file {path} has not {START} and {END} as its tokens {START_ID} and {END_ID}.")
+    return tokenizer
+
+
 def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """The text of the ids, special ones left out; bytes that are no UTF-8 become U+FFFD."""
     return tokenizer.decode([int(i) for i in ids if i >= len(_SPECIAL)], skip_special_tokens=False).strip()
@@ -76,4 +89,5 @@ __all__ = [
     "UNKNOWN_ID",
     "decode",
     "fit_subwords",
+    "load_subwords",
 ]

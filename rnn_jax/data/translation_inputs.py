@@ -10,10 +10,10 @@ from jaxtyping import Float32, Int32
 from tokenizers import Tokenizer
 
 from rnn_jax.config import knob
-from rnn_jax.data.batching import Batch, Ragged
+from rnn_jax.data.batching import Batch, Ragged, batch_counts
 from rnn_jax.data.inputs import hashed
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, SUBWORD_KINDS, decode, fit_subwords
-from rnn_jax.data.vocabulary import encode, load_tokenizer, save_tokenizer
+from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, SUBWORD_KINDS, decode, fit_subwords, load_subwords
+from rnn_jax.data.vocabulary import encode, save_tokenizer
 
 _SOURCE, _TARGET = "source_tokenizer.json", "target_tokenizer.json"
 
@@ -52,6 +52,12 @@ class EncodedPairs(NamedTuple):
         """The longest source and the longest target of the pairs of at most this length; 1 where there is none."""
         fits = self.pairs.lengths <= length
         return tuple(int(side.lengths[fits].max(initial=1)) for side in (self.sources, self.targets))  # type: ignore[return-value]
+
+    def padding_waste(self, **shapes: Any) -> float:
+        """The share of the positions of an epoch's batches, both sides', that hold no token; `shapes` are a plan's."""
+        counts = batch_counts(self.pairs.lengths, **shapes)
+        positions = sum(size * count * sum(map(even, self.side_lengths(length))) for length, size, count in counts)
+        return 1 - (len(self.sources.values) + len(self.targets.values)) / max(positions, 1)
 
 
 class TranslationInputs(NamedTuple):
@@ -120,9 +126,9 @@ class TranslationInputs(NamedTuple):
         """Reads what `save` wrote.
 
         Raises:
-          UserError: a file is missing or broken.
+          UserError: a file is missing, broken or not of subwords.
         """
-        return cls(load_tokenizer(directory / _SOURCE), load_tokenizer(directory / _TARGET))
+        return cls(load_subwords(directory / _SOURCE), load_subwords(directory / _TARGET))
 
 
 def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], targets: Sequence[str]) -> TranslationInputs:

@@ -83,8 +83,6 @@ class Seq2Seq(nnx.Module):
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
-        if bridge not in BRIDGES:
-            raise ValueError(f"No bridge {bridge!r}; there are: {', '.join(BRIDGES)}.")
         readout_size = readout_size or embedding_size
         if tie_output and readout_size != embedding_size:
             raise ValueError(
@@ -120,16 +118,7 @@ class Seq2Seq(nnx.Module):
             self.output_bias = nnx.data(nnx.Param(jnp.zeros(target_vocabulary_size, jnp.float32)))
         else:
             self.output = nnx.data(Linear(readout_size, target_vocabulary_size, rngs=rngs))
-        self.bridges: Any = nnx.data(None)
-        carries = self._initial_carries(1)
-        if bridge == "linear":
-            sizes = [leaf.shape[-1] for leaf in jax.tree.leaves(carries)]
-            self.bridges = nnx.data([Linear(memory_size, size, rngs=rngs) for size in sizes])
-        elif bridge == "copy":
-            run = jax.eval_shape(
-                lambda: _joined_directions(self.encoder.run(jnp.zeros((1, 1, embedding_size), dtype)).carry)
-            )
-            _require_same_shapes(run, carries)
+        self.bridges: Any = nnx.data(self._make_bridges(rngs))
 
     def encode(self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None) -> Encoded:
         """Memory and initial carry: tokens (B, S), lengths (B,)."""
@@ -248,6 +237,18 @@ class Seq2Seq(nnx.Module):
     def _initial_carries(self, batch: int) -> tuple[Carry, ...]:
         xs = jnp.zeros((batch, 1, self.decoder.input_size), self.dtype)
         return initial_carries(self._stack, self.decoder.layer_params(), xs)
+
+    def _make_bridges(self, rngs: nnx.Rngs) -> list[Linear] | None:
+        """The maps of a linear bridge, one for each leaf of the decoder's carry; checks that a copy would fit."""
+        if self.bridge not in BRIDGES:
+            raise ValueError(f"No bridge {self.bridge!r}; there are: {', '.join(BRIDGES)}.")
+        carries = self._initial_carries(1)
+        if self.bridge == "linear":
+            return [Linear(self.encoder.output_size, leaf.shape[-1], rngs=rngs) for leaf in jax.tree.leaves(carries)]
+        if self.bridge == "copy":
+            xs = jnp.zeros((1, 1, self.encoder.input_size), self.dtype)
+            _require_same_shapes(jax.eval_shape(lambda: _joined_directions(self.encoder.run(xs).carry)), carries)
+        return None
 
     def _bridged(self, encoded: Any, batch: int) -> Carry:
         fresh = self._initial_carries(batch)

@@ -119,7 +119,7 @@ def test_rows_without_a_label_are_left_out_and_counted(data_dir):
         ({"dataset": "glue/sst2", "label_field": "idx"}, "40 different labels for 40 texts are no classes"),
         (
             {"dataset": "glue/sst2", "train_split": "test"},
-            "glue/sst2 test: no example has a label, so there is nothing",
+            "glue/sst2 test: no example has a label or target, so there is nothing",
         ),
         ({"dataset": "glue/sst2", "validation_split": "test"}, "choose another --validation_split"),
         ({"dataset": "glue/sst2", "train_split": "tran"}, "Did you mean 'train'"),

@@ -9,6 +9,7 @@ from rnn_jax.data.batching import Batch, ordered_batches
 from rnn_jax.data.inputs import require_own_files, require_unchanged_data
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
 from rnn_jax.data.translation_inputs import SubwordConfig, TranslationInputs, fit_translation_inputs, take_rows
+from rnn_jax.data.vocabulary import fit_tokenizer, save_tokenizer
 from rnn_jax.errors import UserError
 
 # Characters by frequency, from id 4 on: a 3, b 2, "␠" 1 of the sources; y 3, x 2, b 1 of the targets.
@@ -117,9 +118,12 @@ def test_every_pair_is_in_one_batch_and_its_texts_come_back():
     rng = np.random.default_rng(0)
     texts = [["".join(rng.choice(list("abc d"), n)).strip() for n in rng.integers(0, 12, 40)] for _ in range(2)]
     inputs = fit(*texts)
-    encoded, found = inputs.encode(*texts), []
-    for batch in ordered_batches(encoded.pairs, batch_size=7, buckets=(4, 8, 13), tokens_per_batch=40):
+    encoded, found, positions, real = inputs.encode(*texts), [], 0, 0
+    shapes = {"batch_size": 7, "buckets": (4, 8, 13), "tokens_per_batch": 40}
+    for batch in ordered_batches(encoded.pairs, **shapes):
         arrays = inputs.batch_arrays(batch, encoded)
+        positions += arrays["source"].size + arrays["labels"].size
+        real += arrays["lengths"].sum() + arrays["weights"].sum()
         for source, length, labels, weights in zip(
             *(arrays[name] for name in ("source", "lengths", "labels", "weights")), strict=True
         ):
@@ -128,6 +132,7 @@ def test_every_pair_is_in_one_batch_and_its_texts_come_back():
                 assert ids[-1] == END_ID and END_ID not in ids[:-1]
                 found.append((inputs.text(source[:length]), inputs.text(ids)))
     assert sorted(found) == sorted(zip(*texts, strict=True))
+    assert encoded.padding_waste(**shapes) == pytest.approx(1 - real / positions) and real < positions
 
 
 def test_rows_are_taken_from_both_sides(encoded):
@@ -196,4 +201,11 @@ def test_damaged_and_missing_files(tmp_path, separate, name):
         TranslationInputs.load(tmp_path)
     path.unlink()
     with pytest.raises(UserError, match=f"Cannot read the tokenizer .*{name}: No such file"):
+        TranslationInputs.load(tmp_path)
+
+
+def test_a_tokenizer_of_another_experiment_is_refused(tmp_path, separate):
+    separate.save(tmp_path)
+    save_tokenizer(fit_tokenizer(["a b"], kind="word", vocabulary_size=10), tmp_path / "target_tokenizer.json")
+    with pytest.raises(UserError, match=r"target_tokenizer.json has not \[START\] and \[END\] as its tokens 2 and 3"):
         TranslationInputs.load(tmp_path)

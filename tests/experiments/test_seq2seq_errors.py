@@ -51,7 +51,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
     ("files", "words"),
     [
         ({"a.en": "one\ntwo\n", "a.de": "eins\n"}, ["a.en has 2 lines", "a.de 1"]),
-        ({"a.en": "one\ntwo\n", "a.de": "\n\n"}, ["empty source or target"]),
+        ({"a.en": "one\ntwo\n", "a.de": "\n\n"}, ["no example has a label or target"]),
         ({"a.en": "one\nt\xff\n".encode("latin-1"), "a.de": "eins\nzwei\n"}, ["a.en:2", "UTF-8"]),
         ({"a.en": "", "a.de": ""}, ["a.en,", "no pairs"]),
         ({"a.tsv": "one\teins\ntwo\n"}, ["a.tsv:2", "1 column"]),
