@@ -11,9 +11,11 @@ from typing import Any
 
 import jax
 import numpy as np
+import pytest
 from absl import flags
 
 from rnn_jax.config import define_flags
+from rnn_jax.errors import UserError
 from rnn_jax.training.app import Invocation, resolve
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.optimizer import make_optimizer
@@ -62,6 +64,12 @@ class ExperimentRuns:
         process = self.start(*arguments, **environment)
         out, err = process.communicate(text, timeout=300)
         return process.returncode, out.decode(), err.decode()
+
+    def is_refused(self, words, *arguments):
+        """Running ends with a message that has all the words."""
+        with pytest.raises(UserError) as error:
+            self.run_here(*arguments)
+        assert all(word in str(error.value) for word in words), str(error.value)
 
     def saved_state(self, workdir, kind="latest"):
         """The bytes of every array of the newest (or best) checkpoint, and the host state beside them."""

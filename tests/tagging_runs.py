@@ -18,6 +18,6 @@ SMALL = (
 )
 TINY = ("--train_split=train[:240]", "--validation_split=validation[:48]", "--test_split=test[:48]", *SMALL)
 RUNS = ExperimentRuns(tagging, TaggingInputs, SMALL, TINY)
-run_here, start, run, saved_state = RUNS.run_here, RUNS.start, RUNS.run, RUNS.saved_state
+run_here, is_refused, start, run, saved_state = RUNS.run_here, RUNS.is_refused, RUNS.start, RUNS.run, RUNS.saved_state
 
-__all__ = ["RUNS", "SMALL", "TINY", "lines_of", "metrics_of", "run", "run_here", "saved_state", "start"]
+__all__ = ["RUNS", "SMALL", "TINY", "is_refused", "lines_of", "metrics_of", "run", "run_here", "saved_state", "start"]
