@@ -43,14 +43,15 @@ from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.models.text_model_config import TextModelConfig, describe_cells, model_size, solve_width
 from rnn_jax.modules import Pooling
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
-from rnn_jax.training.answers import answer_lines, json_line
+from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.modes import run_mode
 from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
-from rnn_jax.training.session import Session, train_in
+from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
@@ -250,24 +251,27 @@ def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, L
     """A file, the run's own train, validation or test part (by default test), or another split of its dataset."""
     if is_data_file(name):
         return name, load_part(config, name, inputs.label_names)
-    data = load_classification(config, seed=config.seed)
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
-    return choose_part(config, name, parts, functools.partial(load_part, config, label_names=inputs.label_names))
+    load = functools.partial(load_classification, config, seed=config.seed)
+    return choose_part(config, name, load, functools.partial(load_part, config, label_names=inputs.label_names))
+
+
+def evaluate_part(config: Config, invocation: Invocation) -> tuple[str, dict[str, float]]:
+    """--mode=eval: the metrics of one part."""
+    trained = load_best(invocation.workdir)
+    name, part = part_to_score(config, trained.inputs, invocation.split)
+    return name, evaluate(trained, encode_split(config, trained.inputs, part)).summary()
+
+
+def predict_lines(config: Config, invocation: Invocation) -> None:
+    """--mode=predict: classifies the lines of standard input or a file."""
+    trained = load_best(invocation.workdir)
+    answer_lines(functools.partial(predict, trained), invocation.input)
 
 
 def main(config: Config, invocation: Invocation) -> None:
-    if invocation.mode == "predict":
-        trained = load_best(invocation.workdir)
-        answer_lines(functools.partial(predict, trained), invocation.input)
-    elif invocation.mode == "eval":
-        trained = load_best(invocation.workdir)
-        name, part = part_to_score(config, trained.inputs, invocation.split)
-        scores = evaluate(trained, encode_split(config, trained.inputs, part)).summary()
-        print(json_line(prefixed(name, scores)), end="")
-    elif invocation.dry_run:
-        show_plan(config)
-    else:
-        train_in(invocation.workdir, EXPERIMENT, config, train)
+    run_mode(
+        config, invocation, EXPERIMENT, train=train, show_plan=show_plan, evaluate=evaluate_part, predict=predict_lines
+    )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ Running the same command again continues an interrupted run, or prints the resul
 
 import dataclasses
 import functools
-import math
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,28 +36,29 @@ from rnn_jax.data.translation_inputs import (
 from rnn_jax.errors import UserError
 from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.models.seq2seq import Seq2Seq
-from rnn_jax.models.seq2seq_config import Seq2SeqConfig, make_seq2seq
+from rnn_jax.models.seq2seq_config import Seq2SeqConfig, decoder_config, make_seq2seq
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
-from rnn_jax.models.translator import GREEDY, DecodingConfig, Translator, require_sense
+from rnn_jax.models.translation_scores import encode_part, score, scoring, source_limit
+from rnn_jax.models.translator import GREEDY, MORE_TOKENS, SEARCH, DecodingConfig, Translator, require_sense
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
-from rnn_jax.training.answers import answer_lines, json_line
+from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.modes import run_mode
 from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_attention, plot_curves
 from rnn_jax.training.run import Run, RunConfig
-from rnn_jax.training.session import Session, train_in
+from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
-from rnn_jax.training.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
+from rnn_jax.training.teacher_forcing import TeacherForcingConfig, require_schedule, teacher_forcing_probability
 from rnn_jax.training.trained import load_trained
 from rnn_jax.training.window import prefixed
 from rnn_jax.translation_metrics import (
     BLEU_TOKENIZERS,
     sample_translations,
-    score_texts,
     signatures,
     translation_report,
 )
@@ -118,28 +118,6 @@ def load_best(workdir: str | Path, config: Config | None = None) -> Translator:
     return Translator(*trained._replace(config=config or trained.config))
 
 
-def encode_part(config: Config, inputs: TranslationInputs, part: TextPairs, say: Callable[[str], None]) -> EncodedPairs:
-    """The pairs to score, each source cut to --max_tokens; says how many were."""
-    encoded = inputs.encode(part.sources, part.targets, config.max_tokens)
-    if encoded.num_cut:
-        say(f"warning: {part.name}: {encoded.num_cut:,} sources of more than {config.max_tokens} tokens were cut")
-    return encoded
-
-
-class Scored(NamedTuple):
-    """The metrics of a part, and the best hypothesis of each of its sources."""
-
-    metrics: dict[str, float]
-    texts: list[str]
-
-
-def score(translator: Translator, part: TextPairs, encoded: EncodedPairs) -> Scored:
-    loss = translator.loss(encoded)
-    texts = translator.translate(encoded.sources)
-    scores = score_texts(texts, part.targets, tokenizer=translator.config.bleu_tokenizer)
-    return Scored({"loss": loss, "perplexity": math.exp(min(loss, 700.0))} | scores, texts)
-
-
 def rank(config: Config, scores: dict[str, float]) -> tuple[float, ...]:
     """What the best checkpoint has most of."""
     return (-scores["loss"],) if config.select_by == "loss" else (scores[config.select_by], -scores["loss"])
@@ -182,18 +160,21 @@ def prepare(config: Config) -> Prepared:
     else:
         inputs = fit_translation_inputs(config, data.train.sources, data.train.targets)
     encoded, notes = inputs.encode(data.train.sources, data.train.targets), list(data.notes)
-    short = np.flatnonzero(encoded.pairs.lengths <= config.max_tokens)
+    source_lengths, target_lengths = encoded.sources.lengths, encoded.targets.lengths - 1  # without the end
+    short = np.flatnonzero(np.maximum(source_lengths, target_lengths) <= config.max_tokens)
     if not len(short):
-        raise UserError(f"--max_tokens={config.max_tokens} leaves no pair to train on.")
+        raise UserError(f"--max_tokens={config.max_tokens} leaves no pair to train on: raise it.")
     if left_out := len(encoded.pairs) - len(short):
         notes.append(f"{left_out:,} training pairs of more than {config.max_tokens} tokens are left out.")
+    if share := np.mean(target_lengths > config.max_length_ratio * source_lengths + MORE_TOKENS):
+        notes.append(f"{share:.1%} of the training targets are longer than --max_length_ratio lets the model write.")
     return Prepared(data, inputs, take_rows(encoded, short) if left_out else encoded, donor_params, tuple(notes))
 
 
 def train(config: Config, run: Run) -> dict[str, Any]:
     """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
     data, inputs, training, donor_params, notes = prepare(config)
-    validation = encode_part(config, inputs, data.validation, run.say)
+    validation = encode_part(inputs, data.validation, config.max_tokens, run.say)
     mesh, plan = data_mesh(), plan_of(config, training)
     steps = steps_of(config, inputs, plan.optimizer)
     params = steps.init()
@@ -238,7 +219,8 @@ def introduction(
         f" {' and '.join(f'{size:,}' for size in sizes)} {config.tokenizer} tokens."
     )
     yield (
-        f"{describe_cells(config)}, attention: {config.attention}{', input feeding' * config.input_feeding},"
+        f"{describe_cells(config)} → {describe_cells(decoder_config(config))},"
+        f" attention: {config.attention}{', input feeding' * config.input_feeding},"
         f" {num_parameters(params):,} parameters, {total_steps:,} steps."
     )
 
@@ -249,11 +231,11 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
     translator = load_best(run.path)
     config, inputs = translator.config, translator.inputs
     result = model_size(config, inputs, make_model, translator.params)
-    result |= {name: getattr(config, name) for name in ("decoding", "beam_size", "length_penalty")}
+    result |= {name: getattr(config, name) for name in SEARCH}
     for name, part in {"validation": data.validation, **data.tests}.items():
-        metrics, texts = score(translator, part, encode_part(config, inputs, part, run.say))
-        result |= prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))
-        listing = translation_report(name, part.sources, texts, part.targets, tokenizer=config.bleu_tokenizer)
+        metrics, texts = score(translator, part, encode_part(inputs, part, source_limit(config), run.say))
+        result |= prefixed(name, metrics | signatures(**scoring(config)))
+        listing = translation_report(name, part.sources, texts, part.targets, **scoring(config))
         run.write(f"report_{name}.txt", listing)
     run.draw(plot_curves, run.path / "metrics.jsonl", "curves.png")
     draw_attention(run, translator, data.tests.get("test", data.validation))
@@ -262,7 +244,7 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
 
 def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
     """Where the decoder looks while it writes its own translations of the first texts; also says these."""
-    sources, _ = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], translator.config.max_tokens)
+    sources, _ = translator.inputs.encode_sources(part.sources[:NUM_PICTURES], source_limit(translator.config))
     found, maps = translator.search(sources), []
     for row, (text, best) in enumerate(zip(part.sources, found)):
         if best:
@@ -272,15 +254,15 @@ def draw_attention(run: Run, translator: Translator, part: TextPairs) -> None:
         run.draw(plot_attention, maps, "attention.png")
 
 
-def predict_lines(invocation: Invocation, config: Config) -> None:
+def predict_lines(config: Config, invocation: Invocation) -> None:
     """--mode=predict: translates the lines of standard input or a file."""
     translator = load_best(invocation.workdir, config)
-    num_lines = num_cut = 0
+    num_lines, num_cut, limit = 0, 0, source_limit(config)
 
     def answers(lines: list[str]) -> Iterator[dict[str, Any]]:
         nonlocal num_lines, num_cut
         texts = [line.strip() for line in lines]
-        sources, more = translator.inputs.encode_sources(texts, config.max_tokens)
+        sources, more = translator.inputs.encode_sources(texts, limit)
         num_cut += more
         yield from translator.answers(texts, sources, first_row=num_lines)
         num_lines += len(lines)
@@ -289,7 +271,7 @@ def predict_lines(invocation: Invocation, config: Config) -> None:
         answer_lines(answers, invocation.input)
     finally:
         if num_cut:
-            print(f"warning: {num_cut:,} sources of more than {config.max_tokens} tokens were cut", file=sys.stderr)
+            print(f"warning: {num_cut:,} sources of more than {limit} tokens were cut", file=sys.stderr)
 
 
 def show_plan(config: Config) -> None:
@@ -306,28 +288,26 @@ def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:
     if is_pairs_file(name):
         part = read_part(config, name)
     else:
-        data = load_translation(config, seed=config.seed)
-        parts = {"train": data.train, "validation": data.validation, "test": data.tests.get("test")}
-        name, part = choose_part(config, name, parts, functools.partial(read_part, config))
+        load = functools.partial(load_translation, dataclasses.replace(config, further_tests=()), seed=config.seed)
+        name, part = choose_part(config, name, load, functools.partial(read_part, config))
     if not part.num_examples:
         raise UserError(f"{part.name}: the targets are hidden (all empty), so there is nothing to score.")
     return name, part
 
 
+def evaluate(config: Config, invocation: Invocation) -> tuple[str, dict[str, Any]]:
+    """--mode=eval: the metrics of one part."""
+    translator = load_best(invocation.workdir, config)
+    name, part = part_to_score(config, invocation.split)
+    warn = functools.partial(print, file=sys.stderr)
+    metrics = score(translator, part, encode_part(translator.inputs, part, source_limit(config), warn)).metrics
+    return name, metrics | signatures(**scoring(config))
+
+
 def main(config: Config, invocation: Invocation) -> None:
     require_sense(config)
-    if invocation.mode == "predict":
-        predict_lines(invocation, config)
-    elif invocation.mode == "eval":
-        translator = load_best(invocation.workdir, config)
-        name, part = part_to_score(config, invocation.split)
-        warn = functools.partial(print, file=sys.stderr)
-        metrics = score(translator, part, encode_part(config, translator.inputs, part, warn)).metrics
-        print(json_line(prefixed(name, metrics | signatures(tokenizer=config.bleu_tokenizer))), end="")
-    elif invocation.dry_run:
-        show_plan(config)
-    else:
-        train_in(invocation.workdir, EXPERIMENT, config, train)
+    require_schedule(config)
+    run_mode(config, invocation, EXPERIMENT, train=train, show_plan=show_plan, evaluate=evaluate, predict=predict_lines)
 
 
 if __name__ == "__main__":

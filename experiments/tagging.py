@@ -44,11 +44,12 @@ from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.modes import run_mode
 from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
-from rnn_jax.training.session import Session, train_in
+from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
@@ -237,7 +238,7 @@ def report(run: Run, data: TaggingData) -> dict[str, Any]:
     return run.finish(result)
 
 
-def predict_lines(invocation: Invocation, config: Config) -> None:
+def predict_lines(config: Config, invocation: Invocation) -> None:
     """--mode=predict: tags the lines of standard input or a file."""
     if config.num_best > 1 and config.decoder != "crf":
         raise UserError(f"--num_best={config.num_best} needs a run with --decoder=crf; this one has {config.decoder}.")
@@ -269,24 +270,20 @@ def part_to_score(config: Config, inputs: TaggingInputs, name: str) -> tuple[str
     """A file, the run's own train, validation or test part (by default test), or another split of its dataset."""
     if is_tagged_file(name):
         return name, load_tagged_part(config, name, inputs.label_names)
-    data = load_tagging(config, seed=config.seed)
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    load = functools.partial(load_tagging, config, seed=config.seed)
     load_split = functools.partial(load_tagged_part, config, label_names=inputs.label_names)
-    return choose_part(config, name, parts, load_split)
+    return choose_part(config, name, load, load_split)
+
+
+def evaluate(config: Config, invocation: Invocation) -> tuple[str, dict[str, float]]:
+    """--mode=eval: the metrics of one part."""
+    trained = load_best(invocation.workdir)
+    name, part = part_to_score(config, trained.inputs, invocation.split)
+    return name, score(trained, part, trained.inputs.encode(*part))[1]
 
 
 def main(config: Config, invocation: Invocation) -> None:
-    if invocation.mode == "predict":
-        predict_lines(invocation, config)
-    elif invocation.mode == "eval":
-        trained = load_best(invocation.workdir)
-        name, part = part_to_score(config, trained.inputs, invocation.split)
-        _, metrics = score(trained, part, trained.inputs.encode(*part))
-        print(json_line(prefixed(name, metrics)), end="")
-    elif invocation.dry_run:
-        show_plan(config)
-    else:
-        train_in(invocation.workdir, EXPERIMENT, config, train)
+    run_mode(config, invocation, EXPERIMENT, train=train, show_plan=show_plan, evaluate=evaluate, predict=predict_lines)
 
 
 if __name__ == "__main__":

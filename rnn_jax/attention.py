@@ -189,22 +189,23 @@ class Concat(_ScoreAttention):
 
 
 class MultiHeadParams(NamedTuple):
-    """w_q (Q, A), w_k (M, A), w_v (M, M), w_o (M, M)."""
+    """w_q (Q, A), w_k (M, A), w_v (M, A), w_o (A, M)."""
 
     w_q: Float[Array, "Q A"]
     w_k: Float[Array, "M A"]
-    w_v: Float[Array, "M M"]
-    w_o: Float[Array, "M M"]
+    w_v: Float[Array, "M A"]
+    w_o: Float[Array, "A M"]
 
 
 @dataclasses.dataclass(frozen=True)
 class MultiHeadDot:
     """Heads i: softmax_s((q W_q)_i · (m_s W_k)_i / √d) over (m W_v)_i, joined and times W_o (Vaswani et al. 2017).
 
-    `size` numbers in the keys of all heads together, d = size / num_heads. The weights returned are the heads' mean.
+    `size` numbers in the keys, and in the values, of all heads together, d = size / num_heads. The weights returned are
+    the heads' mean.
 
     Raises:
-      ValueError: the number of heads does not divide the sizes.
+      ValueError: the number of heads does not divide the size.
     """
 
     size: int
@@ -216,11 +217,8 @@ class MultiHeadDot:
 
     def init(self, key: Key, query_size: int, memory_size: int) -> MultiHeadParams:
         """Glorot weights."""
-        if memory_size % self.num_heads:
-            raise ValueError(f"{self.num_heads} heads do not divide a memory of size {memory_size}.")
-        sizes = ((query_size, self.size), (memory_size, self.size), (memory_size, memory_size))
-        keys = jax.random.split(key, 4)
-        return MultiHeadParams(*map(_glorot, keys, (*sizes, (memory_size, memory_size))))
+        sizes = ((query_size, self.size), *[(memory_size, self.size)] * 2, (self.size, memory_size))
+        return MultiHeadParams(*map(_glorot, jax.random.split(key, 4), sizes))
 
     def remember(self, params: Params, vectors: Float[Array, "*B S M"], mask: Bool[Array, "*B S"]) -> Memory:
         """Keys m W_k and values m W_v of all heads side by side."""

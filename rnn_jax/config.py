@@ -200,6 +200,18 @@ def validate(config: Any) -> None:
     _checked(type(config), {name: getattr(config, name) for name in fields_of(type(config))}, check_value)
 
 
+def require_defaults(config: Any, names: Iterable[str], needs: str) -> None:
+    """For knobs that do nothing as the others stand.
+
+    Raises:
+      UserError: one of them is not at its default; says what it `needs`.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name in names:
+        if (value := getattr(config, name)) != defaults[name]:
+            raise UserError(f"--{name}={value} does nothing without {needs}: give that, or --{name}={defaults[name]}.")
+
+
 def _checked(config_class: type, values: Mapping[str, Any], read: Any) -> dict[str, Any]:
     fields, result = fields_of(config_class), {}
     for name, value in values.items():

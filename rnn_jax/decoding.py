@@ -204,8 +204,16 @@ def beam_search(
 
     Args: as those of `greedy`; the hypotheses of an example start from the first one's carry.
       num_best: how many of an example's hypotheses are wanted (0 = all K); the others may be worse than they could.
+
+    Raises:
+      ValueError: a negative length_penalty, or num_best beyond K.
     """
     batch, beams = _leading(carry)
+    if length_penalty < 0 or not 0 <= num_best <= beams:
+        raise ValueError(
+            f"length_penalty={length_penalty} must not be negative, num_best={num_best} lie in 0 … {beams}, the carry's"
+            " number of hypotheses."
+        )
     max_lengths = jnp.minimum(max_lengths, limit)
     # What a hypothesis would score that went on to the limit without losing anything.
     highest_penalty = _penalty(max_lengths, length_penalty)

@@ -9,14 +9,19 @@ BLEU_TOKENIZERS = ("13a", "intl", "char", "zh", "none")
 _BOUNDS = (5, 10, 15, 20, 30, 50)
 
 
-def score_texts(hypotheses: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a") -> dict[str, float]:
+def score_texts(
+    hypotheses: Sequence[str], references: Sequence[str], *, tokenizer: str = "13a", lowercase: bool = False
+) -> dict[str, float]:
     """bleu and chrf of the corpus (0 to 100; Post 2018, Popović 2015), and exact_match, the share of equal texts.
 
-    Texts are as people write them: cased, detokenised; sacreBLEU tokenises both sides. NaN without any text.
+    Texts are as people write them: cased (but for `lowercase`, which folds both sides), detokenised; sacreBLEU
+    tokenises both sides. NaN without any text.
     """
     if not hypotheses:
         return dict.fromkeys(("bleu", "chrf", "exact_match"), float("nan"))
-    bleu, chrf = _metrics(tokenizer)
+    bleu, chrf = _metrics(tokenizer, lowercase)
+    if lowercase:
+        hypotheses, references = ([text.lower() for text in texts] for texts in (hypotheses, references))
     pairs = list(zip(hypotheses, references, strict=True))
     return {
         "bleu": bleu.corpus_score(hypotheses, [references]).score,
@@ -25,17 +30,18 @@ def score_texts(hypotheses: Sequence[str], references: Sequence[str], *, tokeniz
     }
 
 
-def signatures(*, tokenizer: str = "13a") -> dict[str, str]:
+def signatures(*, tokenizer: str = "13a", lowercase: bool = False) -> dict[str, str]:
     """How bleu and chrf are computed, so that others can compute the same."""
-    metrics = _metrics(tokenizer)
+    metrics = _metrics(tokenizer, lowercase)
     for metric in metrics:
         metric.corpus_score(["a"], [["a"]])  # before, a signature does not know the number of references
     return {f"{name}_signature": str(metric.get_signature()) for name, metric in zip(("bleu", "chrf"), metrics)}
 
 
-def _metrics(tokenizer: str) -> tuple[Any, Any]:
-    # force: no warning where a text looks tokenised. sacreBLEU lowercases nothing by default.
-    return sacrebleu.BLEU(tokenize=tokenizer, force=True), sacrebleu.CHRF()
+def _metrics(tokenizer: str, lowercase: bool) -> tuple[Any, Any]:
+    # force: no warning where a text looks tokenised.
+    bleu = sacrebleu.BLEU(tokenize=tokenizer, lowercase=lowercase, force=True)
+    return bleu, sacrebleu.CHRF(lowercase=lowercase)
 
 
 def translation_report(
@@ -44,10 +50,13 @@ def translation_report(
     hypotheses: Sequence[str],
     references: Sequence[str],
     *,
-    tokenizer: str = "13a",
     num_samples: int = 10,
+    **settings: Any,
 ) -> str:
-    """A text for people: scores in buckets of source length (words between spaces), and sample translations."""
+    """A text for people: scores in buckets of source length (words between spaces), and sample translations.
+
+    settings: as those of `score_texts`.
+    """
     lines = [f"{name}: {len(sources):,} texts", "", "  words    texts   BLEU   chrF  exact match  length/reference"]
     lengths = [len(source.split()) for source in sources]
     lower = 0
@@ -55,7 +64,7 @@ def translation_report(
         rows = [row for row, length in enumerate(lengths) if lower < length <= upper or (length == lower == 0)]
         if rows:
             ours, theirs = [hypotheses[row] for row in rows], [references[row] for row in rows]
-            scores = score_texts(ours, theirs, tokenizer=tokenizer)
+            scores = score_texts(ours, theirs, **settings)
             ratio = sum(map(len, ours)) / max(sum(map(len, theirs)), 1)
             lines.append(
                 f"  {lower + 1:>3}–{upper:<3} {len(rows):>7,} {scores['bleu']:>6.2f} {scores['chrf']:>6.2f}"

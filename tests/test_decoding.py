@@ -183,6 +183,28 @@ def test_the_loop_ends_when_all_have_ended():
         assert found.lengths[:, 0].tolist() == [2, 2] and len(steps) == 3
 
 
+@pytest.mark.parametrize(("num_best", "num_steps"), [(1, 1), (0, 41)])
+def test_the_loop_ends_when_nothing_can_be_better(num_best, num_steps):
+    """The end at once has 0.9; what goes on ends at the limit only, and is waited for only where it is wanted."""
+    steps = []
+
+    def step(carry, tokens):
+        jax.debug.callback(lambda: steps.append(1))
+        at_first, later = jnp.log(jnp.array([0.04, 0.03, 0.03, 0.9])), jnp.array([0.0, 0.0, 0.0, -30.0])
+        return carry + 1, jnp.where(carry[..., :1] == 0, at_first[None, None], later[None, None])
+
+    found = beam_search(step, jnp.zeros((1, 3, 1)), **options([40]), num_best=num_best)
+    jax.effects_barrier()
+    assert found.lengths[0, 0] == 0 and len(steps) == num_steps
+
+
+@pytest.mark.parametrize("options_", [{"length_penalty": -0.5}, {"num_best": 4}, {"num_best": -1}])
+def test_a_senseless_search_is_refused(options_):
+    step, first = machine(0)
+    with pytest.raises(ValueError, match="length_penalty=.*num_best="):
+        beam_search(step, start_of(first, 3), **options([3, 3]), **options_)
+
+
 def test_hypotheses_are_sorted_and_differ():
     step, first = machine(5)
     found = beam_search(step, start_of(first, 8), **options([6, 6]))

@@ -31,6 +31,15 @@ def test_bleu_by_hand():
     assert scores["bleu"] == bleu(*precisions, brevity_penalty=math.exp(1 - 12 / 11))
 
 
+def test_case_is_folded_where_asked_and_the_signature_says_so():
+    cased, folded = (
+        score_texts(["eine rote katze da"], ["Eine Rote KATZE da"], lowercase=fold) for fold in (False, True)
+    )
+    assert folded == {"bleu": pytest.approx(100), "chrf": pytest.approx(100), "exact_match": 1.0}
+    assert cased["bleu"] < 50 and cased["chrf"] < 80 and cased["exact_match"] == 0.0
+    assert "case:mixed" in signatures()["bleu_signature"] and "case:lc" in signatures(lowercase=True)["bleu_signature"]
+
+
 @pytest.mark.parametrize(
     ("hypothesis", "reference", "precisions"),
     [

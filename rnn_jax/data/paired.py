@@ -146,7 +146,7 @@ def _pair_of_fields(
     dataset: str, features: dict[str, Any], keys: Any, source_field: str, target_field: str
 ) -> tuple[str, str]:
     texts = find_text_fields(features)
-    if not source_field and not target_field and isinstance(keys, tuple) and all(key in texts for key in keys[:2]):
+    if not source_field and not target_field and isinstance(keys, tuple) and len({*keys[:2]} & {*texts}) == 2:
         return keys[0], keys[1]
     source = pick_field(source_field or _the_other(texts, target_field), texts, "source", dataset, features)
     target = pick_field(target_field or _the_other(texts, source_field), texts, "target", dataset, features)

@@ -1,7 +1,7 @@
 """The training, validation and test parts of a dataset: each from a split or from a file of the user."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,7 @@ from rnn_jax.data.batching import permutation
 from rnn_jax.data.source import split_names, splits_overlap
 from rnn_jax.errors import UserError
 
+_PARTS = ("train", "validation", "test")
 _VALIDATION_SPLITS = ("validation", "dev", "valid")
 
 
@@ -144,16 +145,20 @@ T = TypeVar("T")
 
 
 def choose_part(
-    config: PartsConfig, name: str, parts: Mapping[str, T | None], load_split: Callable[[str], T]
+    config: PartsConfig, name: str, load: Callable[[], Any], load_split: Callable[[str], T]
 ) -> tuple[str, T]:
-    """The part of a run that --split names, by default the test part; or another split of its dataset.
+    """The part of a run that --split names, by default the test part; or another split of its dataset, read alone.
+
+    load: gives the run's data, with the parts train, validation and test.
 
     Raises:
       UserError: the run has no such part.
     """
-    name = name or ("test" if parts["test"] is not None else "validation")
-    if name not in parts and not config.train_file:
+    if name not in ("", *_PARTS) and not config.train_file:
         return name, load_split(name)
+    data = load()
+    parts: dict[str, T | None] = {part: getattr(data, part) for part in _PARTS}
+    name = name or ("test" if parts["test"] is not None else "validation")
     part = parts.get(name)
     if part is None:
         have = ", ".join(part for part, examples in parts.items() if examples is not None)

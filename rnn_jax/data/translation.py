@@ -31,13 +31,23 @@ class TranslationData(NamedTuple):
     tests: dict[str, TextPairs]
     notes: tuple[str, ...] = ()
 
+    @property
+    def test(self) -> TextPairs | None:
+        """The test part, where there is one."""
+        return self.tests.get("test")
+
 
 def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
     """Reads all parts; training pairs with an empty side are left out. `seed` draws a validation part cut from train.
 
     Raises:
-      UserError: as `read_parts`, `read_pairs_file` and `read_pairs_split`.
+      UserError: fields of parallel files, which have none; as `read_parts`, `read_pairs_file` and `read_pairs_split`.
     """
+    if "," in config.train_file and (config.source_field or config.target_field):
+        raise UserError(
+            f"--train_file={config.train_file}: the first of two parallel files is the source, the second the target;"
+            " leave --source_field and --target_field out."
+        )
     parts = read_parts(config, lambda path: _read_file(config, path), lambda split: read_part(config, split))
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
     whole = [row for row, pair in enumerate(zip(train.sources, train.targets, strict=True)) if all(pair)]

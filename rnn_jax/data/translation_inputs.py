@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Float32, Int32, Int64
 from tokenizers import Tokenizer
 
 from rnn_jax.config import knob
@@ -41,17 +41,28 @@ class EncodedPairs(NamedTuple):
     """Token ids of n pairs; targets end with the end token. `pairs` has a row as long as the longer side of each.
 
     num_cut: how many sources were longer than they may be.
+    longest: of the pairs of at most l tokens a side, the most tokens of a source and of a target, l = 0, 1, …
     """
 
     sources: Ragged
     targets: Ragged
     pairs: Ragged
     num_cut: int
+    longest: Int64[np.ndarray, "2 L"]
+
+    @classmethod
+    def of(cls, sources: Ragged, targets: Ragged, num_cut: int = 0) -> "EncodedPairs":
+        """Pairs of the rows of two sides."""
+        lengths = np.maximum(sources.lengths, targets.lengths)
+        longest = np.ones((2, int(lengths.max(initial=0)) + 1), np.int64)
+        for most, side in zip(longest, (sources, targets), strict=True):
+            np.maximum.at(most, lengths, side.lengths)
+        return cls(sources, targets, _of_lengths(lengths), num_cut, np.maximum.accumulate(longest, axis=1))
 
     def side_lengths(self, length: int) -> tuple[int, int]:
         """The longest source and the longest target of the pairs of at most this length; 1 where there is none."""
-        fits = self.pairs.lengths <= length
-        return tuple(int(side.lengths[fits].max(initial=1)) for side in (self.sources, self.targets))  # type: ignore[return-value]
+        source, target = self.longest[:, min(length, self.longest.shape[1] - 1)]
+        return int(source), int(target)
 
     def padding_waste(self, **shapes: Any) -> float:
         """The share of the positions of an epoch's batches, both sides', that hold no token; `shapes` are a plan's."""
@@ -83,8 +94,7 @@ class TranslationInputs(NamedTuple):
         source_ids, num_cut = self.encode_sources(sources, max_tokens)
         target_ids = encode(self.target, targets)
         ends = [np.append(target_ids.row(i), np.int32(END_ID)) for i in range(len(target_ids))]
-        lengths = np.maximum(source_ids.lengths, target_ids.lengths + 1)
-        return EncodedPairs(source_ids, Ragged.from_rows(ends), _of_lengths(lengths), num_cut)
+        return EncodedPairs.of(source_ids, Ragged.from_rows(ends), num_cut)
 
     def text(self, ids: Sequence[int] | np.ndarray) -> str:
         """The target text of token ids."""
@@ -147,7 +157,7 @@ def fit_translation_inputs(config: SubwordConfig, sources: Sequence[str], target
 def take_rows(encoded: EncodedPairs, rows: np.ndarray) -> EncodedPairs:
     """The pairs of these rows."""
     take = lambda side: Ragged.from_rows([side.row(int(i)) for i in rows])  # noqa: E731
-    return EncodedPairs(take(encoded.sources), take(encoded.targets), take(encoded.pairs), encoded.num_cut)
+    return EncodedPairs.of(take(encoded.sources), take(encoded.targets), encoded.num_cut)
 
 
 def _of_lengths(lengths: np.ndarray) -> Ragged:

@@ -9,7 +9,6 @@ from rnn_jax.config import knob, new_default
 from rnn_jax.data.subwords import PAD_ID, START_ID, UNKNOWN_ID
 from rnn_jax.data.translation_inputs import TranslationInputs
 from rnn_jax.errors import UserError
-from rnn_jax.layers import Stack
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
 from rnn_jax.models.seq2seq import BRIDGES, Seq2Seq
 from rnn_jax.models.text_model_config import TextModelConfig
@@ -50,7 +49,7 @@ def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) ->
     try:
         return Seq2Seq(
             make_stack(config),
-            make_decoder(config),
+            make_stack(decoder_config(config), part="decoder_"),
             source_vocabulary_size=sizes[0],
             target_vocabulary_size=sizes[1],
             embedding_size=config.embedding_size,
@@ -68,15 +67,20 @@ def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) ->
             rngs=nnx.Rngs(seed),
         )
     except ValueError as error:
-        raise UserError(f"The encoder and the decoder cannot be joined: {error}") from error
+        raise UserError(f"The encoder and the decoder cannot be joined: {error}{_remedy(config)}") from error
 
 
-def make_decoder(config: Seq2SeqConfig) -> Stack:
-    """The decoder's stack.
+def _remedy(config: Seq2SeqConfig) -> str:
+    flags = []
+    if config.attention == "dot":
+        flags.append("--attention=general or a --decoder_hidden_size that is the size of the encoder's output")
+    if config.bridge == "copy":
+        flags.append("--bridge=linear or a decoder with the encoder's cells and sizes (of both directions together)")
+    return f" Give {', and '.join(flags)}." if flags else ""
 
-    Raises:
-      UserError: as `make_stack`, of the decoder's flags.
-    """
+
+def decoder_config(config: Seq2SeqConfig) -> RecurrentConfig:
+    """The knobs of the decoder's stack: its own where they are given, else the encoder's."""
     of_decoder = {
         "cell": config.decoder_cell or config.cell,
         "hidden_size": config.decoder_hidden_size or config.hidden_size,
@@ -85,7 +89,7 @@ def make_decoder(config: Seq2SeqConfig) -> Stack:
         "bidirectional": False,
     }
     shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(RecurrentConfig)}
-    return make_stack(RecurrentConfig(**(shared | of_decoder)), part="decoder_")
+    return RecurrentConfig(**(shared | of_decoder))
 
 
 def _attention(config: Seq2SeqConfig) -> Attention | None:

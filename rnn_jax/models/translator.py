@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_jax.config import knob
+from rnn_jax.config import knob, require_defaults
 from rnn_jax.data.batching import Batch, Ragged, ordered_batches
 from rnn_jax.data.streaming import doubling_lengths, map_rows
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
@@ -20,8 +20,8 @@ from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.steps import Steps
 
-_SHORTEST = 16
-GREEDY: dict[str, Any] = {"decoding": "beam", "beam_size": 1, "max_length_ratio": 2.0}
+_SHORTEST, MORE_TOKENS = 16, 10
+GREEDY: dict[str, Any] = {"decoding": "beam", "beam_size": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,36 +40,37 @@ class DecodingConfig:
         1.0, "sample: of the fewest tokens with this probability", minimum=1e-6, maximum=1.0, identity=False
     )
     max_length_ratio: float = knob(
-        2.0, "targets have at most this times the source's tokens, plus 10", minimum=0.0, maximum=100.0, identity=False
+        2.0, "targets are written up to this times the source's tokens, plus 10", minimum=0.0, maximum=100.0
     )
-    n_best: int = knob(1, "predict: hypotheses to list, at most --beam_size", minimum=1, identity=False)
+    max_source_tokens: int = knob(
+        0, "eval, predict: longer sources are cut to this (0 = to --max_tokens)", minimum=0, identity=False
+    )
+    n_best: int = knob(1, "predict: hypotheses to list; of a beam at most --beam_size", minimum=1, identity=False)
     show_attention: bool = knob(False, "predict: also write the attention's weights", identity=False)
     decoding_batch_size: int = knob(
         320, "hypotheses followed at once: that many texts for each of a beam", minimum=1, identity=False
     )
 
 
+SEARCH = ("decoding", "beam_size", "length_penalty", "sampling_seed", "temperature", "top_k", "top_p")
+"""The knobs that scores depend on."""
+
+
 def require_sense(config: Any) -> None:
-    """Checks that every given knob of decoding does something.
+    """Checks that knobs of sampling come with it, that a beam is as wide as asked, that attention can be shown.
 
     Raises:
-      UserError: one does not (names it, and what it would need).
+      UserError: one of these is not so (says what to give).
     """
     if config.decoding == "beam":
-        for name in ("temperature", "top_k", "top_p"):
-            if getattr(config, name) != _default(name):
-                raise UserError(f"--{name}={getattr(config, name)} is for --decoding=sample; this is a beam search.")
+        require_defaults(config, ("temperature", "top_k", "top_p", "sampling_seed"), "--decoding=sample")
         if config.n_best > config.beam_size:
             raise UserError(
                 f"--n_best={config.n_best} is more than --beam_size={config.beam_size}: the search follows no more."
                 f" Give --beam_size={config.n_best}."
             )
     if config.show_attention and config.attention == "none":
-        raise UserError("--show_attention needs attention, and this run has --attention=none.")
-
-
-def _default(name: str) -> Any:
-    return {field.name: field.default for field in dataclasses.fields(DecodingConfig)}[name]
+        raise UserError("--show_attention needs attention, and this run has --attention=none: leave it out.")
 
 
 class Translation(NamedTuple):
@@ -197,8 +198,8 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
     def decode(model: Seq2Seq, arrays: dict[str, jax.Array]) -> Hypotheses:
         encoded = model.encode(arrays["source"], arrays["lengths"])
 
-        limit = int(settings.ratio * arrays["source"].shape[1]) + 10
-        wanted = (settings.ratio * arrays["lengths"].astype(jnp.float32)).astype(jnp.int32) + 10
+        limit = int(settings.ratio * arrays["source"].shape[1]) + MORE_TOKENS
+        wanted = (settings.ratio * arrays["lengths"].astype(jnp.float32)).astype(jnp.int32) + MORE_TOKENS
         step, state = functools.partial(model.step, encoded), model.initial_state(encoded, settings.num)
         common: dict[str, Any] = {"start": START_ID, "end": END_ID, "max_lengths": wanted, "limit": limit}
         if settings.sampling:
@@ -231,4 +232,13 @@ def _round_up(length: int) -> int:
     return 1 << max(length - 1, _SHORTEST - 1).bit_length()
 
 
-__all__ = ["GREEDY", "AttentionMap", "DecodingConfig", "Translation", "Translator", "require_sense"]
+__all__ = [
+    "GREEDY",
+    "MORE_TOKENS",
+    "SEARCH",
+    "AttentionMap",
+    "DecodingConfig",
+    "Translation",
+    "Translator",
+    "require_sense",
+]

@@ -14,7 +14,7 @@ from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.plan import TrainingPlan
 from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
 from rnn_jax.training.progress import Progress
-from rnn_jax.training.run import Run, open_run
+from rnn_jax.training.run import Run
 from rnn_jax.training.state import TrainState
 from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
 from rnn_jax.training.window import Window, mean_over_steps, prefixed, shown, to_floats
@@ -176,12 +176,3 @@ class Session:
         self.run.log(self.step, epoch, scores)
         self._window = []
         return is_best
-
-
-def train_in(workdir: str, experiment: str, config: Any, train: Callable[[Any, Run], dict[str, Any]]) -> None:
-    """Runs train(config, run) in the run directory, or shows the result of one that finished there before."""
-    with open_run(workdir, experiment, config) as run:
-        if run.result is not None:
-            run.say(f"Finished before; the result is in {run.path}.")
-        run.say(shown(run.result or train(config, run)))
-        run.say(f"Run directory: {run.path}")

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from rnn_jax.config import knob
+from rnn_jax.config import knob, require_defaults
 
 SCHEDULES = ("always", "constant", "linear", "exponential", "inverse_sigmoid")
 
@@ -19,6 +19,13 @@ class TeacherForcingConfig:
         0.75, "the probability of the right token falls to this (constant: is this)", minimum=0.0, maximum=1.0
     )
     teacher_forcing_steps: int = knob(1000, "k of --teacher_forcing: the larger, the slower its fall", minimum=1)
+
+
+def require_schedule(config: TeacherForcingConfig) -> None:
+    """UserError where knobs of scheduled sampling are given without it."""
+    if config.teacher_forcing == "always":
+        needs = f"--teacher_forcing={'|'.join(SCHEDULES[1:])}"
+        require_defaults(config, ("teacher_forcing_floor", "teacher_forcing_steps"), needs)
 
 
 def teacher_forcing_probability(config: TeacherForcingConfig, step: int) -> float:

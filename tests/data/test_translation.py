@@ -27,6 +27,7 @@ def pairs_dir(tmp_path_factory):
     prepare(folder, "nested", {"pair": both, "id": TEXT}, {"train": [{"pair": row, "id": "0"} for row in rows(5)]})
     three = {"a": TEXT, "b": TEXT, "c": TEXT}
     prepare(folder, "three", three, {"train": [{name: f" {name}{i}\n" for name in three} for i in range(5)]})
+    prepare(folder, "same", {"text": TEXT}, {"train": [{"text": "a"}] * 5}, supervised_keys=("text", "text"))
     prepare(folder, "one", {"en": TEXT}, {"train": [{"en": "alone"}] * 5})
     broken = [{"en": b"cafe", "de": b"Kaffee"}, {"en": b"caf\xe9", "de": b"Kaffee"}]
     prepare(folder, "not_utf8", {"en": BYTES, "de": BYTES}, {"train": broken})
@@ -80,6 +81,7 @@ def test_nested_fields_and_white_space_around_texts(pairs_dir):
         ("plain", ("eng", ""), "plain: no source field 'eng'; --source_field can be: de, en. Did you mean 'en'"),
         ("wmt/de-en", ("en", "fr"), "no target field 'fr'; --target_field can be: de, en"),
         ("one", ("", ""), "one: source and target are both 'en'"),  # or else a model would learn to copy
+        ("same", ("", ""), "same: source and target are both 'text'"),
         ("one", ("en", ""), "one: source and target are both 'en'"),
         ("not_utf8", ("en", "de"), r"not_utf8 train: the field 'en' of example [01] is not UTF-8"),
     ],
@@ -217,6 +219,13 @@ def test_fields_of_a_dataset_do_not_concern_a_test_file(pairs_dir, write):
     assert pairs_of(data.tests["test"]) == english_to_german(7) and data.tests["test_2018"].num_examples == 4
     assert read_part(PairsConfig(**knobs), "a.tsv") == data.tests["test"]
     assert pairs_of(read_part(PairsConfig(**knobs), "test[:1]")) in (english_to_german(30), english_to_german(31))
+
+
+def test_parallel_files_have_no_fields(write):
+    write("a.en", "house\n")
+    write("a.de", "Haus\n")
+    with pytest.raises(UserError, match="--train_file=a.de,a.en: the first of two parallel files is the source"):
+        load(train_file="a.de,a.en", source_field="en")
 
 
 def test_texts_are_composed(write):

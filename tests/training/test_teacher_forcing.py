@@ -7,7 +7,12 @@ import pytest
 
 from rnn_jax.config import validate
 from rnn_jax.errors import UserError
-from rnn_jax.training.teacher_forcing import SCHEDULES, TeacherForcingConfig, teacher_forcing_probability
+from rnn_jax.training.teacher_forcing import (
+    SCHEDULES,
+    TeacherForcingConfig,
+    require_schedule,
+    teacher_forcing_probability,
+)
 
 
 def probabilities(schedule: str, floor: float, k: int, steps) -> list[float]:
@@ -56,6 +61,14 @@ def test_the_larger_k_the_slower_the_fall(schedule):
     values = [probabilities(schedule, 0.0, k, [50])[0] for k in (20, 60, 200, 10**6)]
     assert all(slow > fast for fast, slow in itertools.pairwise(values))
     assert values[-1] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_knobs_of_a_schedule_need_one():
+    with pytest.raises(
+        UserError, match=r"--teacher_forcing_floor=0.5 does nothing without --teacher_forcing=constant|l"
+    ):
+        require_schedule(TeacherForcingConfig(teacher_forcing_floor=0.5))
+    require_schedule(TeacherForcingConfig("linear", teacher_forcing_floor=0.5))
 
 
 def test_the_default_gives_the_right_token_always_and_wrong_knobs_are_refused():
