@@ -65,7 +65,7 @@ def test_the_larger_k_the_slower_the_fall(schedule):
 
 def test_knobs_of_a_schedule_need_one():
     with pytest.raises(
-        UserError, match=r"--teacher_forcing_floor=0.5 does nothing without --teacher_forcing=constant|l"
+        UserError, match=r"--teacher_forcing_floor=0.5 does nothing without --teacher_forcing=constant\|linear"
     ):
         require_schedule(TeacherForcingConfig(teacher_forcing_floor=0.5))
     require_schedule(TeacherForcingConfig("linear", teacher_forcing_floor=0.5))
