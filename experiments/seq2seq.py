@@ -2,7 +2,7 @@ r"""Sequence to sequence: translation, and any other text from a text, by an enc
 
     python -m experiments.seq2seq                                     # embedded dates to ISO 8601, about two minutes
     python -m experiments.seq2seq --flagfile=experiments/recipes/multi30k_en_de.flags --data_dir=DIR --workdir=runs/m30k
-    python -m experiments.seq2seq --train_file=a.en,a.de --test_file=b.en,b.de --vocabulary_size=8000 --workdir=runs/mine
+    python -m experiments.seq2seq --train_file=a.en,a.de --test_file=b.en,b.de --vocabulary_size=8000 --workdir=runs/own
     echo "A man sleeps." | python -m experiments.seq2seq --mode=predict --workdir=runs/mine --beam_size=10 --n_best=3
 
 Expect test/exact_match above 0.98 on synthetic_dates. README.md has the results table.
