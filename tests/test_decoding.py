@@ -140,7 +140,7 @@ def test_examples_are_decoded_as_if_alone():
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
 def test_ending_early_changes_nothing_about_the_best(penalty):
     """And an example that is done stays done, however long the others go on."""
-    for seed in range(6):
+    for seed in range(3):
         step, first = machine(seed)
         whole = beam_search(step, start_of(first, 4), **options([12, 12]), length_penalty=penalty)
         for num_best in (1, 2):

@@ -46,7 +46,7 @@ from rnn_jax.errors import UserError
 def test_messages(flags, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    runs.is_refused(words, *runs.SMALL, f"--workdir={tmp_path / 'run'}", *flags)
+    runs.is_refused(words, *runs.TINY, f"--workdir={tmp_path / 'run'}", *flags)
 
 
 @pytest.mark.parametrize(
