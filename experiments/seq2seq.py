@@ -38,7 +38,7 @@ from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, decoder_config, make_seq2seq
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
 from rnn_jax.models.translation_scores import encode_part, score, scoring, source_limit
-from rnn_jax.models.translator import GREEDY, MORE_TOKENS, SEARCH, DecodingConfig, Translator, require_sense
+from rnn_jax.models.translator import GREEDY, MORE_TOKENS, DecodingConfig, Translator, require_sense, search_settings
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
@@ -230,7 +230,7 @@ def report(run: Run, data: TranslationData) -> dict[str, Any]:
     translator = load_best(run.path)
     config, inputs = translator.config, translator.inputs
     result = model_size(config, inputs, make_model, translator.params)
-    result |= {name: getattr(config, name) for name in SEARCH}
+    result |= search_settings(config)
     for name, part in {"validation": data.validation, **data.tests}.items():
         metrics, texts = score(translator, part, encode_part(inputs, part, source_limit(config), run.say))
         result |= prefixed(name, metrics | signatures(**scoring(config)))
@@ -270,7 +270,8 @@ def predict_lines(config: Config, invocation: Invocation) -> None:
         answer_lines(answers, invocation.input)
     finally:
         if num_cut:
-            print(f"warning: {num_cut:,} sources of more than {limit} tokens were cut", file=sys.stderr)
+            cut = f"warning: {num_cut:,} sources of more than {limit} tokens were cut (--max_source_tokens)"
+            print(cut, file=sys.stderr)
 
 
 def show_plan(config: Config) -> None:
@@ -284,7 +285,7 @@ def show_plan(config: Config) -> None:
 
 def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:
     """A file (or two), the run's own train, validation or test part (by default test), or another split."""
-    if is_pairs_file(name):
+    if is_pairs_file(name) or Path(name).is_file():
         part = read_part(config, name)
     else:
         load = functools.partial(load_translation, dataclasses.replace(config, further_tests=()), seed=config.seed)
@@ -300,7 +301,7 @@ def evaluate(config: Config, invocation: Invocation) -> tuple[str, dict[str, Any
     name, part = part_to_score(config, invocation.split)
     warn = functools.partial(print, file=sys.stderr)
     metrics = score(translator, part, encode_part(translator.inputs, part, source_limit(config), warn)).metrics
-    return name, metrics | signatures(**scoring(config))
+    return name, metrics | signatures(**scoring(config)) | search_settings(config)
 
 
 def main(config: Config, invocation: Invocation) -> None:

@@ -209,7 +209,9 @@ def require_defaults(config: Any, names: Iterable[str], needs: str) -> None:
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name in names:
         if (value := getattr(config, name)) != defaults[name]:
-            raise UserError(f"--{name}={value} does nothing without {needs}: give that, or --{name}={defaults[name]}.")
+            raise UserError(
+                f"--{name}={value} does nothing without {needs}: give that too, or leave it at {defaults[name]}."
+            )
 
 
 def _checked(config_class: type, values: Mapping[str, Any], read: Any) -> dict[str, Any]:

@@ -47,11 +47,12 @@ def is_pairs_file(name: str) -> bool:
 def read_pairs_file(name: str, source_field: str = "", target_field: str = "") -> TextPairs:
     """Reads "a.en,a.de" (line i of one translates line i of the other), or a table with tabs between its columns.
 
-    In a table the fields are column numbers from 0 (default: 0 and 1, no header line), or names in a header line.
+    In a table the fields are column numbers from 0 (default: the two that there are, no header line), or names in a
+    header line.
 
     Raises:
-      UserError: a file that cannot be read, unequal numbers of lines (says them), a row without the columns
-        (file:line), a header without the names, text that is not UTF-8, or no pairs.
+      UserError: a file that cannot be read, unequal numbers of lines (says them), more than two columns without fields,
+        a row without the columns (file:line), a header without the names, text that is not UTF-8, or no pairs.
     """
     if "," in name:
         pairs = _read_parallel(name)
@@ -86,6 +87,12 @@ def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
     if fields[0] == fields[1]:
         raise UserError(
             f"{path}: source and target are both column {fields[0]}; --source_field and --target_field name two."
+        )
+    width = lines[0].count("\t") + 1 if lines else 0
+    if width > 2 and not source_field and not target_field:
+        raise UserError(
+            f"{path} has {width} columns: say which hold source and target by --source_field and --target_field,"
+            " numbers from 0 or names in a header line."
         )
     columns, first = [int(field) for field in fields if field.isdecimal()], 1
     if len(columns) == 1:

@@ -75,6 +75,9 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
     except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError.
         held = prepared_datasets(root)
         hint = _did_you_mean(dataset, [*held, *SYNTHETIC])
+        name = dataset.partition("/")[0].partition(":")[0]
+        if name.isidentifier() and (below := sorted(path.parent for path in root.glob(f"*/{name}"))):
+            hint = f" Did you mean --data_dir={below[0]}?"
         raise UserError(
             f"No dataset {dataset!r} in the data_dir {root}. "
             f"It holds {', '.join(held) if held else 'no prepared datasets'}; "

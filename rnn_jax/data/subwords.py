@@ -39,7 +39,10 @@ def fit_subwords(
     if kind not in SUBWORD_KINDS:
         raise UserError(f"Unknown tokenizer {kind!r}; it can be {', '.join(SUBWORD_KINDS)}.")
     if vocabulary_size < smallest:
-        raise UserError(f"vocabulary_size={vocabulary_size} is too small: {kind} needs {smallest} or more.")
+        raise UserError(
+            f"vocabulary_size={vocabulary_size} is too small: {kind} needs {smallest} or more"
+            f"{' (char fewer)' * (kind == 'bpe')}."
+        )
     trainer: trainers.Trainer
     if kind == "bpe":
         tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))

@@ -3,6 +3,7 @@
 import dataclasses
 import fnmatch
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from rnn_jax.config import knob
@@ -69,7 +70,7 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
 
 def read_part(config: PairsConfig, name: str) -> TextPairs:
     """One split of the config's dataset, or one file (two, with a comma between)."""
-    if is_pairs_file(name):
+    if is_pairs_file(name) or Path(name).is_file():
         return _read_file(config, name)
     return read_pairs_split(config.dataset, name, config.data_dir, config.source_field, config.target_field)
 

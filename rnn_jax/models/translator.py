@@ -52,8 +52,13 @@ class DecodingConfig:
     )
 
 
-SEARCH = ("decoding", "beam_size", "length_penalty", "sampling_seed", "temperature", "top_k", "top_p")
-"""The knobs that scores depend on."""
+_SAMPLING = ("temperature", "top_k", "top_p", "sampling_seed")
+
+
+def search_settings(config: Any) -> dict[str, Any]:
+    """The knobs of decoding that scores depend on."""
+    names = _SAMPLING if config.decoding == "sample" else ("beam_size", "length_penalty")
+    return {name: getattr(config, name) for name in ("decoding", *names)}
 
 
 def require_sense(config: Any) -> None:
@@ -63,7 +68,7 @@ def require_sense(config: Any) -> None:
       UserError: one of these is not so (says what to give).
     """
     if config.decoding == "beam":
-        require_defaults(config, ("temperature", "top_k", "top_p", "sampling_seed"), "--decoding=sample")
+        require_defaults(config, _SAMPLING, "--decoding=sample")
         if config.n_best > config.beam_size:
             raise UserError(
                 f"--n_best={config.n_best} is more than --beam_size={config.beam_size}: the search follows no more."
@@ -161,13 +166,19 @@ class Translator(NamedTuple):
         found = self.search(sources, n_best=config.n_best, first_row=first_row)
         for row, (text, hypotheses) in enumerate(zip(texts, found, strict=True)):
             listed = [
-                {"text": self.inputs.text(one.ids), "score": one.score, "log_probability": one.log_prob}
+                {
+                    "text": self.inputs.text(one.ids),
+                    "score": round(one.score, 6),
+                    "log_probability": round(one.log_prob, 6),
+                }
                 for one in hypotheses
             ]
             answer = {"source": text, "translation": listed[0]["text"] if listed else "", "hypotheses": listed}
             attended = self.attended(sources.row(row), hypotheses[0].ids) if config.show_attention and listed else None
             if attended is not None:
-                answer["attention"] = attended._asdict() | {"weights": attended.weights.round(4).tolist()}
+                answer["attention"] = attended._asdict() | {
+                    "weights": attended.weights.astype(np.float64).round(4).tolist()
+                }
             yield answer
 
 
@@ -235,10 +246,10 @@ def _round_up(length: int) -> int:
 __all__ = [
     "GREEDY",
     "MORE_TOKENS",
-    "SEARCH",
     "AttentionMap",
     "DecodingConfig",
     "Translation",
     "Translator",
     "require_sense",
+    "search_settings",
 ]

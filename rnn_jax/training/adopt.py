@@ -39,7 +39,7 @@ def adopt_params(
         have = ", ".join(f"{name} {tuple(old[name].shape) if name in old else 'missing'}" for name in unfit[:5])
         raise UserError(
             f"--init_from: that run's parameters do not fit this model ({have}). Give the same --cell, --hidden_size,"
-            " --num_layers, --embedding_size and so on as that run; its config.json lists them."
+            " --num_layers, --embedding_size, --attention and so on as that run; its config.json lists them."
         )
     return adopted, kept_fresh
 

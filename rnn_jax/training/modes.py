@@ -42,7 +42,8 @@ def train_in(workdir: str, experiment: str, config: Any, train: Train) -> None:
     with open_run(workdir, experiment, config) as run:
         if (result := run.result) is not None:
             run.say(f"Finished before; the result is in {run.path}.{_scored_with(result, config)}")
-        run.say(shown(result or train(config, run)))
+        result = result or train(config, run)
+        run.say(shown({name: value for name, value in result.items() if "/" in name or name == "seconds"}))
         run.say(f"Run directory: {run.path}")
 
 

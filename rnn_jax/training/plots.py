@@ -131,5 +131,7 @@ def plot_attention(
         axes.set_xticks(range(len(source)), source, rotation=90, fontsize=8)
         axes.set_yticks(range(len(target)), target, fontsize=8)
         axes.xaxis.tick_top()
+        axes.set_xlabel("source")
+        axes.set_ylabel("written")
     for axes in figure.axes[len(maps) :]:
         axes.remove()

@@ -1,6 +1,7 @@
 """Opening prepared datasets: which splits, which fields, and what is said when there are none."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,11 @@ def test_what_a_folder_holds(data_dir, tmp_path):
 def test_errors_name_what_there_is(data_dir, dataset, split, message):
     with pytest.raises(UserError, match=message):
         open_split(dataset, split, data_dir)
+
+
+def test_a_data_dir_one_level_too_high(data_dir):
+    with pytest.raises(UserError, match=re.escape(f"Did you mean --data_dir={data_dir}?")):
+        open_split("glue/sst2", "train", str(Path(data_dir).parent))
 
 
 def test_no_data_dir(monkeypatch):

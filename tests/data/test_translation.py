@@ -159,7 +159,8 @@ def test_a_table_by_number_and_by_name(write):
     table = write("a.tsv", b"\xef\xbb\xbfid\ten \tde\r\n1\t one \teins\r\n\r\n \t\t\n2\t\"two\"\tzwei, 'drei'\tmore")
     assert read_pairs_file(table, "de", "en") == (table, ["eins", "zwei, 'drei'"], ["one", '"two"'])
     assert read_pairs_file(table, "2", "0") == (table, ["de", "eins", "zwei, 'drei'"], ["id", "1", "2"])
-    assert read_pairs_file(table).targets == ["en", "one", '"two"']  # columns 0 and 1, and no header
+    with pytest.raises(UserError, match="a.tsv has 3 columns: say which hold source and target by --source_field"):
+        read_pairs_file(table)
     assert read_pairs_file(write("b.txt", "a\t\n\tb\n")) == ("b.txt", ["a", ""], ["", "b"])
 
 

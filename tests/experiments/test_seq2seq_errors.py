@@ -20,8 +20,6 @@ from rnn_jax.errors import UserError
         (["--source_field=txt"], ["txt", "text", "iso"]),
         (["--dataset=synthetic_reviews"], ["synthetic_reviews", "text"]),
         (["--dataset=multi30k/en_de"], ["--data_dir", "TFDS_DATA_DIR", "synthetic_dates"]),
-        (["--train_file=missing.en,missing.de"], ["missing.en"]),
-        (["--train_file=missing.tsv"], ["missing.tsv"]),
         (
             ["--attention=dot", "--hidden_size=8", "--decoder_hidden_size=6"],
             ["one size; got 6 and 16", "--attention=general"],
@@ -33,7 +31,7 @@ from rnn_jax.errors import UserError
             ["--decoder_hidden_size=8,4", "--decoder_num_layers=3"],
         ),
         (["--decoder_cell_options=x"], ["--decoder_cell_options", "field=value"]),
-        (["--temperature=0.5"], ["--temperature=0.5", "--decoding=sample", "--temperature=1.0"]),
+        (["--temperature=0.5"], ["--temperature=0.5", "--decoding=sample", "1.0"]),
         (["--teacher_forcing_steps=5"], ["--teacher_forcing_steps=5", "--teacher_forcing=constant"]),
         (["--n_best=9"], ["--n_best=9", "--beam_size="]),
         (["--attention=none", "--show_attention"], ["--show_attention", "--attention=none"]),
@@ -49,6 +47,11 @@ def test_messages(flags, words, tmp_path, monkeypatch):
     runs.is_refused(words, *runs.TINY, f"--workdir={tmp_path / 'run'}", *flags)
 
 
+@pytest.mark.parametrize("name", ["missing.en,missing.de", "missing.tsv"])
+def test_missing_files(name, tmp_path):
+    runs.is_refused([name.split(",")[0]], *runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={name}")
+
+
 @pytest.mark.parametrize(
     ("files", "words"),
     [
@@ -57,6 +60,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
         ({"a.en": "one\nt\xff\n".encode("latin-1"), "a.de": "eins\nzwei\n"}, ["a.en:2", "UTF-8"]),
         ({"a.en": "", "a.de": ""}, ["a.en,", "no pairs"]),
         ({"a.tsv": "one\teins\ntwo\n"}, ["a.tsv:2", "1 column"]),
+        ({"a.tsv": "id\tone\teins\n"}, ["a.tsv has 3 columns", "--source_field"]),
     ],
 )
 def test_files(files, words, tmp_path):
@@ -85,6 +89,9 @@ def test_training_on_a_table_without_test_data(trained):
     assert "validation/bleu" in metrics and not any(name.startswith("test/") for name in metrics)
     with pytest.raises(UserError, match="--split=test: the run has train, validation"):
         runs.run_here("--mode=eval", f"--workdir={trained}", "--split=test")
+    alone = write(trained.parent / "alone.en", "one cat\n")
+    with pytest.raises(UserError, match="alone.en: a file of pairs ends in .tsv .*two parallel files"):
+        runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={alone}")
 
 
 @pytest.mark.parametrize(
