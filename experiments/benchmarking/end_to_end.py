@@ -136,7 +136,7 @@ def full_batches(config: sentiment.Config, number: int) -> tuple[Any, list[twins
     data = load_classification(config, seed=config.seed)
     inputs = fit_inputs(config, data.train.texts, data.label_names)
     split = sentiment.encode_split(config, inputs, data.train)
-    batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.batch_shapes(config, split))
+    batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.plan_of(config, split).shapes)
     full = (batch for batch in batches if batch.weights.all() and batch.lengths.all())
     chosen = [inputs.batch_arrays(batch, split.labels) for batch in itertools.islice(full, number)]
     if not chosen:

@@ -11,7 +11,9 @@ import pytest
 import sentiment_runs as runs
 
 from experiments import sentiment
+from rnn_jax.data.text_config import fit_inputs
 from rnn_jax.errors import TrainingDiverged, UserError
+from rnn_jax.training.summary import num_parameters
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +129,11 @@ def test_dry_run_trains_nothing(tmp_path, capsys):
     assert "20 steps" in out and "MB" in out
 
 
-def test_num_params_solves_the_width(tmp_path, capsys):
-    for cell in ("lstm", "elman"):
-        workdir = tmp_path / cell
-        runs.run_here(
-            *runs.TINY, f"--workdir={workdir}", f"--cell={cell}", "--num_params=2e4", "--num_steps=1", "--num_buckets=1"
-        )
-        result = json.loads((workdir / "result.json").read_text())
-        assert result["num_parameters"] == pytest.approx(20_000, rel=0.02)
-    capsys.readouterr()
+@pytest.mark.parametrize("cell", ["lstm", "elman"])
+def test_num_params_solves_the_width(cell):
+    config = sentiment.Config(cell=(cell,), num_params=20_000, embedding_size=8)
+    inputs = fit_inputs(config, ["good bad so"], ("neg", "pos"))
+    assert num_parameters(sentiment.steps_of(config, inputs).shapes) == pytest.approx(20_000, rel=0.02)
 
 
 def test_fine_tuning_starts_where_the_other_run_ended(trained, tmp_path):

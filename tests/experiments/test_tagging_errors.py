@@ -20,7 +20,6 @@ ADA, ROME = "Ada B-PER\nLovelace I-PER\nleft O\n", "Rome B-LOC\nfell O\n"
         (["--token_field=tags"], ["tags", "tokens"]),
         (["--dataset=synthetic_reviews"], ["no field can be the label", "text"]),
         (["--dataset=conll2003"], ["--data_dir", "TFDS_DATA_DIR", "synthetic_tags"]),
-        (["--train_file=missing.conll"], ["missing.conll"]),
         (["--embeddings_file=missing.txt"], ["missing.txt"]),
         (["--character_encoder=bilstm", "--character_size=7"], ["--character_size=7", "even"]),
         (["--init_from=nowhere"], ["nowhere"]),
@@ -30,7 +29,11 @@ ADA, ROME = "Ada B-PER\nLovelace I-PER\nleft O\n", "Rome B-LOC\nfell O\n"
 def test_messages(flags, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    runs.is_refused(words, *runs.SMALL, f"--workdir={tmp_path / 'run'}", *flags)
+    runs.is_refused(words, *runs.TINY, f"--workdir={tmp_path / 'run'}", *flags)
+
+
+def test_a_missing_file(tmp_path):
+    runs.is_refused(["missing.conll"], *runs.SMALL, f"--workdir={tmp_path / 'run'}", "--train_file=missing.conll")
 
 
 @pytest.mark.parametrize(
