@@ -1,6 +1,6 @@
 r"""Sequence to sequence: translation, and any other text from a text, by an encoder–decoder with attention.
 
-    python -m experiments.seq2seq                                     # embedded dates to ISO 8601, about two minutes
+    python -m experiments.seq2seq                                     # embedded dates to ISO 8601, one to two minutes
     python -m experiments.seq2seq --flagfile=experiments/recipes/multi30k_en_de.flags --data_dir=DIR --workdir=runs/m30k
     python -m experiments.seq2seq --train_file=a.en,a.de --test_file=b.en,b.de --vocabulary_size=8000 --workdir=runs/own
     echo "A man sleeps." | python -m experiments.seq2seq --mode=predict --workdir=runs/mine --beam_size=10 --n_best=3
