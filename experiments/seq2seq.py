@@ -24,7 +24,7 @@ from rnn_jax.config import knob, new_default
 from rnn_jax.data.batching import Batch
 from rnn_jax.data.paired import TextPairs, is_pairs_file
 from rnn_jax.data.parts import choose_part
-from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_part
+from rnn_jax.data.translation import PairsConfig, TranslationData, load_translation, read_file, read_part
 from rnn_jax.data.translation_inputs import (
     EncodedPairs,
     SubwordConfig,
@@ -285,8 +285,8 @@ def show_plan(config: Config) -> None:
 
 def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:
     """A file (or two), the run's own train, validation or test part (by default test), or another split."""
-    if is_pairs_file(name) or Path(name).is_file():
-        part = read_part(config, name)
+    if is_pairs_file(name) or (Path(name).suffix and Path(name).is_file()):  # one alone is told what is missing
+        part = read_file(config, name)
     else:
         load = functools.partial(load_translation, dataclasses.replace(config, further_tests=()), seed=config.seed)
         name, part = choose_part(config, name, load, functools.partial(read_part, config))

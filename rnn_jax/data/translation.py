@@ -3,7 +3,6 @@
 import dataclasses
 import fnmatch
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from rnn_jax.config import knob
@@ -49,7 +48,7 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
             f"--train_file={config.train_file}: the first of two parallel files is the source, the second the target;"
             " leave --source_field and --target_field out."
         )
-    parts = read_parts(config, lambda path: _read_file(config, path), lambda split: read_part(config, split))
+    parts = read_parts(config, lambda path: read_file(config, path), lambda split: read_part(config, split))
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
     whole = [row for row, pair in enumerate(zip(train.sources, train.targets, strict=True)) if all(pair)]
     notes = list(parts.notes)
@@ -70,12 +69,13 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
 
 def read_part(config: PairsConfig, name: str) -> TextPairs:
     """One split of the config's dataset, or one file (two, with a comma between)."""
-    if is_pairs_file(name) or Path(name).is_file():
-        return _read_file(config, name)
+    if is_pairs_file(name):
+        return read_file(config, name)
     return read_pairs_split(config.dataset, name, config.data_dir, config.source_field, config.target_field)
 
 
-def _read_file(config: PairsConfig, path: str) -> TextPairs:
+def read_file(config: PairsConfig, path: str) -> TextPairs:
+    """One table, or two parallel files with a comma between."""
     # A table without a header has no fields: beside a dataset, the flags for them are about the dataset.
     return read_pairs_file(path, *((config.source_field, config.target_field) if config.train_file else ()))
 

@@ -229,6 +229,12 @@ def test_parallel_files_have_no_fields(write):
         load(train_file="a.de,a.en", source_field="en")
 
 
+def test_a_split_is_read_from_the_dataset_though_a_file_has_its_name(pairs_dir, write):
+    write("train", "this is no data\n")
+    data = load(dataset="plain", data_dir=pairs_dir, source_field="en")
+    assert pairs_of(data.train) == english_to_german(*range(20))
+
+
 def test_texts_are_composed(write):
     """ü as one character on both sides, as models write it."""
     write("a.tsv", "u\u0308ber\tfu\u0308r\n")
