@@ -1,0 +1,1 @@
+"""Ablation sweeps: rows of overrides, run anywhere, compared honestly. Start with `experiments/sweep.py`."""
