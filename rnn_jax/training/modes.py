@@ -7,9 +7,11 @@ from rnn_jax.config import fields_of
 from rnn_jax.training.answers import json_line
 from rnn_jax.training.app import Invocation
 from rnn_jax.training.run import Run, open_run
+from rnn_jax.training.updates import Updates, run_alone
 from rnn_jax.training.window import prefixed, shown
 
-Train = Callable[[Any, Run], dict[str, Any]]
+Train = Callable[[Any, Run], Updates | dict[str, Any]]
+"""(configuration, run) → the result, or a loop that asks for updates and returns the result."""
 
 
 def run_mode(
@@ -42,9 +44,13 @@ def train_in(workdir: str, experiment: str, config: Any, train: Train) -> None:
     with open_run(workdir, experiment, config) as run:
         if (result := run.result) is not None:
             run.say(f"Finished before; the result is in {run.path}.{_scored_with(result, config)}")
-        result = result or train(config, run)
+        result = result or _trained(train(config, run))
         run.say(shown({name: value for name, value in result.items() if "/" in name or name == "seconds"}))
         run.say(f"Run directory: {run.path}")
+
+
+def _trained(outcome: Updates | dict[str, Any]) -> dict[str, Any]:
+    return outcome if isinstance(outcome, dict) else run_alone(outcome)
 
 
 def _scored_with(result: Mapping[str, Any], config: Any) -> str:

@@ -188,7 +188,7 @@ def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
-        lock = _lock(path)
+        lock = lock_directory(path, "another process is training in")
     try:
         digest = _adopt(path, experiment, config)
         run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard)
@@ -269,15 +269,19 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _lock(path: Path) -> int:
-    """Takes the directory's lock; closing the returned descriptor, or the death of the process, releases it."""
+def lock_directory(path: Path, busy: str) -> int:
+    """Takes a directory's lock; closing the returned descriptor, or the death of the process, releases it.
+
+    Raises:
+      UserError: another process has it; the message begins with `busy`.
+    """
     descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise UserError(f"another process is training in {path}: wait for it, or use another --workdir") from None
+            raise UserError(f"{busy} {path}: wait for it, or use another --workdir") from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # file systems without locks
                 os.close(descriptor)
