@@ -47,7 +47,7 @@ from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
@@ -94,6 +94,12 @@ def accuracy_then_loss(scores: dict[str, float]) -> tuple[float, ...]:
 
 def encode_split(config: Config, inputs: TextInputs, data: LabelledTexts) -> Split:
     return Split(inputs.encode(data.texts, max_tokens=config.max_tokens, truncation=config.truncation), data.labels)
+
+
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_optimizer(config, total_steps=1_000_000)
 
 
 def make_model(config: Config, inputs: TextInputs) -> SentimentClassifier:

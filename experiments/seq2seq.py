@@ -34,6 +34,7 @@ from rnn_jax.data.translation_inputs import (
 )
 from rnn_jax.errors import UserError
 from rnn_jax.losses import smoothed_cross_entropy
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, decoder_config, make_seq2seq
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
@@ -44,7 +45,7 @@ from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_attention, plot_curves
 from rnn_jax.training.run import Run, RunConfig
@@ -86,6 +87,13 @@ class Config(
     label_smoothing: float = knob(0.0, "share of the target spread over all tokens", minimum=0.0, maximum=0.9)
     select_by: str = knob("bleu", "what the best checkpoint has most of", choices=("bleu", "exact_match", "loss"))
     bleu_tokenizer: str = knob("13a", "how sacreBLEU splits both sides", choices=BLEU_TOKENIZERS)
+
+
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_stack(decoder_config(config), part="decoder_")
+    make_optimizer(config, total_steps=1_000_000)
 
 
 def make_model(config: Config, inputs: TranslationInputs) -> Seq2Seq:

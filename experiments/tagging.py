@@ -35,6 +35,7 @@ from rnn_jax.data.tagging import (
 from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.errors import UserError
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.tagger_config import TaggerConfig, make_tagger
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
@@ -45,7 +46,7 @@ from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
@@ -78,6 +79,12 @@ class Config(TaggedTextConfig, WordsConfig, TaggerConfig, OptimizerConfig, RunCo
     pretokenized: bool = knob(False, "predict: lines hold words between spaces, not raw text", identity=False)
     output_format: str = knob("json", "predict: how answers are written", choices=FORMATS, identity=False)
     num_best: int = knob(1, "predict: most probable label sequences to list (crf)", minimum=1, identity=False)
+
+
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_optimizer(config, total_steps=1_000_000)
 
 
 def make_model(config: Config, inputs: TaggingInputs) -> Tagger:

@@ -37,6 +37,7 @@ LEVELS = (
     ("scan", "ensembles"),  # over time; over models
     ("layers",),  # over depth and direction
     ("stepping",),
+    ("gradient_flow",),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
     ("training",),

@@ -47,7 +47,7 @@ def start(job: Job, cores: Sequence[int] = ()) -> subprocess.Popen:
 def ended(job: Job, exit_code: int, seconds: float) -> None:
     """Notes the end in each run directory of the job that its process did not note itself."""
     for directory in map(Path, job.directories):
-        if not (directory / "result.json").exists():
+        if not (directory / "result.json").exists() and not (directory / OUTCOME).exists():
             write_outcome(directory, exit_code, seconds)
 
 

@@ -1,6 +1,7 @@
 """What a script does: train, show what it would train, score, or answer."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rnn_jax.config import fields_of
@@ -41,16 +42,20 @@ def run_mode(
 
 def train_in(workdir: str, experiment: str, config: Any, train: Train) -> None:
     """Runs train(config, run) in the run directory, or shows the result of one that finished there before."""
-    with open_run(workdir, experiment, config) as run:
+    run_alone(training_loop(workdir, experiment, config, train))
+
+
+def training_loop(workdir: str | Path, experiment: str, config: Any, train: Train, *, together: int = 1) -> Updates:
+    """What `train_in` runs, as a loop; `together`: how many such loops share the machine, which result.json records."""
+    with open_run(workdir, experiment, config, together=together) as run:
         if (result := run.result) is not None:
             run.say(f"Finished before; the result is in {run.path}.{_scored_with(result, config)}")
-        result = result or _trained(train(config, run))
+        if result is None:
+            outcome = train(config, run)
+            result = outcome if isinstance(outcome, dict) else (yield from outcome)
         run.say(shown({name: value for name, value in result.items() if "/" in name or name == "seconds"}))
         run.say(f"Run directory: {run.path}")
-
-
-def _trained(outcome: Updates | dict[str, Any]) -> dict[str, Any]:
-    return outcome if isinstance(outcome, dict) else run_alone(outcome)
+        return result
 
 
 def _scored_with(result: Mapping[str, Any], config: Any) -> str:

@@ -60,11 +60,20 @@ class RunConfig:
 class Run:
     """An open run directory. Close it (or use it as a context manager) so that others may train in it."""
 
-    def __init__(self, path: Path, experiment: str, config_hash: str, *, writable: bool, tensorboard: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        experiment: str,
+        config_hash: str,
+        *,
+        writable: bool,
+        tensorboard: bool = False,
+        together: int = 1,
+    ):
         self.path = path
         self.experiment = experiment
         self.config_hash = config_hash
-        self._writable = writable
+        self._writable, self._together = writable, together
         self._events = TensorBoard(path / "tensorboard") if tensorboard and writable else None
         self._provenance = provenance() if writable else {}  # of the code that starts, not of what git says hours later
         self._seconds_before = max((line.get("seconds", 0.0) for line in self.read_metrics()), default=0.0)
@@ -148,6 +157,7 @@ class Run:
         numbers = {name: to_json_number(value) for name, value in result.items()}
         document = numbers | {
             "seconds": round(self.seconds, 3),
+            **({"together": self._together} if self._together > 1 else {}),
             "experiment": self.experiment,
             "config_hash": self.config_hash,
             **self._provenance,
@@ -170,8 +180,10 @@ class Run:
         self.close()
 
 
-def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
+def open_run(workdir: str | Path, experiment: str, config: Any, *, together: int = 1) -> Run:
     """Opens (or creates) a run directory for training with this configuration, and locks it.
+
+    together: with how many runs it shares the process, and so its seconds (itself included).
 
     UserError: the directory holds something else, another experiment or training with other flags (each one is named);
     another process trains in it; it cannot be written.
@@ -191,7 +203,7 @@ def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
         lock = lock_directory(path, "another process is training in")
     try:
         digest = _adopt(path, experiment, config)
-        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard)
+        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard, together=together)
     except BaseException:
         os.close(lock)
         raise

@@ -2,8 +2,8 @@
 
 A knob declared with `traced=True` (learning rate, weight decay, dropout rates) is an argument of the program wherever
 it is not zero; zero means that there is no such thing, in the program either. A model holds its rates as attributes,
-just as it was given them: it is built with `Named` numbers, which remember the knob that they came from, and `with_numbers`
-puts a program's arguments in their places.
+just as it was given them: it is built with `Named` numbers, which remember the knob that they came from, and
+`with_numbers` puts a program's arguments in their places.
 """
 
 import copy
@@ -43,7 +43,7 @@ def shared_config(config: Config) -> Config:
     fields = fields_of(type(config))
     free = {name: field.default for name, field in fields.items() if not field.identity}
     named = {name: Named(_ANY, name) for name, field in fields.items() if field.traced and getattr(config, name)}
-    return dataclasses.replace(config, **{**free, **named, "seed": 0})  # type: ignore[type-var]
+    return dataclasses.replace(config, **{**free, **named, **({"seed": 0} if "seed" in fields else {})})  # type: ignore[type-var]
 
 
 def with_numbers(module: Any, numbers: Mapping[str, Any]) -> Any:

@@ -1,8 +1,9 @@
-"""Long texts whose class is their first word, and in which counting words tells nothing.
+"""Long texts whose class is the first colour in them, and in which counting words or pairs of words tells nothing.
 
-A text is one of the `COLOURS`, then 60 to 120 words. All the other colours stand among them, once each, at places drawn
-at random; the rest are `FILLERS`. So every text has the same colours equally often, and only the order says which one
-was first: a reader has to keep a word through about a hundred others, some of which look just like it.
+A text is a filler, one of the `COLOURS`, then 60 to 120 words. All the other colours stand among these, once each, at
+places drawn at random; the rest are `FILLERS`. So every text has the same colours equally often, each behind a filler
+or another colour, and only the order says which was first: a reader has to keep a word through about ninety others,
+some of which look just like it.
 """
 
 from collections.abc import Iterator
@@ -13,19 +14,19 @@ FILLERS = (
     *("river", "hill", "road", "bridge", "garden", "window", "table", "lamp", "stone", "cloud", "letter", "boat"),
     *("walks", "sings", "waits", "turns", "opens", "falls", "slowly", "often", "again", "over", "under", "with"),
 )
-SHORTEST, LONGEST = 60, 120  # words after the first one
+SHORTEST, LONGEST = 60, 120  # words after the first colour
 
 
 def write_text(first: int, rng: Random) -> str:
-    """A text that begins with the colour of this number."""
+    """A text in which the colour of this number comes first."""
     # random() is the one method whose values Python promises to keep, so the texts are the same everywhere.
     length = SHORTEST + int(rng.random() * (LONGEST - SHORTEST + 1))
-    words = [FILLERS[int(rng.random() * len(FILLERS))] for _ in range(length)]
+    opening, *words = (FILLERS[int(rng.random() * len(FILLERS))] for _ in range(1 + length))
     places = list(range(length))
     for number, colour in enumerate(COLOURS):
         if number != first:
             words[places.pop(int(rng.random() * len(places)))] = colour
-    return " ".join([COLOURS[first], *words])
+    return " ".join([opening, COLOURS[first], *words])
 
 
 def unique_texts(count: int, seed: int) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,178 @@
+r"""Ablation sweeps: from one file to a table that can be published.
+
+    ./launch.sh sweep experiments/sweeps/sentiment_cells.py --workdir=runs/cells --dry_run        # rows and commands
+    ./launch.sh sweep experiments/sweeps/sentiment_cells.py --workdir=runs/cells --jobs=2 --num_seeds=5
+    ./launch.sh sweep experiments/sweeps/sentiment_cells.py --workdir=runs/cells --set=data_dir=DIR,dataset=imdb_reviews
+    ./launch.sh sweep --workdir=runs/cells --summarise                                            # the report, anew
+
+Running the same command again continues an interrupted sweep: finished runs are kept, others resume. Rows may be added
+to the file, and --num_seeds raised, at any time; only the new runs are made.
+
+exit code: 0 every run finished, 1 some did not (the report says which), others as in every script.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from rnn_jax.config import knob, require_defaults
+from rnn_jax.errors import UserError
+from rnn_jax.sweeps import local
+from rnn_jax.sweeps.commands import command_of, flags_of, shell_line
+from rnn_jax.sweeps.grouping import make_group_jobs
+from rnn_jax.sweeps.jobs import Job
+from rnn_jax.sweeps.live_table import LiveTable
+from rnn_jax.sweeps.local import shared_cache
+from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, choose_rows, make_jobs, runs_to_do, set_aside
+from rnn_jax.sweeps.records import Record, read_record
+from rnn_jax.sweeps.rows import Sweep, SweepRun, expand
+from rnn_jax.sweeps.sweep_file import parse_settings
+from rnn_jax.sweeps.workdir import locked, open_sweep, reopen_sweep, require_sweep, write_sweep
+from rnn_jax.training.app import run_tool
+
+MODULE = "experiments.sweep"
+SLURM = ("slurm_partition", "slurm_minutes", "slurm_memory_gb", "slurm_parameters")
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepConfig:
+    """What is run, where, and how the report is made."""
+
+    workdir: str = knob("", "directory of the sweep (default: runs/<sweep file>)")
+    set: tuple[str, ...] = knob((), "field=value for all rows, as in data_dir=DIR,num_epochs=2; a row's own value wins")
+    rows: tuple[str, ...] = knob((), "only run rows that have one of these texts in their names, and the baseline")
+    num_seeds: int = knob(0, "seeds of each row (0 = the sweep file's NUM_SEEDS, or 1)", minimum=0)
+    seeds_mode: str = knob(
+        "auto",
+        "the seeds of a row as one program (vmap, map), as processes, or what a short timing finds faster",
+        choices=("auto", "vmap", "map", "process"),
+    )
+    jobs: int = knob(1, "processes at a time, which share the cores of this machine", minimum=1)
+    retry_failed: bool = knob(False, "try failed and diverged runs again")
+    dry_run: bool = knob(False, "show rows and commands; run nothing")
+    summarise: bool = knob(False, "run nothing; make the report of what is there")
+    order: str = knob("sweep", "order of the report's rows", choices=("sweep", "metric"))
+    executor: str = knob("local", "where the runs are made", choices=("local", "ray", "slurm"))
+    ray_address: str = knob("", "address of a Ray cluster (default: a cluster on this machine)")
+    cores_per_job: int = knob(1, "cores that a job asks --executor=ray or slurm for", minimum=1)
+    gpus_per_job: float = knob(0.0, "GPUs that a job asks --executor=ray or slurm for", minimum=0.0)
+    slurm_partition: str = knob("", "SLURM partition")
+    slurm_minutes: int = knob(60, "SLURM time limit of a job", minimum=1)
+    slurm_memory_gb: int = knob(4, "memory of a SLURM job", minimum=1)
+    slurm_parameters: tuple[str, ...] = knob((), "further SLURM parameters, as in account=me,qos=low")
+    search: str = knob("", "instead of rows, search the sweep file's space(trial)", choices=("", "optuna"))
+    num_trials: int = knob(50, "configurations that --search tries", minimum=1)
+
+
+def main(config: SweepConfig, arguments: list[str]) -> int:
+    """Runs a sweep, shows what it would run, or only reports; returns the exit code."""
+    check(config, arguments)
+    workdir = Path(config.workdir or f"runs/{Path(arguments[0]).stem}").expanduser().absolute()
+    if arguments:
+        overrides = parse_settings(config.set)
+        sweep = open_sweep(arguments[0], workdir, overrides)
+        num_seeds, command = config.num_seeds or sweep.num_seeds, command_line(config, arguments)
+    else:
+        sweep, document = reopen_sweep(workdir)
+        num_seeds, command = config.num_seeds or document["num_seeds"], document["command"]
+    runs = expand(sweep, workdir, num_seeds)
+    rows = choose_rows(sweep, config.rows)
+    if config.dry_run:
+        show(sweep, [run for run in runs if run.row in rows])
+        return 0
+    if config.summarise:
+        require_sweep(workdir)
+    else:
+        with locked(workdir):
+            write_sweep(workdir, sweep, num_seeds=num_seeds, overrides=overrides, command=command)
+            run_missing(config, sweep, [run for run in runs if run.row in rows], workdir)
+    records = report(config, sweep, runs, workdir, command)
+    return 0 if all(record.status == "finished" for record in records if record.run.row in rows) else 1
+
+
+def check(config: SweepConfig, arguments: Sequence[str]) -> None:
+    """UserError for flags and arguments that make no sense together."""
+    if len(arguments) > 1:
+        raise UserError(f"one sweep file at a time: {', '.join(arguments)}")
+    if not arguments and not (config.summarise and config.workdir):
+        raise UserError(
+            "which sweep? Give its file, as in experiments/sweeps/sentiment_cells.py; or --summarise, with the "
+            "--workdir of one that was run"
+        )
+    if not arguments:
+        require_defaults(config, ("set", "rows"), "a sweep file")
+    if config.executor != "slurm":
+        require_defaults(config, SLURM, "--executor=slurm")
+    if config.executor != "ray":
+        require_defaults(config, ("ray_address",), "--executor=ray")
+    if config.executor == "local":
+        require_defaults(config, ("cores_per_job", "gpus_per_job"), "--executor=ray or slurm")
+    if not config.search:
+        require_defaults(config, ("num_trials",), "--search=optuna")
+
+
+def command_line(config: SweepConfig, arguments: Sequence[str]) -> str:
+    """What to type to get the same again."""
+    return shell_line(["-m", MODULE, *arguments, *flags_of(config)])
+
+
+def show(sweep: Sweep, runs: Sequence[SweepRun]) -> None:
+    """--dry_run: every row, and the command of each of its runs."""
+    for number, row_runs in itertools.groupby(runs, key=lambda run: run.row):
+        print(sweep.rows[number].name)
+        for run in row_runs:
+            status = read_record(run, with_metrics=False).status
+            note = "" if status == "waiting" else f"  # {status}"
+            print(f"  {shell_line(command_of(sweep.module, run.config, run.directory))}{note}")
+    num_rows = len({run.row for run in runs})
+    print(f"{num_rows} rows, {len(runs)} runs of {sweep.module}, compared by {sweep.metric}.")
+
+
+def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], workdir: Path) -> None:
+    """Makes those of the runs that are not there yet."""
+    records = [read_record(run, with_metrics=False) for run in runs]
+    todo = runs_to_do(records, retry_failed=config.retry_failed)
+    for record in records:
+        if record.status == "diverged" and record.run in todo:
+            set_aside(record.run.directory)
+    print(f"{sweep.title.rstrip('.')}: {len(runs)} runs, {len(runs) - len(todo)} of them ended before.", flush=True)
+    environment = shared_cache(workdir) if config.executor == "local" else ()
+    if config.seeds_mode == "process":
+        jobs = make_jobs(sweep, todo, environment=environment)
+    else:
+        options = {"mode": config.seeds_mode, "num_parallel": config.jobs, "environment": environment}
+        jobs = make_group_jobs(sweep, runs, todo, workdir, **options)
+    with LiveTable(sweep, records) as table:
+        execute(config, jobs, workdir, table)
+
+
+def execute(config: SweepConfig, jobs: Sequence[Job], workdir: Path, table: LiveTable) -> None:
+    """Hands the jobs to the executor."""
+    hooks = {"on_start": table.job_started, "on_end": table.job_ended, "tick": table.tick}
+    if config.executor == "local":
+        local.run_jobs(jobs, num_parallel=config.jobs, **hooks)
+    elif config.executor == "ray":
+        from rnn_jax.sweeps import on_ray
+
+        resources = {"cores_per_job": config.cores_per_job, "gpus_per_job": config.gpus_per_job}
+        on_ray.run_jobs(jobs, workdir=workdir, address=config.ray_address, **resources, **hooks)
+
+
+def report(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], workdir: Path, command: str) -> list[Record]:
+    """Writes the report and says what is in it; returns what it is made of."""
+    from rnn_jax.sweeps.report import summary_lines, write_report
+
+    records = [read_record(run) for run in runs]
+    write_report(sweep, records, workdir, command=command, order=config.order)
+    print("\n".join(summary_lines(sweep, records, order=config.order)))
+    if any(record.status in UNSUCCESSFUL for record in records):
+        print("\nThe same command with --retry_failed tries failed and diverged runs again.")
+    if any(record.status == "interrupted" for record in records):
+        print("\nSome runs were killed, for lack of memory perhaps; the same command continues them.")
+    print(f"Report: {workdir / 'report.md'}", flush=True)
+    return records
+
+
+if __name__ == "__main__":
+    run_tool(main, SweepConfig)

@@ -1,0 +1,308 @@
+"""The sweep command, from its flags to its report: what runs, what is kept, what is refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import sweep as script
+from experiments.sweep import SweepConfig
+from rnn_jax.errors import UserError
+from rnn_jax.sweeps import local, report
+from rnn_jax.training.run import lock_directory
+from tests.sweeps.sweep_texts import write_sweep_file
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def pictures():
+    """Asked for by a test that wants them drawn, which takes the greater part of a report's time."""
+
+
+@pytest.fixture(autouse=True)
+def _environment(request, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # children find the fake experiment
+    if "pictures" not in request.fixturenames:
+        monkeypatch.setattr(report, "_draw", lambda *_: [])
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return tmp_path / "work"
+
+
+def run(file, workdir, **flags):
+    """The command in this process: its exit code."""
+    return script.main(SweepConfig(workdir=str(workdir), **flags), [str(file)] if file else [])
+
+
+def start(file, workdir, *flags):
+    """The command as users have it."""
+    command = [sys.executable, "-m", "experiments.sweep", str(file), f"--workdir={workdir}", *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, start_new_session=True, **pipes)
+
+
+def results(workdir):
+    """name of the row's directory and seed → error."""
+    found = {}
+    for path in Path(workdir).glob("runs/*/seed_*/result.json"):
+        found[path.parents[1].name.rpartition("-")[0], path.parent.name] = json.loads(path.read_text())["test/error"]
+    return found
+
+
+def num_starts(workdir):
+    return sum(len(path.read_text().splitlines()) for path in Path(workdir).glob("runs/*/seed_*/starts"))
+
+
+def newton(rate, seed, num_steps=10):
+    """What the fake experiment computes."""
+    x = 1.0 + seed
+    for _ in range(num_steps):
+        x += rate * (2.0 / x - x) / 2.0
+    return abs(x - 2**0.5)
+
+
+def test_a_sweep_runs_once_and_grows(tmp_path, workdir, capsys):
+    file = write_sweep_file(tmp_path, {}, {"rate": 0.25}, MAXIMIZE=False)
+    assert run(file, workdir, jobs=2, num_seeds=2) == 0
+    expected = {
+        (name, f"seed_{seed}"): newton(rate, seed)
+        for name, rate in (("baseline", 0.5), ("rate-0.25", 0.25))
+        for seed in (0, 1)
+    }
+    assert results(workdir) == expected
+    said = capsys.readouterr().out
+    assert f"[4/4] rate=0.25 seed 1: test/error {newton(0.25, 1):.4g} in " in said
+    assert "4 of 4 runs finished." in said and f"Report: {workdir}/report.md" in said
+    text = (workdir / "report.md").read_text()
+    assert "A title." in text and "python -m experiments.sweep" in text and "--num_seeds=2" in text
+    starts = [path.read_text().split("] ")[1].strip() for path in workdir.glob("runs/*/seed_*/starts")]
+    assert len(starts) == 4 and len(set(starts)) == 1  # one compilation cache
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        assert starts[0].startswith(str(workdir / ".compiled"))
+
+    assert run(file, workdir, jobs=2, num_seeds=2) == 0
+    assert num_starts(workdir) == 4
+    write_sweep_file(tmp_path, {}, {"rate": 0.75}, {"rate": 0.25}, MAXIMIZE=False)
+    capsys.readouterr()
+    assert run(file, workdir, jobs=2, num_seeds=2, rows=("0.75",)) == 0
+    assert num_starts(workdir) == 6
+    assert "A title: 4 runs, 2 of them ended before." in capsys.readouterr().out
+    assert "rate=0.25" in (workdir / "report.md").read_text()  # --rows is about what runs
+    assert run(file, workdir, jobs=2, num_seeds=3, order="metric") == 0
+    assert num_starts(workdir) == 9
+    expected |= {("rate-0.75", f"seed_{seed}"): newton(0.75, seed) for seed in range(3)}
+    assert results(workdir) == expected | {
+        ("baseline", "seed_2"): newton(0.5, 2),
+        ("rate-0.25", "seed_2"): newton(0.25, 2),
+    }
+
+
+def test_failures_are_reported_and_tried_again_when_asked(tmp_path, workdir, capsys):
+    cure = tmp_path / "cure"
+    rows = [{"trouble": trouble, "cure": str(cure)} for trouble in ("diverged", "disk", "bug", "kill")]
+    file = write_sweep_file(tmp_path, {}, *rows)
+    assert run(file, workdir, jobs=2) == 1
+    said = capsys.readouterr().out
+    assert "1 of 5 runs finished; 1 diverged, 2 failed, 1 interrupted." in said
+    assert "error: there is disk at step 1" in said and "--retry_failed" in said and "Some runs were killed" in said
+    assert (workdir / "report.md").exists()
+    assert run(file, workdir, jobs=2) == 1
+    assert num_starts(workdir) == 6  # only what was killed started again
+    cure.touch()
+    assert run(file, workdir, jobs=2, retry_failed=True) == 0
+    assert set(results(workdir).values()) == {newton(0.5, 0)}
+    logs = {path.parents[1].name[:12]: path.read_text() for path in workdir.glob("runs/*/seed_0/run.log")}
+    assert "Continuing at step 1" in logs["trouble-disk"] and "Continuing at step 1" in logs["trouble-bug-"]
+    assert "Continuing" not in logs["trouble-dive"]  # it would only diverge again
+    assert len(list(workdir.glob("runs/trouble-diverged-*/seed_0.failed-1/run.log"))) == 1
+
+
+ROWS = ({"num_steps": 60}, {"num_steps": 60, "rate": 0.25}, {"num_steps": 60, "rate": 0.75})
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_in_the_middle_it_goes_on(number, tmp_path, workdir):
+    """A kill of the whole process group, or Ctrl-C."""
+    file = write_sweep_file(tmp_path, *ROWS)
+    process = start(file, workdir, "--jobs=2", "--set=pause=0.05")
+    second = "runs/rate-0.25-*/seed_0/state.json"
+    while process.poll() is None and not list(workdir.glob(second)):
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, number)
+    out, error = process.communicate(timeout=60)
+    if number == signal.SIGINT:
+        assert process.returncode == 130, error
+        assert error.splitlines()[-1] == "stopped; run the same command again to continue"
+        assert "Traceback" not in error and "num_steps=60 seed 0: interrupted after" in out
+    started = {
+        path.parent.parent.name[:9]: json.loads(path.read_text())["step"]
+        for path in workdir.glob("runs/*/*/state.json")
+    }
+    assert 1 <= started["rate-0.25"] < 60 and not results(workdir)
+    assert run(file, workdir, jobs=2) == 0
+    assert results(workdir) == {
+        ("num_steps-60", "seed_0"): newton(0.5, 0, 60),
+        ("rate-0.25", "seed_0"): newton(0.25, 0, 60),
+        ("rate-0.75", "seed_0"): newton(0.75, 0, 60),
+    }
+    assert num_starts(workdir) == 5
+    log = next(workdir.glob("runs/rate-0.25-*/seed_0/run.log")).read_text()
+    assert "Continuing at step" in log
+
+
+def test_two_sweeps_in_one_directory_refuse(tmp_path, workdir):
+    workdir.mkdir()
+    held = lock_directory(workdir, "")
+    file = write_sweep_file(tmp_path, {})
+    with pytest.raises(UserError, match="another sweep is running in .*work: wait for it, or use another --workdir"):
+        run(file, workdir)
+    assert os.listdir(workdir) == [".lock"]
+    os.close(held)
+    assert run(file, workdir) == 0
+    held = lock_directory(workdir, "")
+    assert run(None, workdir, summarise=True) == 0  # while it is running, if need be
+    os.close(held)
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path, workdir):
+    file = write_sweep_file(tmp_path, {})
+    workdir.mkdir()
+    (workdir / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"is a run directory, and no sweep's \(it holds config.json\)"):
+        run(file, workdir)
+    (workdir / "config.json").rename(workdir / "thesis.tex")
+    with pytest.raises(UserError, match="is not empty, and no sweep's .*use another --workdir"):
+        run(file, workdir)
+
+
+def test_another_sweeps_directory_is_refused(tmp_path, workdir):
+    file = write_sweep_file(tmp_path, {})
+    assert run(file, workdir, set=("num_steps=5",)) == 0
+    other = write_sweep_file(tmp_path, {}, name="other.py")
+    with pytest.raises(UserError, match="holds the sweep 'rates' of tests.sweeps.fake_experiment, not 'other'"):
+        run(other, workdir)
+    with pytest.raises(UserError, match="begun with another --set: num_steps was 5, now 10. Give the same"):
+        run(file, workdir)
+    assert run(file, workdir, set=("num_steps=5", "data_dir=/elsewhere")) == 0
+    assert num_starts(workdir) == 1
+    text = file.read_text()
+    file.write_text(text.replace("test/error", "test/mistake"))
+    with pytest.raises(UserError, match="holds a sweep by test/error, and the file now says METRIC = 'test/mistake'"):
+        run(file, workdir, set=("num_steps=5",))
+
+
+def test_a_misspelt_metric_may_be_put_right(tmp_path, workdir, capsys):
+    file = write_sweep_file(tmp_path, {})
+    text = file.read_text()
+    file.write_text(text.replace("test/error", "test/eror"))
+    assert run(file, workdir) == 0
+    assert "warning: no result has METRIC = 'test/eror', they have test/error." in capsys.readouterr().out
+    file.write_text(text)
+    assert run(file, workdir) == 0
+    assert num_starts(workdir) == 1
+
+
+def test_dry_run_shows_commands_and_touches_nothing(tmp_path, workdir, capsys, monkeypatch):
+    file = write_sweep_file(tmp_path, {}, {"rate": 0.25, "data_dir": "a b"}, {"cell": "gru"}, NUM_SEEDS=2)
+    before = sorted(tmp_path.rglob("*"))
+    assert run(file, workdir, dry_run=True, rows=("rate",), set=("num_steps=7",)) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "baseline",
+        "rate=0.25",
+        "2 rows, 4 runs of tests.sweeps.fake_experiment, compared by test/error.",
+    ]
+    commands = [line.strip() for line in lines if line.startswith(" ")]
+    assert commands[0].startswith("python -m tests.sweeps.fake_experiment --num_steps=7 --workdir=")
+    assert " --rate=0.25 --num_steps=7 --seed=1 '--data_dir=a b' --workdir=" in commands[3]
+    assert run(file, workdir, set=("num_steps=7",)) == 0  # and they are the commands that run
+    assert f"--workdir={next(workdir.glob('runs/rate-*/seed_1'))}" in commands[3]
+    capsys.readouterr()
+    run(file, workdir, set=("num_steps=7",), dry_run=True, num_seeds=3)
+    assert [line.endswith("# finished") for line in capsys.readouterr().out.splitlines()[1:4]] == [True, True, False]
+
+
+def test_the_report_is_made_anew_without_the_file(tmp_path, workdir, capsys, pictures):
+    file = write_sweep_file(tmp_path, {}, {"rate": 0.25})
+    assert run(file, workdir, num_seeds=2, set=("num_steps=5",)) == 0
+    text = (workdir / "report.md").read_text()
+    file.unlink()
+    for name in ("report.md", "intervals.png"):
+        (workdir / name).unlink()
+    moved = workdir.rename(tmp_path / "moved")
+    shutil.rmtree(next(moved.glob("runs/rate-*/seed_1")))
+    capsys.readouterr()
+    assert run(None, moved, summarise=True) == 1
+    assert "3 of 4 runs finished; 1 waiting." in capsys.readouterr().out
+    assert "rates.py" in text and "rates.py" in (moved / "report.md").read_text()
+    assert (moved / "intervals.png").exists()
+    assert num_starts(moved) == 3
+
+
+def test_rows_keep_their_directories_when_the_experiment_gets_a_knob_more(tmp_path, workdir):
+    """The digits of a directory's name are those of the whole configuration, which changes then."""
+    file = write_sweep_file(tmp_path, {}, {"rate": 0.25})
+    assert run(file, workdir) == 0
+    document = json.loads((workdir / "sweep.json").read_text())
+    for row in document["rows"]:
+        (workdir / "runs" / row["slug"]).rename(workdir / "runs" / f"old-{row['slug']}")
+        row["slug"] = f"old-{row['slug']}"
+        del row["config"]["limit"]
+    (workdir / "sweep.json").write_text(json.dumps(document))
+    assert run(file, workdir) == 0
+    assert num_starts(workdir) == 2 and len(list(workdir.glob("runs/*"))) == 2
+
+
+def config_error(*arguments, **flags):
+    with pytest.raises(UserError) as error:
+        script.main(SweepConfig(**flags), list(arguments))
+    return str(error.value)
+
+
+def test_flags_that_make_no_sense_are_refused(tmp_path):
+    file = str(write_sweep_file(tmp_path, {}, {"rate": 0.25}))
+    work = {"workdir": str(tmp_path / "w")}
+    assert "which sweep? Give its file" in config_error()
+    assert "which sweep?" in config_error(summarise=True)
+    assert "one sweep file at a time: a.py, b.py" in config_error("a.py", "b.py")
+    assert "holds no sweep" in config_error(summarise=True, **work)
+    assert "holds no sweep" in config_error(file, summarise=True, **work)
+    assert "--set=('a=1',) does nothing without a sweep file" in config_error(summarise=True, set=("a=1",), **work)
+    assert "--slurm_partition=x does nothing without --executor=slurm" in config_error(
+        file, slurm_partition="x", **work
+    )
+    assert "without --executor=ray or slurm" in config_error(file, gpus_per_job=1.0, **work)
+    assert "without --search" in config_error(file, num_trials=3, **work)
+    assert "--rows=gru: no row of the sweep" in config_error(file, rows=("gru",), **work)
+    assert not (tmp_path / "w").exists()
+
+
+def test_without_a_workdir_it_is_named_like_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert script.main(SweepConfig(), [str(write_sweep_file(tmp_path, {}))]) == 0
+    assert results("runs/rates") == {("baseline", "seed_0"): newton(0.5, 0)}
+
+
+def test_ray_gets_the_jobs_and_the_flags(tmp_path, workdir, monkeypatch):
+    on_ray = pytest.importorskip("rnn_jax.sweeps.on_ray")
+    given = {}
+
+    def run_jobs(jobs, *, workdir, address, cores_per_job, gpus_per_job, on_start, on_end, tick):
+        given.update(workdir=workdir, address=address, cores=cores_per_job, gpus=gpus_per_job)
+        local.run_jobs(jobs, num_parallel=1, on_start=on_start, on_end=on_end, tick=tick)
+
+    monkeypatch.setattr(on_ray, "run_jobs", run_jobs)
+    file = write_sweep_file(tmp_path, {})
+    assert run(file, workdir, executor="ray", ray_address="head:6379", cores_per_job=3, gpus_per_job=0.5) == 0
+    assert given == {"workdir": workdir, "address": "head:6379", "cores": 3, "gpus": 0.5}
