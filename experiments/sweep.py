@@ -48,7 +48,7 @@ class SweepConfig:
         "the seeds of a row as one program (vmap, map), as processes, or what a short timing finds faster",
         choices=("auto", "vmap", "map", "process"),
     )
-    jobs: int = knob(1, "processes at a time, which share the cores of this machine", minimum=1)
+    jobs: int = knob(0, "processes at a time (0 = one, or with --executor=slurm all that the queue lets)", minimum=0)
     retry_failed: bool = knob(False, "try failed and diverged runs again")
     dry_run: bool = knob(False, "show rows and commands; run nothing")
     summarise: bool = knob(False, "run nothing; make the report of what is there")
@@ -59,7 +59,7 @@ class SweepConfig:
     gpus_per_job: float = knob(0.0, "GPUs that a job asks --executor=ray or slurm for", minimum=0.0)
     slurm_partition: str = knob("", "SLURM partition")
     slurm_minutes: int = knob(60, "SLURM time limit of a job", minimum=1)
-    slurm_memory_gb: int = knob(4, "memory of a SLURM job", minimum=1)
+    slurm_memory_gb: float = knob(0.0, "memory of a SLURM job (0 = what the partition gives)", minimum=0.0)
     slurm_parameters: tuple[str, ...] = knob((), "further SLURM parameters, as in account=me,qos=low")
     search: str = knob("", "instead of rows, search the sweep file's space(trial)", choices=("", "optuna"))
     num_trials: int = knob(50, "configurations that --search tries", minimum=1)
@@ -108,6 +108,8 @@ def check(config: SweepConfig, arguments: Sequence[str]) -> None:
         require_defaults(config, ("ray_address",), "--executor=ray")
     if config.executor == "local":
         require_defaults(config, ("cores_per_job", "gpus_per_job"), "--executor=ray or slurm")
+    if config.executor == "slurm" and config.gpus_per_job % 1:
+        raise UserError(f"--gpus_per_job={config.gpus_per_job}: SLURM gives whole GPUs only")
     if not config.search:
         require_defaults(config, ("num_trials",), "--search=optuna")
 
@@ -141,7 +143,7 @@ def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], wor
     if config.seeds_mode == "process":
         jobs = make_jobs(sweep, todo, environment=environment)
     else:
-        options = {"mode": config.seeds_mode, "num_parallel": config.jobs, "environment": environment}
+        options = {"mode": config.seeds_mode, "num_parallel": config.jobs or 1, "environment": environment}
         jobs = make_group_jobs(sweep, runs, todo, workdir, **options)
     with LiveTable(sweep, records) as table:
         execute(config, jobs, workdir, table)
@@ -150,13 +152,27 @@ def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], wor
 def execute(config: SweepConfig, jobs: Sequence[Job], workdir: Path, table: LiveTable) -> None:
     """Hands the jobs to the executor."""
     hooks = {"on_start": table.job_started, "on_end": table.job_ended, "tick": table.tick}
+    resources = {"workdir": workdir, "cores_per_job": config.cores_per_job}
     if config.executor == "local":
-        local.run_jobs(jobs, num_parallel=config.jobs, **hooks)
+        local.run_jobs(jobs, num_parallel=config.jobs or 1, **hooks)
     elif config.executor == "ray":
         from rnn_jax.sweeps import on_ray
 
-        resources = {"cores_per_job": config.cores_per_job, "gpus_per_job": config.gpus_per_job}
-        on_ray.run_jobs(jobs, workdir=workdir, address=config.ray_address, **resources, **hooks)
+        on_ray.run_jobs(jobs, address=config.ray_address, gpus_per_job=config.gpus_per_job, **resources, **hooks)
+    else:
+        from rnn_jax.sweeps import on_slurm
+
+        on_slurm.run_jobs(
+            jobs,
+            partition=config.slurm_partition,
+            minutes=config.slurm_minutes,
+            memory_gb=config.slurm_memory_gb,
+            parameters=config.slurm_parameters,
+            gpus_per_job=int(config.gpus_per_job),
+            num_parallel=config.jobs,
+            **resources,
+            **hooks,
+        )
 
 
 def report(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], workdir: Path, command: str) -> list[Record]:

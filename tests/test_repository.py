@@ -42,6 +42,7 @@ LEVELS = (
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
     ("training",),
     ("models",),
+    ("sweeps",),
 )
 LEVEL = {name: number for number, level in enumerate(LEVELS) for name in level}
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn_jax.sweeps.records import OUTCOME, write_outcome
+from rnn_jax.sweeps.records import OUTCOME, last_lines, write_outcome
+from rnn_jax.training.files import LOG
 
 CHILD = Path(__file__).with_name("child.py")
 
@@ -49,6 +50,9 @@ def ended(job: Job, exit_code: int, seconds: float) -> None:
     for directory in map(Path, job.directories):
         if not (directory / "result.json").exists() and not (directory / OUTCOME).exists():
             write_outcome(directory, exit_code, seconds)
+            if Path(job.log) != directory / LOG:  # a process of several runs: it may have failed before any of them
+                with (directory / LOG).open("a", encoding="utf-8") as log:
+                    log.write(f"--- {job.log} ended with exit code {exit_code}:\n{last_lines(Path(job.log))}\n")
 
 
 def execute(job: Job, environment: Mapping[str, str] | None = None) -> int:

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, run_name
-from rnn_jax.sweeps.records import LOG, Record, read_record
+from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep
+from rnn_jax.training.files import LOG
 from rnn_jax.training.progress import format_seconds
 
 _SECONDS_BETWEEN_DRAWS = 0.5

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import shlex
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -186,6 +187,7 @@ class _Watch:
         self._states: Mapping[str, str] | None = None
         self._next_query = 0.0
         self._stopping = False
+        self._old_places: set[Path] = set()
 
     def begin(self) -> None:
         """Submits the jobs, as one array, but for those that an earlier start of this sweep has left in the queue."""
@@ -227,6 +229,8 @@ class _Watch:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             self._queue.cancel([one.job_id for one in self.pending])
         (self._folder / _WATCHED).unlink(missing_ok=True)
+        for place in self._old_places:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _verdict(self, one: _Pending) -> tuple[int, float] | None:
         """(exit code, seconds) of a job that has ended, AGAIN for one that is to be submitted again, None to wait."""
@@ -276,11 +280,14 @@ class _Watch:
         file = self._folder / _WATCHED
         entries = read_json(file) if file.exists() else {}
         states = self._queue.states([job_id for job_id, _ in entries.values()]) if entries else {}
+        if states is None:
+            raise UserError("squeue does not answer, and jobs of this sweep may be in the queue: try again later")
         found = {}
         for number in range(len(self._jobs)):
             job_id, start_file = entries.get(self._key(number), ("", ""))
-            if (states or {}).get(job_id) in QUEUED:
+            if states.get(job_id) in QUEUED:
                 found[number] = (job_id, start_file)
+                self._old_places.add(Path(start_file).parent)
         return found
 
     def _key(self, number: int) -> str:

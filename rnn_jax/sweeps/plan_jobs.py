@@ -7,8 +7,9 @@ from rnn_jax.config import did_you_mean
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.commands import command_of
 from rnn_jax.sweeps.jobs import Job
-from rnn_jax.sweeps.records import LOG, Record
+from rnn_jax.sweeps.records import Record
 from rnn_jax.sweeps.rows import Sweep, SweepRun
+from rnn_jax.training.files import LOG
 
 UNSUCCESSFUL = ("diverged", "failed")  # the statuses that only --retry_failed tries again
 

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 from rnn_jax.errors import TrainingDiverged
 from rnn_jax.sweeps.rows import SweepRun
-from rnn_jax.training.files import read_json, read_metrics, write_atomically
+from rnn_jax.training.files import LOG, read_json, read_metrics, write_atomically
 
-LOG = "run.log"
 OUTCOME = ".outcome.json"  # hidden: a run may start in a directory that holds it
 
 STATUSES = ("finished", "diverged", "failed", "interrupted", "running", "waiting")

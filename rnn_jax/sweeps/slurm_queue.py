@@ -1,5 +1,6 @@
-"""The queue that jobs wait in: SLURM's, or for trying out, processes of this machine. submitit writes and starts them."""
+"""The queue that jobs wait in: SLURM's own, or processes of this machine for trying out. Both by way of submitit."""
 
+import abc
 import os
 import pickle
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.records import last_lines
@@ -18,8 +19,10 @@ COMMANDS = ("sbatch", "srun", "squeue", "scancel")
 
 # What squeue calls a job that has not ended; it leaves out those that ended some minutes ago.
 QUEUED = frozenset(
-    "PENDING CONFIGURING RUNNING COMPLETING SUSPENDED STOPPED RESIZING SIGNALING STAGE_OUT "
-    "REQUEUED REQUEUE_FED REQUEUE_HOLD SPECIAL_EXIT RESV_DEL_HOLD".split()
+    [
+        *("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING"),
+        *("STAGE_OUT", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"),
+    ]
 )
 CANCELLED = frozenset({"CANCELLED", "DEADLINE"})  # by people: such a job is not tried again
 BROKEN = frozenset({"FAILED", "OUT_OF_MEMORY"})  # by what it did: it would do the same again
@@ -32,32 +35,13 @@ class Ended(NamedTuple):
     error: str
 
 
-class Queue(Protocol):
-    """What run_jobs needs of a scheduler. Job ids are its own."""
+class Queue(abc.ABC):
+    """What run_jobs needs of a scheduler. Job ids are its own.
 
-    seconds_between_queries: float
+    UserError where submitit or the scheduler takes offence at the settings.
+    """
 
-    def submit(self, tasks: Sequence[Callable[[], Any]]) -> list[str]:
-        """Puts the tasks into the queue; returns their ids."""
-
-    def states(self, ids: Sequence[str]) -> Mapping[str, str] | None:
-        """State by id; ended ones may be missing. None if the scheduler doesn't answer."""
-
-    def result(self, job_id: str) -> Ended | None:
-        """How the task ended; None before, and when its process was killed."""
-
-    def output(self, job_id: str) -> str:
-        """The last lines that the process around the task printed."""
-
-    def stop(self, ids: Sequence[str]) -> None:
-        """Cancels the waiting ones and sends SIGTERM to the running ones."""
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """Kills what is left."""
-
-
-class _Submitted:
-    """What submitit does alike for all schedulers."""
+    seconds_between_queries = 0.0
 
     def __init__(self, submitit: Any, folder: Path, settings: Mapping[str, Any], max_requeues: int, cluster: str):
         self._submitit, self._folder = submitit, folder
@@ -68,17 +52,24 @@ class _Submitted:
         except (NameError, ValueError, RuntimeError, AssertionError) as error:
             raise UserError(f"--executor=slurm: {first_line(error)}") from error
 
-    def _submit(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
-        helpers = self._submitit.helpers
-        paths = {"PYTHONPATH": os.pathsep.join(python_paths())}
-        # Of a job that we may be in ourselves, nothing is passed on.
-        with helpers.clean_env(), helpers.environment_variables(**paths):
-            try:
-                return self._executor.submit_array(list(tasks))
-            except self._submitit.core.utils.FailedJobError as error:
-                raise UserError(f"SLURM refuses the jobs: {first_line(error)}") from error
+    def submit(self, tasks: Sequence[Callable[[], Any]]) -> list[str]:
+        """Puts the tasks into the queue, as one array; returns their ids."""
+        return [job.job_id for job in self._submit(tasks)]
+
+    @abc.abstractmethod
+    def states(self, ids: Sequence[str]) -> Mapping[str, str] | None:
+        """State by id; ended ones may be missing. None if the scheduler doesn't answer."""
+
+    @abc.abstractmethod
+    def stop(self, ids: Sequence[str]) -> None:
+        """Cancels the waiting ones and sends SIGTERM to the running ones."""
+
+    @abc.abstractmethod
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Kills what is left."""
 
     def result(self, job_id: str) -> Ended | None:
+        """How the task ended; None before, and when its process was killed."""
         path = self._paths(job_id).result_pickle
         if not path.exists():
             return None
@@ -86,13 +77,26 @@ class _Submitted:
         return Ended(value, "") if outcome == "success" else Ended(None, str(value))
 
     def output(self, job_id: str) -> str:
+        """The last lines that the process around the task printed."""
         return last_lines(self._paths(job_id).stdout)
+
+    def _submit(self, tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+        helpers = self._submitit.helpers
+        variables = {"PYTHONPATH": os.pathsep.join(python_paths())}
+        if "SLURM_CONF" in os.environ:
+            variables["SLURM_CONF"] = os.environ["SLURM_CONF"]
+        # Of a job of SLURM's that we may be in ourselves, nothing else is passed on.
+        with helpers.clean_env(), helpers.environment_variables(**variables):
+            try:
+                return self._executor.submit_array(list(tasks))
+            except self._submitit.core.utils.FailedJobError as error:
+                raise UserError(f"SLURM refuses the jobs: {first_line(error)}") from error
 
     def _paths(self, job_id: str) -> Any:
         return self._submitit.core.utils.JobPaths(self._folder, job_id, 0)
 
 
-class SlurmQueue(_Submitted):
+class SlurmQueue(Queue):
     """SLURM's own. UserError where there is no SLURM, or it refuses the jobs."""
 
     seconds_between_queries = 10.0  # it serves others too
@@ -105,10 +109,6 @@ class SlurmQueue(_Submitted):
                 "submitted to SLURM from, or use --executor=local or --executor=ray."
             )
         super().__init__(submitit, folder, settings, max_requeues, "slurm")
-
-    def submit(self, tasks: Sequence[Callable[[], Any]]) -> list[str]:
-        """One array of them."""
-        return [job.job_id for job in self._submit(tasks)]
 
     def states(self, ids: Sequence[str]) -> Mapping[str, str] | None:
         """What squeue says."""
@@ -134,10 +134,8 @@ class SlurmQueue(_Submitted):
         subprocess.run(["scancel", *arguments], capture_output=True, stdin=subprocess.DEVNULL, check=False)
 
 
-class LocalQueue(_Submitted):
+class LocalQueue(Queue):
     """Processes of this machine, all at once."""
-
-    seconds_between_queries = 0.0
 
     def __init__(self, submitit: Any, folder: Path, settings: Mapping[str, Any], *, max_requeues: int):
         super().__init__(submitit, folder, settings, max_requeues, "local")
@@ -152,6 +150,10 @@ class LocalQueue(_Submitted):
     def states(self, ids: Sequence[str]) -> Mapping[str, str] | None:
         """RUNNING, or nothing."""
         return {job_id: "RUNNING" for job_id in ids if job_id in self._jobs and not self._jobs[job_id].done()}
+
+    def result(self, job_id: str) -> Ended | None:
+        """As for SLURM, but only once nothing of it runs any more."""
+        return super().result(job_id) if self._jobs[job_id].done() else None
 
     def stop(self, ids: Sequence[str]) -> None:
         """submitit's controller passes SIGTERM on; its own way, SIGINT, would kill a second later."""

@@ -46,6 +46,14 @@ class Invocation:
         choices=("train", "eval", "predict"),
     )
     workdir: str = knob("", "run directory (default: runs/<experiment>)")
+    num_seeds: int = knob(
+        1, "train so many seeds, --seed and up, in one process; each in its own directory below --workdir", minimum=1
+    )
+    seeds_mode: str = knob(
+        "auto",
+        "how --num_seeds computes: one batched program (vmap), in turn (map), or what a short timing finds faster",
+        choices=("auto", "vmap", "map"),
+    )
     dry_run: bool = knob(False, "show configuration, parameters and shapes; train nothing")
     input: str = knob("", "file that --mode=predict reads (default: standard input)")
     split: str = knob("", "split or file that --mode=eval scores (default: the experiment's test data)")

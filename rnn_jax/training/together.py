@@ -39,7 +39,13 @@ class Outcome(NamedTuple):
 
 
 def run_together(
-    loops: Sequence[Updates], logs: Sequence[Path], *, method: str, size: int, say: Callable[[str], None] = print
+    loops: Sequence[Updates],
+    logs: Sequence[Path],
+    *,
+    method: str,
+    size: int,
+    say: Callable[[str], None] = print,
+    tick: Callable[[int, int], None] = lambda step, num_living: None,
 ) -> list[Outcome]:
     """Runs the loops to their ends; a loop that fails does not stop the others.
 
@@ -48,6 +54,7 @@ def run_together(
       method: "vmap" or "map", as above.
       size: models in the program of vmap, at least as many as there are loops. Constant over restarts, when some loops
         have ended, it lets the others have the bits that they would have had: places left over compute for nothing.
+      say: gets a line that is worth knowing; tick(step, loops that have not ended) is called in every round.
     """
     members = [_Member(loop, log) for loop, log in zip(loops, logs, strict=True)]
     fillers = Fillers()
@@ -56,6 +63,7 @@ def run_together(
         for member in members:
             member.advance(None)
         while living := [member for member in members if member.asked is not None]:
+            tick(min(member.asked.step for member in living if member.asked is not None), len(living))
             for group in _groups(living):
                 asked = [member.asked for member in group if member.asked is not None]
                 together = method == "vmap" and (len(group) > 1 or len(living) == 1 < size)

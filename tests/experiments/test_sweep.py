@@ -1,5 +1,6 @@
 """The sweep command, from its flags to its report: what runs, what is kept, what is refused."""
 
+import inspect
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from experiments import sweep as script
 from experiments.sweep import SweepConfig
 from rnn_jax.errors import UserError
-from rnn_jax.sweeps import local, report
+from rnn_jax.sweeps import local, on_ray, on_slurm, report
 from rnn_jax.training.run import lock_directory
 from tests.sweeps.sweep_texts import write_sweep_file
 
@@ -39,8 +40,9 @@ def workdir(tmp_path):
 
 
 def run(file, workdir, **flags):
-    """The command in this process: its exit code."""
-    return script.main(SweepConfig(workdir=str(workdir), **flags), [str(file)] if file else [])
+    """The command in this process: its exit code. The fake experiment has no updates that could be joined."""
+    flags = {"workdir": str(workdir), "seeds_mode": "process"} | flags
+    return script.main(SweepConfig(**flags), [str(file)] if file else [])
 
 
 def start(file, workdir, *flags):
@@ -283,6 +285,7 @@ def test_flags_that_make_no_sense_are_refused(tmp_path):
         file, slurm_partition="x", **work
     )
     assert "without --executor=ray or slurm" in config_error(file, gpus_per_job=1.0, **work)
+    assert "SLURM gives whole GPUs" in config_error(file, executor="slurm", gpus_per_job=0.5, **work)
     assert "without --search" in config_error(file, num_trials=3, **work)
     assert "--rows=gru: no row of the sweep" in config_error(file, rows=("gru",), **work)
     assert not (tmp_path / "w").exists()
@@ -294,15 +297,36 @@ def test_without_a_workdir_it_is_named_like_the_file(tmp_path, monkeypatch):
     assert results("runs/rates") == {("baseline", "seed_0"): newton(0.5, 0)}
 
 
-def test_ray_gets_the_jobs_and_the_flags(tmp_path, workdir, monkeypatch):
-    on_ray = pytest.importorskip("rnn_jax.sweeps.on_ray")
-    given = {}
+@pytest.mark.parametrize("executor", ["ray", "slurm"])
+def test_schedulers_get_the_jobs_and_the_flags(executor, tmp_path, workdir, monkeypatch):
+    module = {"ray": on_ray, "slurm": on_slurm}[executor]
+    signature, given = inspect.signature(module.run_jobs), {}
 
-    def run_jobs(jobs, *, workdir, address, cores_per_job, gpus_per_job, on_start, on_end, tick):
-        given.update(workdir=workdir, address=address, cores=cores_per_job, gpus=gpus_per_job)
-        local.run_jobs(jobs, num_parallel=1, on_start=on_start, on_end=on_end, tick=tick)
+    def run_jobs(*arguments, **keywords):
+        given.update(signature.bind(*arguments, **keywords).arguments)
+        hooks = {name: given.pop(name) for name in ("on_start", "on_end", "tick")}
+        local.run_jobs(given.pop("jobs"), num_parallel=1, **hooks)
 
-    monkeypatch.setattr(on_ray, "run_jobs", run_jobs)
+    monkeypatch.setattr(module, "run_jobs", run_jobs)
     file = write_sweep_file(tmp_path, {})
-    assert run(file, workdir, executor="ray", ray_address="head:6379", cores_per_job=3, gpus_per_job=0.5) == 0
-    assert given == {"workdir": workdir, "address": "head:6379", "cores": 3, "gpus": 0.5}
+    flags = {
+        "ray": {"ray_address": "head:6379", "gpus_per_job": 0.5},
+        "slurm": {"slurm_partition": "short", "slurm_minutes": 7, "slurm_parameters": ("qos=low",), "jobs": 9},
+    }[executor]
+    assert run(file, workdir, executor=executor, cores_per_job=3, **flags) == 0
+    assert (
+        given
+        == {"workdir": workdir, "cores_per_job": 3}
+        | {
+            "ray": {"address": "head:6379", "gpus_per_job": 0.5},
+            "slurm": {
+                "partition": "short",
+                "minutes": 7,
+                "memory_gb": 0.0,
+                "parameters": ("qos=low",),
+                "gpus_per_job": 0,
+                "num_parallel": 9,
+            },
+        }[executor]
+    )
+    assert results(workdir) == {("baseline", "seed_0"): newton(0.5, 0)}

@@ -94,6 +94,29 @@ def test_every_job_runs_and_failures_stop_nobody(tmp_path):
         assert len(parts[0]) in (len(mine) // 2, len(mine) - len(mine) // 2)
 
 
+def test_a_process_of_several_runs_that_fails_leaves_word_in_each(sweep, tmp_path):
+    """But for those that noted their own end, or have a result."""
+    runs = expand(sweep, tmp_path, 4)[:4]
+    put(runs[0], **{"test/error": 0.5})
+    job = script(tmp_path, "group", "print('error: no data there'); sys.exit(2)")
+    directories = tuple(str(run.directory) for run in runs)
+    console = Console(file=io.StringIO(), width=40)
+    table = LiveTable(sweep, [read_record(run) for run in runs], console=console)
+
+    def start(job):
+        table.job_started(job)
+        write_outcome(runs[1].directory, 3, 1.0)
+
+    job = job._replace(directories=directories)
+    run_jobs([job], num_parallel=1, on_start=start, on_end=table.job_ended, tick=table.tick)
+    records = [read_record(run) for run in runs]
+    assert [record.status for record in records] == ["finished", "diverged", "failed", "failed"]
+    word = f"--- {job.log} ended with exit code 2:\nerror: no data there"
+    assert [record.message for record in records] == ["", "", word, word]
+    said = console.file.getvalue().splitlines()
+    assert [line.partition(":")[0] for line in said] == [f"[{n}/4] baseline seed {n - 1}" for n in (1, 2, 3, 4)]
+
+
 def test_no_jobs_are_no_work():
     run_jobs([], num_parallel=3, **Log().hooks())
 
