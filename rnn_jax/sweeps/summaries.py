@@ -108,7 +108,7 @@ def summarise(sweep: Sweep, number: int, records: Sequence[Record]) -> Summary:
         interval=bootstrap_mean(numbers) if len(numbers) >= FEWEST_SEEDS else None,
         num_parameters=tuple(sorted(set(_known(results, "num_parameters", int)))),
         hidden_size=tuple(sorted(set(map(str, _known(results, "hidden_size", int | str))))),
-        steps_per_second=_median(_steps_per_second(record.metrics) for record in finished),
+        steps_per_second=_median(_steps_per_second(record) for record in finished),
         minutes=_median(map(minutes_of, results)),
     )
 
@@ -120,9 +120,13 @@ def metric_of(record: Record, metric: str) -> float | None:
 
 
 def minutes_of(result: dict[str, Any]) -> float | None:
-    """How long the run took, over all its resumptions."""
+    """How long the run took, over all its resumptions; of runs that took turns in one process, its share."""
     seconds = result.get("seconds")
-    return seconds / 60 if is_number(seconds) else None
+    return seconds / 60 / _together(result) if is_number(seconds) else None
+
+
+def _together(result: dict[str, Any]) -> int:
+    return result.get("together") or 1
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
@@ -139,7 +143,7 @@ def _median(values: Iterable[float | None]) -> float | None:
     return float(statistics.median(known)) if known else None
 
 
-def _steps_per_second(lines: Sequence[dict[str, Any]]) -> float | None:
-    """Over the whole run, with its compilation and evaluations."""
-    timed = [line for line in lines if is_number(line.get("seconds")) and line["seconds"] > 0]
-    return timed[-1]["step"] / timed[-1]["seconds"] if timed else None
+def _steps_per_second(record: Record) -> float | None:
+    """Over the whole run, with its compilation and evaluations; of those that it took turns with, all steps count."""
+    timed = [line for line in record.metrics if is_number(line.get("seconds")) and line["seconds"] > 0]
+    return timed[-1]["step"] / timed[-1]["seconds"] * _together(record.result) if timed else None
