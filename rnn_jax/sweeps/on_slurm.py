@@ -95,7 +95,7 @@ def run_jobs(
     workdir: of the sweep, in a folder that all machines share under the same path, as are the repository and its
     Python environment; what SLURM and submitit write lies in its subfolder slurm. minutes: time limit of a job, which
     goes on in a further one as often as needed. memory_gb: 0 = the partition's default. num_parallel: how many run at
-    a time (0 = all). parameters: further ones of sbatch as "name=value". cluster: "local" carries the jobs out as
+    a time (0 = all). parameters: further ones of sbatch, as "name=value" or "name". cluster: "local" carries the jobs out as
     submitit's processes on this machine. on_start(job), on_end(job, exit code, seconds) and tick(), which is called
     several times a second, run in the caller's thread.
 
@@ -145,14 +145,13 @@ def import_submitit() -> Any:
     return submitit
 
 
-def _pairs(parameters: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for parameter in parameters:
-        name, equals, value = parameter.removeprefix("--").partition("=")
-        if not equals or not name.strip():
-            raise UserError(f"--slurm_parameters: {parameter!r}: expected name=value, such as account=vision")
-        pairs[name.strip()] = value.strip()
-    return pairs
+def _pairs(parameters: Sequence[str]) -> dict[str, str | bool]:
+    """Of sbatch's parameters, as in "account=vision" or "no-requeue"."""
+    parts = [parameter.strip().lstrip("-").partition("=") for parameter in parameters]
+    if not all(name for name, _, _ in parts):
+        given = ", ".join(map(repr, parameters))
+        raise UserError(f"--slurm_parameters: expected names with or without a value, as in account=vision; got {given}")
+    return {name: value if equals else True for name, equals, value in parts}
 
 
 @dataclasses.dataclass
