@@ -95,9 +95,9 @@ def run_jobs(
     workdir: of the sweep, in a folder that all machines share under the same path, as are the repository and its
     Python environment; what SLURM and submitit write lies in its subfolder slurm. minutes: time limit of a job, which
     goes on in a further one as often as needed. memory_gb: 0 = the partition's default. num_parallel: how many run at
-    a time (0 = all). parameters: further ones of sbatch, as "name=value" or "name". cluster: "local" carries the jobs out as
-    submitit's processes on this machine. on_start(job), on_end(job, exit code, seconds) and tick(), which is called
-    several times a second, run in the caller's thread.
+    a time (0 = all). parameters: further ones of sbatch, as "name=value" or "name". cluster: "local" carries the jobs
+    out as submitit's processes on this machine. on_start(job), on_end(job, exit code, seconds) and tick(), which is
+    called several times a second, run in the caller's thread.
 
     Raises:
       TrainingInterrupted: SIGINT or SIGTERM came. The processes were asked to save and stop.
@@ -150,7 +150,9 @@ def _pairs(parameters: Sequence[str]) -> dict[str, str | bool]:
     parts = [parameter.strip().lstrip("-").partition("=") for parameter in parameters]
     if not all(name for name, _, _ in parts):
         given = ", ".join(map(repr, parameters))
-        raise UserError(f"--slurm_parameters: expected names with or without a value, as in account=vision; got {given}")
+        raise UserError(
+            f"--slurm_parameters: expected names with or without a value, as in account=vision; got {given}"
+        )
     return {name: value if equals else True for name, equals, value in parts}
 
 
@@ -200,7 +202,7 @@ class _Watch:
         if time.monotonic() >= self._next_query:
             self._states = self._queue.states([one.job_id for one in self.pending])
             self._next_query = time.monotonic() + self._queue.seconds_between_queries
-        again = []
+        again: dict[int, list[int]] = {}  # by how often they have been tried
         for one in list(self.pending):
             if not one.started and one.start_file.exists():
                 one.started = True
@@ -210,11 +212,11 @@ class _Watch:
                 continue
             self.pending.remove(one)
             if verdict is AGAIN:
-                again.append(one)
+                again.setdefault(one.tries + 1, []).append(one.number)
             elif one.started or verdict[0] != STOPPED:  # else it was never more than planned
                 self._on_end(self._jobs[one.number], *verdict)
-        for one in again:
-            self._submit([one.number], tries=one.tries + 1)
+        for tries, numbers in again.items():
+            self._submit(numbers, tries)
 
     def let_save(self, tick: Callable[[], None]) -> None:
         """Cancels what has not begun, asks the rest to stop, and gives it time to."""
