@@ -7,7 +7,7 @@ from rnn_jax.sweeps import one_at_a_time
 
 EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 
 def rows():
