@@ -4,6 +4,7 @@ r"""Ablation sweeps: from one file to a table that can be published.
     ./launch.sh sweep experiments/sweeps/sentiment_cells.py --workdir=runs/cells --jobs=2 --num_seeds=5
     ./launch.sh sweep experiments/sweeps/sentiment_cells.py --workdir=runs/cells --set=data_dir=DIR,dataset=imdb_reviews
     ./launch.sh sweep --workdir=runs/cells --summarise                                            # the report, anew
+    ./launch.sh sweep my_recipe.py --workdir=runs/recipe --search=optuna --num_trials=100 --jobs=2    # its space(trial)
 
 Running the same command again continues an interrupted sweep: finished runs are kept, others resume. Rows may be added
 to the file, and --num_seeds raised, at any time; only the new runs are made.
@@ -12,27 +13,28 @@ exit code: 0 every run finished, 1 some did not (the report says which), others 
 """
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rnn_jax.config import knob, require_defaults
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps import local
-from rnn_jax.sweeps.commands import command_of, flags_of, shell_line
+from rnn_jax.sweeps.commands import flags_of, shell_line
 from rnn_jax.sweeps.grouping import make_group_jobs
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.live_table import LiveTable
 from rnn_jax.sweeps.local import shared_cache
-from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, choose_rows, make_jobs, runs_to_do, set_aside
+from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, choose_rows, describe_runs, make_jobs, runs_to_do, set_aside
 from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep, SweepRun, expand
-from rnn_jax.sweeps.sweep_file import parse_settings
+from rnn_jax.sweeps.sweep_file import load_space, parse_settings
 from rnn_jax.sweeps.workdir import locked, open_sweep, reopen_sweep, require_sweep, write_sweep
 from rnn_jax.training.app import run_tool
 
 MODULE = "experiments.sweep"
 SLURM = ("slurm_partition", "slurm_minutes", "slurm_memory_gb", "slurm_parameters")
+OF_ROWS = ("rows", "num_seeds", "retry_failed", "executor", "dry_run", "summarise")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +81,17 @@ def main(config: SweepConfig, arguments: list[str]) -> int:
     runs = expand(sweep, workdir, num_seeds)
     rows = choose_rows(sweep, config.rows)
     if config.dry_run:
-        show(sweep, [run for run in runs if run.row in rows])
+        print("\n".join(describe_runs(sweep, [run for run in runs if run.row in rows])))
         return 0
     if config.summarise:
         require_sweep(workdir)
     else:
+        space = load_space(arguments[0]) if config.search else None
         with locked(workdir):
             write_sweep(workdir, sweep, num_seeds=num_seeds, overrides=overrides, command=command)
+            if config.search:
+                search(config, sweep, space, workdir)
+                return 0
             run_missing(config, sweep, [run for run in runs if run.row in rows], workdir)
     records = report(config, sweep, runs, workdir, command)
     return 0 if all(record.status == "finished" for record in records if record.run.row in rows) else 1
@@ -112,6 +118,8 @@ def check(config: SweepConfig, arguments: Sequence[str]) -> None:
         raise UserError(f"--gpus_per_job={config.gpus_per_job}: SLURM gives whole GPUs only")
     if not config.search:
         require_defaults(config, ("num_trials",), "--search=optuna")
+    elif given := [name for name in OF_ROWS if getattr(config, name) != getattr(SweepConfig(), name)]:
+        raise UserError(f"--search takes no --{given[0]}: it makes runs of its own, on this machine")
 
 
 def command_line(config: SweepConfig, arguments: Sequence[str]) -> str:
@@ -119,16 +127,20 @@ def command_line(config: SweepConfig, arguments: Sequence[str]) -> str:
     return shell_line(["-m", MODULE, *arguments, *flags_of(config)])
 
 
-def show(sweep: Sweep, runs: Sequence[SweepRun]) -> None:
-    """--dry_run: every row, and the command of each of its runs."""
-    for number, row_runs in itertools.groupby(runs, key=lambda run: run.row):
-        print(sweep.rows[number].name)
-        for run in row_runs:
-            status = read_record(run, with_metrics=False).status
-            note = "" if status == "waiting" else f"  # {status}"
-            print(f"  {shell_line(command_of(sweep.module, run.config, run.directory))}{note}")
-    num_rows = len({run.row for run in runs})
-    print(f"{num_rows} rows, {len(runs)} runs of {sweep.module}, compared by {sweep.metric}.")
+def search(config: SweepConfig, sweep: Sweep, space: Any, workdir: Path) -> None:
+    """--search: tries configurations, which start from the baseline."""
+    from rnn_jax.sweeps.search import run_search
+
+    run_search(
+        sweep,
+        space,
+        workdir,
+        base=sweep.rows[0].config,
+        num_trials=config.num_trials,
+        num_parallel=config.jobs or 1,
+        environment=shared_cache(workdir),
+    )
+    print(f"Report: {workdir / 'search.md'}", flush=True)
 
 
 def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], workdir: Path) -> None:

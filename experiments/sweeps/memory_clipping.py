@@ -1,7 +1,8 @@
 """Clipping against exploding gradients, on a task of long memory.
 
-The class of a text of about ninety words is the first colour in it, and the seven other colours follow later: one symbol
-has to survive everything that comes after. A ReLU network that starts at the identity can, and its gradients explode.
+The class of a text of about ninety words is the first colour in it, and the seven other colours follow later: one
+symbol has to survive everything that comes after. A ReLU network that starts at the identity can, and its gradients
+explode.
 """
 
 from rnn_jax.sweeps import one_at_a_time

@@ -1,13 +1,14 @@
 """Which runs of a sweep are to be made now, and the jobs that make them."""
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 from rnn_jax.config import did_you_mean
 from rnn_jax.errors import UserError
-from rnn_jax.sweeps.commands import command_of
+from rnn_jax.sweeps.commands import command_of, shell_line
 from rnn_jax.sweeps.jobs import Job
-from rnn_jax.sweeps.records import Record
+from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep, SweepRun
 from rnn_jax.training.files import LOG
 
@@ -64,6 +65,19 @@ def make_jobs(sweep: Sweep, runs: Sequence[SweepRun], *, environment: tuple[tupl
         )
         for run in runs
     ]
+
+
+def describe_runs(sweep: Sweep, runs: Sequence[SweepRun]) -> list[str]:
+    """Every row, and the command that makes each of its runs by hand; then how many there are."""
+    lines = []
+    for row, members in itertools.groupby(runs, key=lambda run: run.row):
+        lines.append(sweep.rows[row].name)
+        for run in members:
+            status = read_record(run, with_metrics=False).status
+            note = "" if status == "waiting" else f"  # {status}"
+            lines.append(f"  {shell_line(command_of(sweep.module, run.config, run.directory))}{note}")
+    count = f"{len({run.row for run in runs})} rows, {len(runs)} runs"
+    return [*lines, f"{count} of {sweep.module}, compared by {sweep.metric}."]
 
 
 def run_name(sweep: Sweep, run: SweepRun) -> str:

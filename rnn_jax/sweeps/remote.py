@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import rnn_jax
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.jobs import Job, ended, start
-from rnn_jax.sweeps.local import SECONDS_TO_SAVE, is_held
+from rnn_jax.sweeps.local import SECONDS_TO_SAVE, is_held, shared_cache
 
 try:
     import fcntl
@@ -91,7 +91,8 @@ class Attempt:
     """
 
     def __init__(self, job: Job, place: Place, number: int, *, node: str = ""):
-        self._job = job._replace(environment=(("PYTHONPATH", os.pathsep.join(place.paths)), *job.environment))
+        paths = ("PYTHONPATH", os.pathsep.join(place.paths))
+        self._job = job._replace(environment=(paths, *_compiled(place), *job.environment))
         self._place, self._number = place, number
         self._node = node or socket.gethostname()
         self._process: subprocess.Popen | None = None
@@ -175,6 +176,15 @@ class Attempt:
             if self._stopping or time.monotonic() > deadline:
                 return
             time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _compiled(place: Place) -> tuple[tuple[str, str], ...]:
+    """Where the runs of this machine find what others like it have compiled, unless the user wants none of that.
+
+    The caller's own folder, which SLURM passes on, is for the caller's kind of processor.
+    """
+    unwanted = os.environ.get("JAX_COMPILATION_CACHE_DIR") == ""
+    return () if unwanted else shared_cache(Path(place.folder).parents[1], {})
 
 
 @contextlib.contextmanager

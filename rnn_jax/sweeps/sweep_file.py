@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import itertools
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -68,6 +68,17 @@ def load_sweep(path: str | Path, overrides: Mapping[str, Any] = MappingProxyType
         rows=_rows(file, experiment, start),
         num_seeds=settings.get("NUM_SEEDS", 1),
     )
+
+
+def load_space(path: str | Path) -> Callable[[Any], Any]:
+    """The function space(trial) of a sweep file; UserError if it has none."""
+    file = execute_file(path)
+    if not callable(space := getattr(file, "space", None)):
+        raise UserError(
+            f"{file.__file__} has no function space(trial), which --search needs: it returns a dict of overrides, "
+            "as in {'learning_rate': trial.suggest_float('learning_rate', 1e-4, 1e-1, log=True)}"
+        )
+    return space
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:
@@ -195,14 +206,19 @@ def _configuration(experiment: ModuleType, start: Any, row: Any, label: str) -> 
     if not isinstance(row, Mapping) or not all(isinstance(name, str) for name in row):
         raise UserError(f"{label}: expected a dict from fields to values, such as {{'cell': 'gru'}}")
     try:
-        knobs = fields_of(type(start))
-        config = with_overrides(start, {name: _as_given(knobs.get(name), value) for name, value in row.items()})
+        config = apply_overrides(start, row)
         validate(config)
         if hasattr(experiment, "check"):
             experiment.check(config)
     except UserError as error:
         raise UserError(f"{label}: {error}") from None
     return config, {name: getattr(config, name) for name in row}
+
+
+def apply_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
+    """As `with_overrides`, for what people write in Python: 64 for a list of one, NumPy's numbers."""
+    knobs = fields_of(type(config))
+    return with_overrides(config, {name: _as_given(knobs.get(name), value) for name, value in overrides.items()})
 
 
 def _as_given(knob: Field | None, value: Any) -> Any:

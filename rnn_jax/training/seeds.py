@@ -33,6 +33,8 @@ def train_seeds(workdir: str, experiment: str, config: Any, train: Train, *, num
       UserError, TrainingDiverged, TrainingInterrupted: some seeds did not end well; the others did.
     """
     place = Path(workdir)
+    if jax.process_count() > 1:
+        raise UserError("--num_seeds is for one process: give each seed a run, or a sweep, of its own.")
     if (place / "config.json").exists():
         raise UserError(f"{place} is a run of one seed: with --num_seeds={num_seeds} use another --workdir")
     seeds = range(config.seed, config.seed + num_seeds)

@@ -15,7 +15,7 @@ import pytest
 from experiments import sweep as script
 from experiments.sweep import SweepConfig
 from rnn_jax.errors import UserError
-from rnn_jax.sweeps import local, on_ray, on_slurm, report
+from rnn_jax.sweeps import local, on_ray, on_slurm, report, search
 from rnn_jax.training.run import lock_directory
 from tests.sweeps.sweep_texts import write_sweep_file
 
@@ -330,3 +330,24 @@ def test_schedulers_get_the_jobs_and_the_flags(executor, tmp_path, workdir, monk
         }[executor]
     )
     assert results(workdir) == {("baseline", "seed_0"): newton(0.5, 0)}
+
+
+def test_a_search_gets_the_space_the_baseline_and_the_flags(tmp_path, workdir, monkeypatch, capsys):
+    given = {}
+
+    def run_search(sweep, space, workdir, *, base, num_trials, num_parallel, environment):
+        given.update(space=space("a trial"), num_trials=num_trials, num_parallel=num_parallel)
+        given.update(workdir=workdir, rate=base.rate, num_steps=base.num_steps)
+        with pytest.raises(UserError, match="another sweep is running"):
+            lock_directory(workdir, "another sweep is running in")
+
+    monkeypatch.setattr(search, "run_search", run_search)
+    file = write_sweep_file(tmp_path, {"rate": 0.25})
+    with pytest.raises(UserError, match=r"rates.py has no function space\(trial\)"):
+        run(file, workdir, search="optuna")
+    file.write_text(file.read_text() + "def space(trial):\n    return {'cell': trial}\n")
+    assert run(file, workdir, search="optuna", num_trials=7, jobs=2, set=("num_steps=3",)) == 0
+    expected = {"space": {"cell": "a trial"}, "num_trials": 7, "num_parallel": 2}
+    assert given == expected | {"workdir": workdir, "rate": 0.25, "num_steps": 3}
+    assert f"Report: {workdir}/search.md" in capsys.readouterr().out
+    assert "--search takes no --executor" in config_error(str(file), search="optuna", executor="ray")

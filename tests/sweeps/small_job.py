@@ -28,6 +28,7 @@ if __name__ == "__main__":
     checkpoint = directory / "checkpoint.json"
     state = json.loads(checkpoint.read_text()) if checkpoint.exists() else {"step": 0, "value": 1}
     signal.signal(signal.SIGTERM, stop)
+    print(f"compiles into {os.environ.get('JAX_COMPILATION_CACHE_DIR')}")
     print(f"starts at step {state['step']}", flush=True)
     while state["step"] < steps:
         time.sleep(seconds)

@@ -58,7 +58,8 @@ def test_jobs_end_fail_and_are_stopped(tmp_path):
     assert json.loads((tmp_path / "run_0" / "result.json").read_text()) == {"steps": 4, "value": value}
     assert json.loads((tmp_path / "run_1" / ".outcome.json").read_text())["exit_code"] == 7
     assert not (tmp_path / "run_1" / "result.json").exists()
-    assert "something is wrong" in (tmp_path / "run_1" / "run.log").read_text()
+    log = (tmp_path / "run_1" / "run.log").read_text()
+    assert "something is wrong" in log and f"compiles into {tmp_path}/.compiled/" in log
     step = json.loads(checkpoint.read_text())["step"]
     assert f"saved at step {step}\n" in (tmp_path / "run_2" / "run.log").read_text()
     assert len(list((tmp_path / "slurm").glob("*_0_log.out"))) == 3
