@@ -22,7 +22,7 @@ def rows():
     for optimizer, rates in RATES.items():
         decay = {"weight_decay": 1e-2} if optimizer == "adamw" else {}
         for rate in rates:
-            yield {"num_epochs": 2, "optimizer": optimizer, "learning_rate": rate, **decay}
+            yield {**SHARED, "optimizer": optimizer, "learning_rate": rate, **decay}
 
 
 def space(trial):
