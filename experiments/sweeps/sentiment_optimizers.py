@@ -11,6 +11,7 @@ METRIC = "test/accuracy"
 NUM_SEEDS = 3
 
 ADAPTIVE = (4e-3, 1.6e-2)
+SHARED = {"num_epochs": 2, "hidden_size": 64}
 RATES = dict.fromkeys(("adam", "rmsprop", "adagrad"), ADAPTIVE) | {
     "adamw": ADAPTIVE,
     "momentum": (4e-1, 1.6),
