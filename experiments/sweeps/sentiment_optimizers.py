@@ -32,5 +32,5 @@ def space(trial):
         "optimizer": trial.suggest_categorical("optimizer", ["adam", "adamw", "rmsprop"]),
         "learning_rate": trial.suggest_float("learning_rate", 3e-4, 3e-2, log=True),
         "output_dropout": trial.suggest_float("output_dropout", 0.0, 0.5),
-        "hidden_size": (trial.suggest_categorical("hidden_size", [32, 64, 128]),),
+        "hidden_size": trial.suggest_categorical("hidden_size", [32, 64, 128]),
     }

@@ -7,6 +7,7 @@ has been told where it lies. (Ray's runtime environments would tell it as well, 
 import contextlib
 import logging
 import os
+import signal
 import socket
 import tempfile
 import time
@@ -113,6 +114,7 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    before = signal.getsignal(signal.SIGTERM)
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address:
@@ -138,6 +140,8 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, before)  # which ray.init has replaced
 
 
 def _knock(address: str) -> None:

@@ -103,8 +103,9 @@ def try_space(goal: Goal, seed: int) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     for _ in range(NUM_DRY_TRIALS):
         with suppress(optuna.TrialPruned):
+            overrides = draw(goal, study.ask())
             try:
-                configuration_of(goal, draw(goal, study.ask()))
+                configuration_of(goal, overrides)
             except UserError as error:
                 advice = "Where a combination makes no sense, space(trial) may raise optuna.TrialPruned."
                 raise UserError(f"{error} ({advice})") from None

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from optuna import TrialPruned
 
-from rnn_jax.config import validate, with_overrides
+from rnn_jax.config import validate
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.rows import Sweep
+from rnn_jax.sweeps.sweep_file import apply_overrides
 
 Space = Callable[[Any], Any]  # from optuna's trial to a dict of overrides, as users write it
 
@@ -51,7 +52,7 @@ def draw(goal: Goal, trial: Any) -> dict[str, Any]:
 def configuration_of(goal: Goal, overrides: Mapping[str, Any]) -> Any:
     """The experiment's configuration with these overrides; UserError where it doesn't take them."""
     try:
-        config = with_overrides(goal.base, overrides)
+        config = apply_overrides(goal.base, overrides)
         validate(config)
         check = getattr(importlib.import_module(goal.sweep.module), "check", None)
         if check is not None:

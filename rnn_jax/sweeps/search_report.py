@@ -156,7 +156,9 @@ def draw_search(figure: Any, study: optuna.Study, goal: Goal, png_path: Path) ->
         assert trial.value is not None
         better = max if goal.sweep.maximize else min
         best.append(better(best[-1], trial.value) if best else trial.value)
-    axes.step([t.number for t in finished], best, where="post", color="black", label="best so far")
+    if best:
+        numbers = [*(trial.number for trial in finished), study.get_trials(deepcopy=False)[-1].number]
+        axes.step(numbers, [*best, best[-1]], where="post", color="black", label="best so far")
     if failed:
         edge = axes.get_xaxis_transform()
         axes.plot(

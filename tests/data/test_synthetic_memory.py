@@ -54,7 +54,7 @@ def test_words_and_pairs_of_words_tell_nothing(data):
 
 
 def test_only_a_long_memory_excludes_many_classes(rows):
-    """Who remembers the last 30 words can exclude the colours among them: about one guess in six is right then."""
+    """Who remembers the last 30 words can exclude the colours among them: about one guess in five is right then."""
     chances = [1 / (8 - len(set(words[-30:]) & set(NAMES))) for words, _ in rows]
     assert 0.16 < np.mean(chances) < 0.20
 

@@ -1,5 +1,6 @@
 """The gradient-flow experiment: numbers that are known, what a run leaves behind, what it refuses."""
 
+import functools
 import json
 import math
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from experiment_runs import ExperimentRuns, lines_of, metrics_of
+from oracles.jitting import quick_jit
 
 from experiments import gradient_flow
 from rnn_jax import LSTM
@@ -26,7 +28,7 @@ def measured(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("options", "gain", "half_distance"),
-    [("w_h_init=0.5", 0.5, 2), ("w_h_init=0.9", 0.9, 7), ("w_h_init=identity", 1.0, None), ("w_h_init=2", 2.0, None)],
+    [("w_h_init=0.9", 0.9, 7), ("w_h_init=identity", 1.0, None), ("w_h_init=2", 2.0, None)],
 )
 def test_one_linear_unit_has_powers_of_its_weight(options, gain, half_distance, tmp_path):
     flags = ("--cell=elman_identity", "--hidden_size=1", f"--cell_options={options}")
@@ -58,7 +60,8 @@ def test_norms_are_those_of_the_library_and_mean_over_rows(measured):
     params = cell.init(jax.random.split(key, 1)[0], 3)
     with jax.enable_x64(True):
         params, xs = jax.tree.map(jnp.float64, (params, xs))
-        expected = np.mean([gradient_norms(cell, params, row) for row in xs], axis=0)
+        one_row = quick_jit(functools.partial(gradient_norms, cell))
+        expected = np.mean([one_row(params, row) for row in xs], axis=0)
     lines = lines_of(measured)
     np.testing.assert_allclose([line["gradient/absolute"] for line in lines], expected, rtol=1e-10)
     np.testing.assert_allclose([line["gradient/norm"] for line in lines], expected / 2, rtol=1e-10)  # ‖(1, 1, 1, 1)‖

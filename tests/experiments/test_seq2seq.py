@@ -271,14 +271,12 @@ def test_a_dataset_with_further_tests(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_the_default_run_needs_attention_and_the_source(tmp_path, capsys):
-    """README's command with one epoch of its two; the same without attention; and on sources with shuffled words."""
+def test_the_default_run_needs_the_source(tmp_path, capsys):
+    """README's command with one epoch of its two; and on sources with shuffled words. (Attention: see results/.)"""
     few = ("--num_epochs=1", "--validation_split=validation[:200]", "--test_split=test[:200]")  # to be scored
-    for name, flags in (("default", ()), ("none", ("--attention=none",))):
-        code, _, error = runs.run(f"--workdir={tmp_path / name}", *few, *flags, XLA_FLAGS="")
-        assert code == 0, error
+    code, _, error = runs.run(f"--workdir={tmp_path / 'default'}", *few, XLA_FLAGS="")
+    assert code == 0, error
     assert runs.metrics_of(tmp_path / "default")["test/exact_match"] > 0.95
-    assert runs.metrics_of(tmp_path / "none")["test/exact_match"] < 0.05
     test, rng = load_translation(seq2seq.Config()).test, random.Random(0)
     shuffled = [" ".join(rng.sample(words, len(words))) for words in map(str.split, test.sources[:200])]
     table = tmp_path / "shuffled.tsv"

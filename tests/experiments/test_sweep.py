@@ -82,7 +82,7 @@ def test_a_sweep_runs_once_and_grows(tmp_path, workdir, capsys):
     }
     assert results(workdir) == expected
     said = capsys.readouterr().out
-    assert f"[4/4] rate=0.25 seed 1: test/error {newton(0.25, 1):.4g} in " in said
+    assert f"/4] rate=0.25 seed 1: test/error {newton(0.25, 1):.4g} in " in said and "[4/4] " in said
     assert "4 of 4 runs finished." in said and f"Report: {workdir}/report.md" in said
     text = (workdir / "report.md").read_text()
     assert "A title." in text and "python -m experiments.sweep" in text and "--num_seeds=2" in text
@@ -208,7 +208,7 @@ def test_a_misspelt_metric_may_be_put_right(tmp_path, workdir, capsys):
     text = file.read_text()
     file.write_text(text.replace("test/error", "test/eror"))
     assert run(file, workdir) == 0
-    assert "warning: no result has METRIC = 'test/eror', they have test/error." in capsys.readouterr().out
+    assert "warning: no result has METRIC = 'test/eror', they have test/error, " in capsys.readouterr().out
     file.write_text(text)
     assert run(file, workdir) == 0
     assert num_starts(workdir) == 1

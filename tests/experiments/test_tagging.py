@@ -243,11 +243,11 @@ def test_the_recipe_of_conll2003(tmp_path):
 
 @pytest.mark.slow
 def test_the_default_run_reads_both_sides(tmp_path):
-    """README's command, a little shorter: above 98 %, where reading forward only stays well below."""
-    for name, flags in (("both", ("--num_epochs=4",)), ("forward", ("--nobidirectional", "--num_epochs=1"))):
+    """README's command, much shorter: above 94 %, where reading forward only stays well below (results/ has more)."""
+    for name, flags in (("both", ("--num_epochs=2",)), ("forward", ("--nobidirectional", "--num_epochs=1"))):
         flags += ("--num_buckets=3", "--learning_rate=8e-3")
         code, out, error = runs.run(f"--workdir={tmp_path / name}", *flags, XLA_FLAGS="")
         assert code == 0, error
         assert "B-" in out
-    assert runs.metrics_of(tmp_path / "both")["test/accuracy"] > 0.98
-    assert runs.metrics_of(tmp_path / "forward")["test/accuracy"] < 0.95
+    assert runs.metrics_of(tmp_path / "both")["test/accuracy"] > 0.94
+    assert runs.metrics_of(tmp_path / "forward")["test/accuracy"] < 0.93
