@@ -5,7 +5,7 @@ SPEC is a JSON file:
   runs        [{"config": every field, "directory": path}, …], those that are still to do
   size        models in the program: how many runs there were to begin with
   mode        "vmap" or "map", as there, or "auto": the one that a short measurement finds faster
-  choice      file that keeps what "auto" found, for later groups of the sweep and for restarts
+  choice      file that keeps what "auto" found, for restarts
 """
 
 import importlib

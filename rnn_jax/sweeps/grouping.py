@@ -11,7 +11,7 @@ from rnn_jax.sweeps.rows import Sweep, SweepRun
 from rnn_jax.training.traced import shared_config
 
 MOST_TOGETHER = 8  # runs of a process: more save little, and each holds its data and its state
-CHOICE = "seeds_mode.json"
+CHOICE = ".mode.json"
 
 Group = tuple[SweepRun, ...]
 
@@ -57,7 +57,7 @@ def make_group_jobs(
             continue
         name = f"{group[0].directory.parent.name}-seed_{group[0].seed}"
         spec = workdir / "groups" / f"{name}.json"
-        write_spec(spec, sweep.module, missing, size=len(group), mode=mode, choice=workdir / CHOICE)
+        write_spec(spec, sweep.module, missing, size=len(group), mode=mode, choice=spec.with_suffix(CHOICE))
         job = Job(
             name=" + ".join(run_name(sweep, run) for run in missing),
             command=("-m", "rnn_jax.sweeps.group", str(spec)),

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rnn_jax.config import config_hash, differences
@@ -11,13 +11,21 @@ from rnn_jax.sweeps.commands import value_text
 LONGEST_NAME = 60
 
 
-def row_name(config: Any, baseline: Any, overrides: Mapping[str, Any]) -> str:
-    """What differs from the baseline, as in "cell=gru, num_layers=2".
+def row_names(configs: Sequence[Any], baseline_overrides: Mapping[str, Any]) -> list[str]:
+    """What differs from the baseline, which comes first, as in "cell=gru, num_layers=2".
 
-    The baseline itself goes by its overrides, and is "baseline" if it has none.
+    The baseline itself goes by those of its overrides that others change, and is "baseline" if they change none.
     """
-    changed = {name: new for name, _, new in differences(baseline, config)} or dict(overrides)
-    return ", ".join(f"{name}={value_text(value)}" for name, value in changed.items()) or "baseline"
+    baseline, *others = configs
+    changes = [{name: new for name, _, new in differences(baseline, config)} for config in others]
+    changed_by_others = {name for change in changes for name in change}
+    own = {name: value for name, value in baseline_overrides.items() if name in changed_by_others}
+    return [assignments(own) or "baseline", *map(assignments, changes)]
+
+
+def assignments(values: Mapping[str, Any]) -> str:
+    """As in "cell=gru, num_layers=2"."""
+    return ", ".join(f"{name}={value_text(value)}" for name, value in values.items())
 
 
 def slug_of(name: str, config: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_jax.sweeps.comparison import SIGNIFICANT
+from rnn_jax.sweeps.names import assignments
 from rnn_jax.sweeps.records import STATUSES, Record
 from rnn_jax.sweeps.rows import Sweep
 from rnn_jax.sweeps.statistics import RESAMPLES
@@ -68,6 +69,7 @@ def facts(sweep: Sweep, records: Sequence[Record], command: str) -> list[tuple[s
         ("sweep", sweep.path.name),
         ("metric", f"{sweep.metric}, {'higher' if sweep.maximize else 'lower'} is better"),
         ("runs", f"{len(sweep.rows)} rows, {' to '.join(map(str, per_row[:1] + per_row[1:][-1:]))} seeds each"),
+        ("baseline", assignments(sweep.rows[0].overrides)),
         ("seeds", _ranges(seeds)),
         ("machine", _counted(_machine(result) for result in results)),
         ("commit", _counted(result.get("commit") or "unknown (not run from a git checkout)" for result in results)),

@@ -120,13 +120,9 @@ def metric_of(record: Record, metric: str) -> float | None:
 
 
 def minutes_of(result: dict[str, Any]) -> float | None:
-    """How long the run took, over all its resumptions; of runs that took turns in one process, its share."""
+    """How long the run took, over all its resumptions; its share, where it had a process together with others."""
     seconds = result.get("seconds")
-    return seconds / 60 / _together(result) if is_number(seconds) else None
-
-
-def _together(result: dict[str, Any]) -> int:
-    return result.get("together") or 1
+    return seconds / 60 if is_number(seconds) else None
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:
@@ -144,6 +140,6 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def _steps_per_second(record: Record) -> float | None:
-    """Over the whole run, with its compilation and evaluations; of those that it took turns with, all steps count."""
+    """Over the whole run, with its compilation and evaluations."""
     timed = [line for line in record.metrics if is_number(line.get("seconds")) and line["seconds"] > 0]
-    return timed[-1]["step"] / timed[-1]["seconds"] * _together(record.result) if timed else None
+    return timed[-1]["step"] / timed[-1]["seconds"] if timed else None

@@ -17,7 +17,7 @@ from typing import Any
 from rnn_jax.config import Field, config_hash, fields_of, validate, with_overrides
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.experiment_module import import_experiment
-from rnn_jax.sweeps.names import row_name, slug_of
+from rnn_jax.sweeps.names import row_names, slug_of
 from rnn_jax.sweeps.rows import Row, Sweep
 from rnn_jax.sweeps.space import Derived
 
@@ -169,7 +169,7 @@ def _rows(file: ModuleType, experiment: ModuleType, start: Any) -> tuple[Row, ..
         elif not isinstance(row, Derived):
             before = number_of[digest]
             raise UserError(f"{file.__file__}: {label} {_same(config, configs[before], given[before])}")
-    names = [row_name(config, configs[0], overrides[0]) for config in configs]
+    names = row_names(configs, overrides[0])
     return tuple(
         Row(name, values, config, slug_of(name, config))
         for name, values, config in zip(names, overrides, configs, strict=True)

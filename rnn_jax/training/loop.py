@@ -1,5 +1,6 @@
 """From a configuration and a run directory to a finished run: what a script's `train` is run by."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,16 @@ def train_in(workdir: str, experiment: str, config: Any, train: Train) -> None:
     run_alone(training_loop(workdir, experiment, config, train))
 
 
-def training_loop(workdir: str | Path, experiment: str, config: Any, train: Train, *, together: int = 1) -> Updates:
-    """What `train_in` runs, as a loop; `together`: how many such loops share the machine, which result.json records."""
-    with open_run(workdir, experiment, config, together=together) as run:
+def training_loop(
+    workdir: str | Path,
+    experiment: str,
+    config: Any,
+    train: Train,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Updates:
+    """What `train_in` runs, as a loop; clock: the seconds of the process that are this run's."""
+    with open_run(workdir, experiment, config, clock=clock) as run:
         if (result := run.result) is not None:
             run.say(f"Finished before; the result is in {run.path}.{_scored_with(result, config)}")
         if result is None:

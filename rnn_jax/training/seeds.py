@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
 from rnn_jax.training.files import LOG, explain_write_errors, read_json, write_atomically
 from rnn_jax.training.loop import Train, training_loop
 from rnn_jax.training.progress import Speed
+from rnn_jax.training.run import open_run
+from rnn_jax.training.stopping import StopSignal
 from rnn_jax.training.timing import time_methods
 from rnn_jax.training.together import Outcome, run_together
 from rnn_jax.training.updates import Updates
@@ -41,6 +43,9 @@ def train_seeds(workdir: str, experiment: str, config: Any, train: Train, *, num
     runs = {place / f"seed_{seed}": dataclasses.replace(config, seed=seed) for seed in seeds}
     with explain_write_errors(place):
         place.mkdir(parents=True, exist_ok=True)
+    for directory, own in runs.items():
+        if (directory / "config.json").exists():  # UserError if it was begun with other flags
+            open_run(directory, experiment, own).close()
     missing = {directory: own for directory, own in runs.items() if not (directory / "result.json").exists()}
     outcomes = run_all(missing, experiment, train, size=num_seeds, mode=mode, choice=place / CHOICE)
     results = {d.name: read_json(d / "result.json") for d in runs if (d / "result.json").exists()}
@@ -60,13 +65,18 @@ def run_all(
     size: of the program, as in `run_together`. choice: file that keeps what mode "auto" measured.
     """
 
-    def loop(directory: Path, config: Any) -> Updates:
-        return training_loop(directory, experiment, config, train, together=size)
+    def loop(directory: Path, config: Any) -> Callable[..., Updates]:
+        return lambda clock=time.monotonic: training_loop(directory, experiment, config, train, clock=clock)
 
     if not runs:
         return {}
-    with reading_once(), _Watch(len(runs)) as watch:
-        method = choose_method(choice, loop(*next(iter(runs.items()))), size) if mode == "auto" else mode
+    with reading_once(), StopSignal() as stop, _Watch(len(runs)) as watch:
+        method = mode
+        if mode == "auto":
+            directory, config = next(iter(runs.items()))
+            method = choose_method(choice, loop(directory, config)(), size)
+            if stop.requested:
+                raise stop.interruption(0)
         logs = [directory / LOG for directory in runs]
         outcomes = run_together([loop(*run) for run in runs.items()], logs, method=method, size=size, tick=watch.tick)
     return dict(zip(runs, outcomes, strict=True))
@@ -77,7 +87,10 @@ def choose_method(file: Path, loop: Updates, size: int) -> str:
     if not file.exists():
         try:
             milliseconds = time_methods(next(loop), size)
-        except Exception:  # no updates to time, or a run that cannot start: it will say so itself
+        except StopIteration:
+            return "map"  # no updates to time
+        except Exception as error:  # a run that cannot start will say so itself
+            print(f"--seeds_mode=auto: map (nothing was measured: {str(error).partition(chr(10))[0]})", flush=True)
             return "map"
         finally:
             loop.close()

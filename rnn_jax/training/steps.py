@@ -100,8 +100,7 @@ class _Model(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def _model(config: Any, held: _Held, make_model: MakeModel, forward: Forward) -> _Model:
-    model = nnx.eval_shape(lambda: make_model(config, held.inputs))
-    graph, shapes = nnx.split(model)
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: make_model(config, held.inputs)))
     everywhere = replicated(data_mesh())
 
     def init(seed: jax.Array) -> PyTree:
@@ -115,7 +114,7 @@ def _model(config: Any, held: _Held, make_model: MakeModel, forward: Forward) ->
     return _Model(
         graph,
         shapes,
-        lost_rates(model, config),
+        lost_rates(lambda own: make_model(own, held.inputs), config),
         init=jax.jit(init, out_shardings=everywhere),
         predict=compiled(lambda model, arrays: forward(model, arrays, None)),
         compiled=compiled,

@@ -51,6 +51,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
+            self.signal_number = next((other.signal_number for other in self._listening if other.requested), None)
             if not self._listening:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     self._previous[number] = signal.signal(number, self._handle)

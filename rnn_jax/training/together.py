@@ -6,7 +6,7 @@ start once, read the data once and compile once for all.
 map    the loops take turns: each update is computed by the very program that a single run has, to the same bits.
 vmap   loops that stand at the same step with batches of the same shapes get their updates from one program, `ensemble`
        of a single run's update: the same numbers, but for the order in which floating-point sums are made. All others
-       (behind after a kill, or with data of their own) take turns.
+       (behind the others after a `kill -9`, or with data of their own) take turns; so after a kill the bits may differ.
 
 Which is faster depends on the machine: `time_methods`.
 """
@@ -38,8 +38,23 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+class Share:
+    """The seconds of a process that are one run's: all while it starts, then as much as any other that still runs."""
+
+    def __init__(self) -> None:
+        self._seconds, self._rate, self._since = 0.0, 0.0, time.monotonic()
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return self._seconds + self._rate * (time.monotonic() - self._since)
+
+    def set_rate(self, rate: float) -> None:
+        """From now on, a second counts as so many."""
+        self._seconds, self._rate, self._since = self(), rate, time.monotonic()
+
+
 def run_together(
-    loops: Sequence[Updates],
+    loops: Sequence[Callable[[Share], Updates]],
     logs: Sequence[Path],
     *,
     method: str,
@@ -50,19 +65,23 @@ def run_together(
     """Runs the loops to their ends; a loop that fails does not stop the others.
 
     Args:
-      loops: the runs; `logs`: the files that get what each of them prints.
+      loops: make a run each, given the clock of its share; `logs`: the files that get what each of them prints.
       method: "vmap" or "map", as above.
       size: models in the program of vmap, at least as many as there are loops. Constant over restarts, when some loops
         have ended, it lets the others have the bits that they would have had: places left over compute for nothing.
       say: gets a line that is worth knowing; tick(step, loops that have not ended) is called in every round.
     """
-    members = [_Member(loop, log) for loop, log in zip(loops, logs, strict=True)]
+    members = [_Member(make, log) for make, log in zip(loops, logs, strict=True)]
     fillers = Fillers()
     counts = {True: 0, False: 0}
     try:
         for member in members:
+            member.share.set_rate(1.0)
             member.advance(None)
+            member.share.set_rate(0.0)
         while living := [member for member in members if member.asked is not None]:
+            for member in members:
+                member.share.set_rate(1.0 / len(living) if member in living else 0.0)
             tick(min(member.asked.step for member in living if member.asked is not None), len(living))
             for group in _groups(living):
                 asked = [member.asked for member in group if member.asked is not None]
@@ -82,11 +101,11 @@ def run_together(
 class _Member:
     """A loop, what it asks for, and how it ended."""
 
-    def __init__(self, loop: Updates, log: Path):
+    def __init__(self, make: Callable[[Share], Updates], log: Path):
         log.parent.mkdir(parents=True, exist_ok=True)
-        self.loop, self._log = loop, log.open("a", encoding="utf-8", buffering=1)
+        self.share = Share()
+        self.loop, self._log = make(self.share), log.open("a", encoding="utf-8", buffering=1)
         self.asked: Update | None = None
-        self._started = time.monotonic()
         self.outcome = Outcome(1, 0.0)
 
     def advance(self, computed: Any) -> None:
@@ -94,7 +113,7 @@ class _Member:
         with contextlib.redirect_stdout(self._log), contextlib.redirect_stderr(self._log):
             code = self._code(computed)
         if self.asked is None:
-            self.outcome = Outcome(code, time.monotonic() - self._started)
+            self.outcome = Outcome(code, self.share())
 
     def close(self) -> None:
         """Ends the loop, if it has not ended, and its log."""

@@ -8,14 +8,14 @@ just as it was given them: it is built with `Named` numbers, which remember the 
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flax import nnx
 
 from rnn_jax.config import Config, fields_of
 
-_ANY = 0.5  # stands for every value but zero
+_ANY, _ANOTHER = 0.5, 0.25  # the first stands for every value but zero
 
 
 class Named(float):
@@ -71,23 +71,23 @@ def with_numbers(module: Any, numbers: Mapping[str, Any]) -> Any:
     return module
 
 
-def lost_rates(model: Any, config: Any) -> frozenset[str]:
-    """The traced rates of a shared configuration that a model made with it does not hold as they were given.
+def lost_rates(make_model: Callable[[Any], nnx.Module], config: Any) -> frozenset[str]:
+    """The traced rates of a shared configuration of which the model makes something else than an attribute.
 
-    It may have no use for them, or it made something else of them. The optimiser's numbers are not a model's.
+    Two models with other rates must be the same once the rates are replaced; where they are not, what was made of one
+    is built in.
     """
-    held = _Names()
-    with_numbers(model, held)
-    return frozenset(traced_names(config)) - held.asked - {"learning_rate", "weight_decay"}
+    names = traced_names(config)
+    numbers = dict.fromkeys(names, 0.0)
 
+    def graph(**rates: Named) -> Any:
+        own = dataclasses.replace(config, **rates)
+        return nnx.graphdef(with_numbers(nnx.eval_shape(lambda: make_model(own)), numbers))
 
-class _Names(dict):
-    """Replaces nothing, and remembers what it was asked for."""
+    def others(*names: str) -> dict[str, Named]:
+        return {name: Named(_ANOTHER, name) for name in names}
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str] = set()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
-        return default
+    before = graph()
+    if not names or graph(**others(*names)) == before:
+        return frozenset()
+    return frozenset(name for name in names if graph(**others(name)) != before)

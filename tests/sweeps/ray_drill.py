@@ -1,7 +1,8 @@
 """ray_drill.py DIRECTORY JOBS STEPS: small jobs on a Ray cluster of two machines, one of which is lost.
 
-Beside them is a head without cores. On the machine that is left, two endless jobs are then interrupted. Prints what happened as one line of JSON. A process of its own: Ray warns, leaves
-threads, and takes over the signals of the process that connects to it.
+Beside them is a head without cores. On the machine that is left, two endless jobs are then interrupted. Prints what
+happened as one line of JSON. A process of its own: Ray warns, leaves threads, and takes over the signals of the process
+that connects to it.
 """
 
 import json

@@ -35,13 +35,6 @@ def test_numbers_of_a_row(tmp_path):
     assert rows["base"].difference is None
 
 
-def test_runs_that_took_turns_share_their_time(tmp_path):
-    sweep, records = fake_sweep({"base": BASE}, tmp_path)
-    records = [record._replace(result=record.result | {"together": 5}) for record in records]
-    (base,) = compare(sweep, records, "sweep")
-    assert (base.minutes, base.steps_per_second) == (pytest.approx(3.0 / 5), 5 * 4.0)
-
-
 def test_differences_are_taken_seed_by_seed_and_corrected(tmp_path):
     rows = compared(tmp_path, {"base": BASE, "up": UP, "same": SAME})
     up, same = rows["up"].difference, rows["same"].difference

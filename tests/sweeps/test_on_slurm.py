@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rnn_jax.errors import TrainingInterrupted, UserError
-from rnn_jax.sweeps import on_slurm, slurm_queue
+from rnn_jax.sweeps import on_slurm, slurm_queue, slurm_watch
 from rnn_jax.sweeps.jobs import Job
 
 SMALL_JOB = str(Path(__file__).with_name("small_job.py"))
@@ -111,7 +111,7 @@ def scripted(tmp_path, monkeypatch):
     def run(*submissions, **options):
         queue = ScriptedQueue(*submissions)
         monkeypatch.setattr(on_slurm, "SlurmQueue", lambda *args, **kwargs: queue)
-        monkeypatch.setattr(on_slurm, "_SECONDS_FOR_A_FILE", 0.0)
+        monkeypatch.setattr(slurm_watch, "_SECONDS_FOR_A_FILE", 0.0)
         monkeypatch.setattr(on_slurm, "SECONDS_BETWEEN_LOOKS", 0.0)
         (tmp_path / "slurm").mkdir(exist_ok=True)
         job, events = small_job(tmp_path, 0), Events()

@@ -47,6 +47,11 @@ def test_a_run_of_one_seed_is_no_place_for_several(trained):
     is_refused(["not empty"], *FLAGS, f"--workdir={trained}")
 
 
+def test_other_flags_than_before_are_refused_by_name(trained):
+    for seeds in ("--num_seeds=2", "--num_seeds=4"):
+        is_refused(["--learning_rate was 0.004, now 0.5"], *FLAGS, "--learning_rate=0.5", seeds, f"--workdir={trained}")
+
+
 def test_seeds_that_diverge_are_named(tmp_path):
     with pytest.raises(TrainingDiverged, match=r"seed_5 \(exit code 3\), seed_6 \(exit code 3\); see run.log"):
         run_here(*FLAGS, "--learning_rate=1e30", "--num_seeds=2", "--seeds_mode=map", f"--workdir={tmp_path / 'runs'}")

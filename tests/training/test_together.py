@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from sentiment_runs import TINY, saved_state
 
 from experiments import sentiment
 from rnn_jax.config import with_overrides
-from rnn_jax.errors import TrainingDiverged
+from rnn_jax.errors import TrainingDiverged, TrainingInterrupted
+from rnn_jax.training import seeds
 from rnn_jax.training.files import LOG
 from rnn_jax.training.loop import train_in, training_loop
 from rnn_jax.training.timing import time_methods
@@ -31,11 +33,11 @@ CONFIGS = (
 
 def loops_in(directory, configs=CONFIGS):
     places = [directory / str(number) for number in range(len(configs))]
-    loops = [
-        training_loop(place, "sentiment", config, sentiment.train, together=len(configs))
-        for place, config in zip(places, configs, strict=True)
-    ]
-    return loops, places
+    return [make_loop(place, config) for place, config in zip(places, configs, strict=True)], places
+
+
+def make_loop(place, config):
+    return lambda clock: training_loop(place, "sentiment", config, sentiment.train, clock=clock)
 
 
 def run_all(directory, method, configs=CONFIGS, size=None):
@@ -98,7 +100,8 @@ def interrupt_after(loop, num_updates):
 def test_a_signal_stops_all_and_they_end_as_if_it_had_not_come(method, tmp_path):
     _, undisturbed, _ = run_all(tmp_path / "undisturbed", method)
     loops, places = loops_in(tmp_path / "stopped")
-    loops[1] = interrupt_after(loops[1], 8)
+    first = loops[1]
+    loops[1] = lambda clock: interrupt_after(first(clock), 8)
     outcomes = run_together(loops, [place / LOG for place in places], method=method, size=3)
     assert [outcome.exit_code for outcome in outcomes] == [143] * 3
     # One of them is further than the others, and one ends before they go on: its place stays.
@@ -151,7 +154,7 @@ def test_an_error_of_ours_is_in_the_log_too(tmp_path):
         raise ZeroDivisionError("of ours")
         yield
 
-    (outcome,) = run_together([broken()], [tmp_path / LOG], method="map", size=1)
+    (outcome,) = run_together([lambda clock: broken()], [tmp_path / LOG], method="map", size=1)
     assert outcome.exit_code == 1 and "ZeroDivisionError: of ours" in (tmp_path / LOG).read_text()
 
 
@@ -170,13 +173,65 @@ def test_the_loops_furthest_behind_go_first(tmp_path):
             yield Update(steps, name, {"x": np.zeros((1, 1))}, step)
         return {}
 
-    loops = [loop("ahead", 2, 4), loop("behind", 0, 4)]
+    loops = [lambda clock: loop("ahead", 2, 4), lambda clock: loop("behind", 0, 4)]
     run_together(loops, [tmp_path / "a.log", tmp_path / "b.log"], method="map", size=2)
     assert order == ["behind", "behind", "ahead", "behind", "ahead", "behind"]
 
 
+def test_every_run_has_its_share_of_the_time(tmp_path):
+    """Its own start, then a half for as long as the other one runs, then all; never more in all than has passed."""
+    shares = []
+
+    def loop(clock, num_steps):
+        shares.append(clock)
+        time.sleep(0.05)
+        for step in range(num_steps):
+            yield Update(Steps(), "state", {"x": np.zeros((1, 1))}, step)
+        return {}
+
+    class Steps:
+        compiled_update = object()
+
+        def train(self, state, arrays):
+            time.sleep(0.02)
+            return state, {}
+
+    began = time.monotonic()
+    logs = [tmp_path / "a.log", tmp_path / "b.log"]
+    loops = [lambda clock: loop(clock, 2), lambda clock: loop(clock, 6)]
+    outcomes = run_together(loops, logs, method="map", size=2)
+    passed = time.monotonic() - began
+    short, long = (outcome.seconds for outcome in outcomes)
+    assert 0.05 + 0.04 <= short < long and long >= 0.05 + 0.04 + 0.08
+    assert short + long <= passed and shares[0]() == short
+
+
+@pytest.mark.parametrize("during", ["the start of another run", "the timing"])
+def test_a_signal_counts_whenever_it_comes(during, tmp_path, monkeypatch):
+    def train(config, run):
+        if config.seed == 1 and during == "the start of another run":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return (yield from sentiment.train(config, run))
+
+    def timed(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"map": 1.0, "vmap": 2.0}
+
+    monkeypatch.setattr(seeds, "time_methods", timed)
+    runs = {tmp_path / str(n): dataclasses.replace(BASE, seed=n) for n in (0, 1)}
+    options = {"size": 2, "mode": "auto" if during == "the timing" else "map", "choice": tmp_path / "choice.json"}
+    if during == "the timing":
+        with pytest.raises(TrainingInterrupted):
+            seeds.run_all(runs, "sentiment", train, **options)
+    else:
+        outcomes = seeds.run_all(runs, "sentiment", train, **options)
+        assert [outcome.exit_code for outcome in outcomes.values()] == [143, 143]
+    assert not list(tmp_path.glob("*/result.json"))
+
+
 def test_timing_measures_both_ways(tmp_path):
     loops, _ = loops_in(tmp_path)
-    milliseconds = time_methods(next(loops[0]), 2, repeats=2)
-    loops[0].close()
+    loop = loops[0](time.monotonic)
+    milliseconds = time_methods(next(loop), 2, repeats=2)
+    loop.close()
     assert milliseconds.keys() == {"map", "vmap"} and all(0 < value < 60_000 for value in milliseconds.values())

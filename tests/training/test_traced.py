@@ -62,17 +62,25 @@ def test_numbers_take_the_places_of_their_names_and_of_nothing_else():
     assert all(a is b for a, b in zip(jax.tree.leaves(nnx.state(model)), before, strict=True))
 
 
-class Halved(nnx.Module):
-    """Keeps one rate as it is, and makes something else of the other."""
+class Scaled(nnx.Module):
+    """Keeps rates as they are; of some it makes something else, too."""
 
-    def __init__(self, kept, made):
-        self.kept, self.kept_share = kept, 1.0 - made
+    def __init__(self, *kept, made=0.0):
+        self.kept, self.scale = kept, 1.0 / (1.0 - made)
 
 
-def test_a_rate_that_the_model_changed_is_found_out():
-    config = shared_config(sentiment.Config(word_dropout=0.2, output_dropout=0.4))
-    assert lost_rates(Halved(config.word_dropout, config.output_dropout), config) == {"output_dropout"}
-    assert lost_rates(Halved(config.word_dropout, 0.0), config) == {"output_dropout"}  # no use for it
+@pytest.mark.parametrize(
+    ("make", "lost"),
+    [
+        (lambda c: Scaled(c.word_dropout, c.output_dropout), set()),
+        (lambda c: Scaled(c.word_dropout, made=c.output_dropout), {"output_dropout"}),
+        (lambda c: Scaled(c.word_dropout, c.output_dropout, made=c.word_dropout), {"word_dropout"}),
+        (lambda c: Scaled(c.word_dropout), set()),  # no use for the other
+        (lambda c: Scaled(made=c.word_dropout * c.output_dropout), {"word_dropout", "output_dropout"}),
+    ],
+)
+def test_a_rate_of_which_the_model_makes_something_else_is_found_out(make, lost):
+    assert lost_rates(make, shared_config(sentiment.Config(word_dropout=0.2, output_dropout=0.4))) == lost
 
 
 RATES = ("word_dropout", "embedding_dropout", "input_dropout", "layer_dropout", "recurrent_dropout", "output_dropout")
