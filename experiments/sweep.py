@@ -29,7 +29,7 @@ from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, choose_rows, describe_runs, m
 from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep, SweepRun, expand
 from rnn_jax.sweeps.sweep_file import load_space, parse_settings
-from rnn_jax.sweeps.workdir import locked, open_sweep, reopen_sweep, require_sweep, write_sweep
+from rnn_jax.sweeps.workdir import locked, open_sweep, reopen_sweep, require_sweep, stored_document, write_sweep
 from rnn_jax.training.app import run_tool
 
 MODULE = "experiments.sweep"
@@ -78,6 +78,7 @@ def main(config: SweepConfig, arguments: list[str]) -> int:
     else:
         sweep, document = reopen_sweep(workdir)
         num_seeds, command = config.num_seeds or document["num_seeds"], document["command"]
+    known = max(num_seeds, (stored_document(workdir) or {}).get("num_seeds", 0))  # the report has all that were made
     runs = expand(sweep, workdir, num_seeds)
     rows = choose_rows(sweep, config.rows)
     if config.dry_run:
@@ -88,12 +89,12 @@ def main(config: SweepConfig, arguments: list[str]) -> int:
     else:
         space = load_space(arguments[0]) if config.search else None
         with locked(workdir):
-            write_sweep(workdir, sweep, num_seeds=num_seeds, overrides=overrides, command=command)
+            write_sweep(workdir, sweep, num_seeds=known, overrides=overrides, command=command)
             if config.search:
                 search(config, sweep, space, workdir)
                 return 0
             run_missing(config, sweep, [run for run in runs if run.row in rows], workdir)
-    records = report(config, sweep, runs, workdir, command)
+    records = report(config, sweep, expand(sweep, workdir, known), workdir, command)
     return 0 if all(record.status == "finished" for record in records if record.run.row in rows) else 1
 
 

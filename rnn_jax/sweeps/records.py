@@ -19,6 +19,7 @@ class Record(NamedTuple):
 
     status: one of STATUSES; "running" means started and not ended, as far as the directory knows.
     result: result.json, {} without one. metrics: the lines of metrics.jsonl. message: last lines of a failed run.
+    set_aside: how often it diverged before --retry_failed began it anew.
     """
 
     run: SweepRun
@@ -26,6 +27,7 @@ class Record(NamedTuple):
     result: dict[str, Any]
     metrics: list[dict[str, Any]]
     message: str = ""
+    set_aside: int = 0
 
 
 def write_outcome(directory: Path, exit_code: int, seconds: float) -> None:
@@ -38,17 +40,19 @@ def write_outcome(directory: Path, exit_code: int, seconds: float) -> None:
 def read_record(run: SweepRun, *, with_metrics: bool = True) -> Record:
     """Reads a run directory that may not exist yet, or be written at this moment."""
     directory = run.directory
+    aside = sum(1 for _ in directory.parent.glob(f"{directory.name}.failed-*"))
     metrics_file = directory / "metrics.jsonl"
     metrics = read_metrics(metrics_file) if with_metrics and metrics_file.exists() else []
     if (directory / "result.json").exists():
-        return Record(run, "finished", read_json(directory / "result.json"), metrics)
+        return Record(run, "finished", read_json(directory / "result.json"), metrics, set_aside=aside)
     if not (directory / OUTCOME).exists():
-        return Record(run, "running" if (directory / "config.json").exists() else "waiting", {}, metrics)
+        status = "running" if (directory / "config.json").exists() else "waiting"
+        return Record(run, status, {}, metrics, set_aside=aside)
     code = read_json(directory / OUTCOME)["exit_code"]
     if code < 0 or code >= SIGNALLED:
-        return Record(run, "interrupted", {}, metrics)
+        return Record(run, "interrupted", {}, metrics, set_aside=aside)
     status = "diverged" if code == TrainingDiverged.exit_code else "failed"
-    return Record(run, status, {}, metrics, message=last_lines(directory / LOG))
+    return Record(run, status, {}, metrics, message=last_lines(directory / LOG), set_aside=aside)
 
 
 def last_lines(path: Path, count: int = 5) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rnn_jax.sweeps.statistics import Interval
-from rnn_jax.sweeps.summaries import UNFINISHED, WITHOUT_METRIC, Difference, Summary
+from rnn_jax.sweeps.summaries import DIVERGED_BEFORE, UNFINISHED, WITHOUT_METRIC, Difference, Summary
 
 NOTHING = "–"
 _MOST_DECIMALS = 6
-_COUNTED = ("diverged", "failed", *UNFINISHED, WITHOUT_METRIC)
+_COUNTED = ("diverged", "failed", *UNFINISHED, WITHOUT_METRIC, DIVERGED_BEFORE)
 
 
 class Column(NamedTuple):

@@ -13,8 +13,9 @@ from rnn_jax.sweeps.statistics import Interval, bootstrap_mean, mean, sample_std
 FEWEST_SEEDS = 3  # with less, a row is an anecdote
 WITHOUT_METRIC = "without the metric"
 UNFINISHED = ("interrupted", "running", "waiting")
-LOST = ("diverged", "failed", WITHOUT_METRIC)
-COUNTED = (*STATUSES, WITHOUT_METRIC)
+DIVERGED_BEFORE = "diverged before"  # and tried again with --retry_failed: what came of that is not chance alone
+LOST = ("diverged", "failed", WITHOUT_METRIC, DIVERGED_BEFORE)
+COUNTED = (*STATUSES, WITHOUT_METRIC, DIVERGED_BEFORE)
 
 
 class Difference(NamedTuple):
@@ -95,6 +96,7 @@ def summarise(sweep: Sweep, number: int, records: Sequence[Record]) -> Summary:
     statuses = Counter(record.status for record in records)
     statuses["finished"] = len(values)
     statuses[WITHOUT_METRIC] = len(finished) - len(values)
+    statuses[DIVERGED_BEFORE] = sum(record.set_aside for record in records)
     numbers = list(values.values())
     results = [record.result for record in finished]
     return Summary(

@@ -6,6 +6,7 @@ import scipy.stats
 
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.comparison import compare
+from rnn_jax.sweeps.records import read_record
 from tests.sweeps.fake_records import fake_sweep
 
 BASE = [0.80, 0.81, 0.82, 0.80, 0.81]
@@ -33,6 +34,16 @@ def test_numbers_of_a_row(tmp_path):
     assert up.minutes == 3.0  # seeds take 1, 2, 3, 4 and 5
     assert up.steps_per_second == 4.0  # 40 steps in 10 seconds
     assert rows["base"].difference is None
+
+
+def test_a_divergence_that_was_tried_again_is_not_forgotten(tmp_path):
+    sweep, records = fake_sweep({"base": BASE, "up": UP}, tmp_path)
+    again = records[5].run.directory
+    again.with_name(f"{again.name}.failed-1").mkdir(parents=True)
+    records = [record._replace(set_aside=read_record(record.run).set_aside) for record in records]
+    assert [record.set_aside for record in records] == [0] * 5 + [1] + [0] * 4
+    _, up = compare(sweep, records, "sweep")
+    assert up.verdict == "not judged (1 of 5 diverged before)" and len(up.values) == 5
 
 
 def test_differences_are_taken_seed_by_seed_and_corrected(tmp_path):
