@@ -10,7 +10,7 @@ EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
 NUM_SEEDS = 3
 
-BASELINE = {"num_epochs": 3, "hidden_size": 64}
+BASELINE = {"num_epochs": 3, "hidden_size": 32, "embedding_size": 32, "learning_rate": 8e-3}
 
 
 def rows():
