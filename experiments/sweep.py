@@ -9,7 +9,8 @@ r"""Ablation sweeps: from one file to a table that can be published.
 Running the same command again continues an interrupted sweep: finished runs are kept, others resume. Rows may be added
 to the file, and --num_seeds raised, at any time; only the new runs are made.
 
-exit code: 0 every run finished, 1 some did not (the report says which), others as in every script.
+exit code: 0 every run finished with the metric, 1 some did not (the report says which), others as in every script. Of a
+search: 0 some trial finished and none failed (pruned and diverged ones are no failures), 1 otherwise.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from rnn_jax.config import knob, require_defaults
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.commands import flags_of, shell_line
-from rnn_jax.sweeps.grouping import make_group_jobs
+from rnn_jax.sweeps.grouping import chosen_modes, make_group_jobs
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.live_table import LiveTable
 from rnn_jax.sweeps.local import shared_cache
@@ -33,6 +34,7 @@ from rnn_jax.sweeps.workdir import locked, open_sweep, reopen_sweep, require_swe
 from rnn_jax.training.app import run_tool
 
 MODULE = "experiments.sweep"
+OF_THIS_TIME = ("rows", "retry_failed", "summarise", "order", "dry_run")
 SLURM = ("slurm_partition", "slurm_minutes", "slurm_memory_gb", "slurm_parameters")
 OF_ROWS = ("rows", "num_seeds", "retry_failed", "executor", "dry_run", "summarise")
 
@@ -50,7 +52,9 @@ class SweepConfig:
         "the seeds of a row as one program (vmap, map), as processes, or what a short timing finds faster",
         choices=("auto", "vmap", "map", "process"),
     )
-    jobs: int = knob(0, "processes at a time (0 = one, or with --executor=slurm all that the queue lets)", minimum=0)
+    jobs: int = knob(
+        0, "processes at a time (0 = one; all that fit on a Ray cluster; all that SLURM's queue lets run)", minimum=0
+    )
     retry_failed: bool = knob(False, "try failed and diverged runs again")
     dry_run: bool = knob(False, "show rows and commands; run nothing")
     summarise: bool = knob(False, "run nothing; make the report of what is there")
@@ -86,16 +90,21 @@ def main(config: SweepConfig, arguments: list[str]) -> int:
         return 0
     if config.summarise:
         require_sweep(workdir)
+        if (
+            not any(run.directory.exists() for run in expand(sweep, workdir, known))
+            and (workdir / "search.md").exists()
+        ):
+            raise UserError(f"{workdir} holds a search, not a sweep of rows: its report is search.md")
     else:
         space = load_space(arguments[0]) if config.search else None
         with locked(workdir):
             write_sweep(workdir, sweep, num_seeds=known, overrides=overrides, command=command)
             if config.search:
-                search(config, sweep, space, workdir)
-                return 0
+                return search(config, sweep, space, workdir)
             run_missing(config, sweep, [run for run in runs if run.row in rows], workdir)
     records = report(config, sweep, expand(sweep, workdir, known), workdir, command)
-    return 0 if all(record.status == "finished" for record in records if record.run.row in rows) else 1
+    wanted = [record for record in records if record.run.row in rows]
+    return 0 if all(record.status == "finished" and sweep.metric in record.result for record in wanted) else 1
 
 
 def check(config: SweepConfig, arguments: Sequence[str]) -> None:
@@ -124,15 +133,17 @@ def check(config: SweepConfig, arguments: Sequence[str]) -> None:
 
 
 def command_line(config: SweepConfig, arguments: Sequence[str]) -> str:
-    """What to type to get the same again."""
-    return shell_line(["-m", MODULE, *arguments, *flags_of(config)])
+    """What to type to get the whole sweep; what was done of it this time is left out."""
+    whole = dataclasses.replace(config, **{name: getattr(SweepConfig(), name) for name in OF_THIS_TIME})
+    return shell_line(["-m", MODULE, *arguments, *flags_of(whole)])
 
 
-def search(config: SweepConfig, sweep: Sweep, space: Any, workdir: Path) -> None:
-    """--search: tries configurations, which start from the baseline."""
+def search(config: SweepConfig, sweep: Sweep, space: Any, workdir: Path) -> int:
+    """--search: tries configurations, which start from the baseline; returns the exit code."""
     from rnn_jax.sweeps.search import run_search
+    from rnn_jax.sweeps.search_report import went_well
 
-    run_search(
+    study = run_search(
         sweep,
         space,
         workdir,
@@ -142,6 +153,7 @@ def search(config: SweepConfig, sweep: Sweep, space: Any, workdir: Path) -> None
         environment=shared_cache(workdir),
     )
     print(f"Report: {workdir / 'search.md'}", flush=True)
+    return 0 if went_well(study) else 1
 
 
 def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], workdir: Path) -> None:
@@ -156,10 +168,26 @@ def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], wor
     if config.seeds_mode == "process":
         jobs = make_jobs(sweep, todo, environment=environment)
     else:
-        options = {"mode": config.seeds_mode, "num_parallel": config.jobs or 1, "environment": environment}
+        options = {"mode": config.seeds_mode, "num_parallel": 1, "environment": environment}
+        if todo:
+            options["num_parallel"] = num_processes(config, len(runs))
         jobs = make_group_jobs(sweep, runs, todo, workdir, **options)
     with LiveTable(sweep, records) as table:
         execute(config, jobs, workdir, table)
+    if choices := chosen_modes(workdir):
+        print(f"--seeds_mode=auto: {choices}; groups/*.mode.json have the measured times.", flush=True)
+
+
+def num_processes(config: SweepConfig, num_runs: int) -> int:
+    """How many will run at a time, as far as can be known beforehand: runs share processes so that none stays away."""
+    if config.jobs or config.executor == "local":
+        return config.jobs or 1
+    if config.executor == "slurm":
+        return num_runs  # nobody knows what the queue will give
+    from rnn_jax.sweeps import on_ray
+
+    resources = {"cores_per_job": config.cores_per_job, "gpus_per_job": config.gpus_per_job}
+    return on_ray.num_places(address=config.ray_address, **resources)
 
 
 def execute(config: SweepConfig, jobs: Sequence[Job], workdir: Path, table: LiveTable) -> None:
@@ -171,7 +199,14 @@ def execute(config: SweepConfig, jobs: Sequence[Job], workdir: Path, table: Live
     elif config.executor == "ray":
         from rnn_jax.sweeps import on_ray
 
-        on_ray.run_jobs(jobs, address=config.ray_address, gpus_per_job=config.gpus_per_job, **resources, **hooks)
+        on_ray.run_jobs(
+            jobs,
+            address=config.ray_address,
+            gpus_per_job=config.gpus_per_job,
+            num_parallel=config.jobs,
+            **resources,
+            **hooks,
+        )
     else:
         from rnn_jax.sweeps import on_slurm
 

@@ -7,7 +7,7 @@ orthogonal matrix, and the identity.
 
 EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
-NUM_SEEDS = 3
+NUM_SEEDS = 5
 
 SHARED = {
     "dataset": "synthetic_memory",

@@ -1,6 +1,8 @@
 """Which runs of a sweep share a process: those whose programs are the same but for numbers that are their arguments."""
 
 import math
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from rnn_jax.sweeps.group import write_spec
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.plan_jobs import make_jobs, run_name
 from rnn_jax.sweeps.rows import Sweep, SweepRun
+from rnn_jax.training.files import read_json
 from rnn_jax.training.traced import shared_config
 
 MOST_TOGETHER = 8  # runs of a process: more save little, and each holds its data and its state
@@ -34,6 +37,14 @@ def group_runs(runs: Iterable[SweepRun], num_parallel: int = 1) -> list[Group]:
     return groups
 
 
+def chosen_modes(workdir: Path) -> str:
+    """What "auto" found in the groups of a sweep, as in "map in 5 groups, vmap in 1"; "" where nothing was measured."""
+    found = Counter(str(read_json(file)["chosen"]) for file in (workdir / "groups").glob(f"*{CHOICE}"))
+    (most, count), *others = found.most_common() or [("", 0)]
+    more = "".join(f", {mode} in {number}" for mode, number in others)
+    return f"{most} in {count} group{'s' * (count > 1)}{more}" if most else ""
+
+
 def make_group_jobs(
     sweep: Sweep,
     runs: Sequence[SweepRun],
@@ -55,7 +66,9 @@ def make_group_jobs(
         if len(group) == 1 or not missing:
             jobs += make_jobs(sweep, missing, environment=environment)
             continue
-        name = f"{group[0].directory.parent.name}-seed_{group[0].seed}"
+        # Another group has other files, which no process of an earlier start of the sweep is about to read.
+        members = "\n".join(f"{run.directory.parent.name} {run.seed}" for run in group)
+        name = f"{group[0].directory.parent.name}-seed_{group[0].seed}-{zlib.crc32(members.encode()):08x}"
         spec = workdir / "groups" / f"{name}.json"
         write_spec(spec, sweep.module, missing, size=len(group), mode=mode, choice=spec.with_suffix(CHOICE))
         job = Job(

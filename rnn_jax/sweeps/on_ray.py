@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def run_jobs(
     address: str = "",
     cores_per_job: int = 1,
     gpus_per_job: float = 0.0,
+    num_parallel: int = 0,
     max_retries: int = MAX_RETRIES,
     on_start: Starts,
     on_end: Ends,
@@ -56,8 +58,8 @@ def run_jobs(
 
     workdir: of the sweep, in a folder that all machines share under the same path, as are the repository and its
     Python environment. address: "auto", "ip:port" or "ray://…" of a running cluster ("" = one of this machine alone,
-    for the time being). on_start(job), on_end(job, exit code, seconds) and tick(), which is called several times a
-    second, run in the caller's thread.
+    for the time being). num_parallel: how many run at a time (0 = all that fit). on_start(job), on_end(job, exit code,
+    seconds) and tick(), which is called several times a second, run in the caller's thread.
 
     Raises:
       TrainingInterrupted: SIGINT or SIGTERM came. The processes were asked to save and stop.
@@ -73,9 +75,15 @@ def run_jobs(
         )
         carried = tuple((name, value) for name, value in os.environ.items() if name.startswith(_CARRIED))
         plain = [tuple(job._replace(environment=(*carried, *job.environment))) for job in jobs]
-        pending = {task.remote(job, tuple(place), i, cores_per_job): i for i, job in enumerate(plain)}
+        waiting = deque(range(len(plain)))
+        pending: dict[Any, int] = {}
         started: set[int] = set()
         begun = time.monotonic()
+
+        def submit() -> None:
+            while waiting and len(pending) < (num_parallel or len(plain)):
+                number = waiting.popleft()
+                pending[task.remote(plain[number], tuple(place), number, cores_per_job)] = number
 
         def collect() -> None:
             done, _ = ray.wait(list(pending), num_returns=len(pending), timeout=SECONDS_BETWEEN_LOOKS)
@@ -88,12 +96,34 @@ def run_jobs(
             tick()
 
         try:
+            submit()
             while pending and not stop.requested:
                 collect()
+                submit()
         finally:
             _let_save(ray, pending, collect)
         if stop.signal_number is not None:
             raise TrainingInterrupted(local.STOPPED, stop.signal_number)
+
+
+def num_places(*, address: str = "", cores_per_job: int = 1, gpus_per_job: float = 0.0) -> int:
+    """How many jobs fit on the cluster at a time, as it is now; at least 1.
+
+    address: as for run_jobs; of a cluster of this machine alone, which there isn't yet, only the cores are counted.
+
+    Raises:
+      UserError: no Ray, no cluster there.
+    """
+    if not address:
+        return max(1, (len(local.available_cores()) or os.cpu_count() or 1) // cores_per_job)
+    ray = import_ray()
+    with _connected(ray, address):
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    places = 0
+    for machine in machines:
+        fits = int(machine.get("CPU", 0) // cores_per_job)
+        places += min(fits, int(machine.get("GPU", 0) / gpus_per_job)) if gpus_per_job else fits
+    return max(1, places)
 
 
 def import_ray() -> Any:

@@ -128,6 +128,8 @@ def methods(num_changes: int) -> list[str]:
         f"({RESAMPLES:,} resamples, fixed generator): too narrow for few seeds (of normally distributed results, those "
         "of 5 seeds hold the true mean in about 84 % of cases, of 3 seeds in 75 %), so one that leaves out 0 decides "
         "nothing.",
+        "Minutes and steps/s count a run's whole time, start, compilation and evaluations included; of runs that "
+        "shared a process, each one's share of it.",
         "Differences to the baseline are taken seed by seed (paired t-test, bootstrap of the differences) where "
         f"{FEWEST_SEEDS} or more seeds are shared, otherwise between the means (Welch's t-test); an exact permutation "
         "test stands in where seeds do not vary at all.",

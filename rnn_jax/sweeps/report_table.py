@@ -70,7 +70,8 @@ def _column(title: str, values: Sequence[Any], show: Callable[[Any], str]) -> Co
 
 def name_of(summary: Summary) -> str:
     """The row's name, the baseline marked."""
-    return f"{summary.row.name} (baseline)" if summary.is_baseline else summary.row.name
+    name = summary.row.name
+    return f"{name} (baseline)" if summary.is_baseline and name != "baseline" else name
 
 
 def choose_decimals(summaries: Sequence[Summary]) -> int:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rnn_jax.config import config_from_dict, config_hash, config_to_dict, differences
 from rnn_jax.errors import TrainingInterrupted, UserError
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.jobs import start
@@ -63,7 +64,8 @@ def run_search(
 
     Raises:
       TrainingInterrupted: SIGINT or SIGTERM came; the processes were asked to save and stop.
-      UserError: the space doesn't fit the experiment, there is no validation metric, the workdir has another search.
+      UserError: the space doesn't fit the experiment, there is no validation metric, the workdir has another search, or
+        one from another `base`.
     """
     metric = validation_metric(sweep.metric)
     if metric != sweep.metric:
@@ -128,8 +130,27 @@ def open_study(goal: Goal, workdir: Path) -> optuna.Study:
     wanted = f"{direction.name.lower()} {goal.metric} of {goal.sweep.module}"
     if (stored := study.user_attrs.get("goal", wanted)) != wanted:
         raise UserError(f"{path} is a search to {stored}, not to {wanted}: use another --workdir")
+    _check_base(study, goal, path)
     study.set_user_attr("goal", wanted)
     return study
+
+
+def _check_base(study: optuna.Study, goal: Goal, path: Path) -> None:
+    """UserError if the trials so far started from another configuration: the sampler would compare unlike things."""
+    if (stored := study.user_attrs.get("base")) is not None:
+        try:
+            before = config_from_dict(goal.sweep.config_class, stored)
+        except UserError as error:
+            raise UserError(f"{path} was begun with another version of {goal.sweep.module}: {error}") from None
+        if changed := differences(before, goal.base):
+            listed = "; ".join(f"{name} was {old}, now {new}" for name, old, new in changed)
+            raise UserError(
+                f"{path} is a search from another baseline: {listed}. Put the first row of the sweep file and --set "
+                "back, or use another --workdir."
+            )
+        return
+    study.set_user_attr("base", config_to_dict(goal.base))
+    study.set_user_attr("base_hash", config_hash(goal.base))
 
 
 def _repair(path: Path) -> None:

@@ -8,9 +8,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.commands import command_of, shell_line, value_text
-from rnn_jax.sweeps.search_goal import Goal, configuration_of
+from rnn_jax.sweeps.search_goal import Goal
 from rnn_jax.training.files import read_json, write_atomically
 from rnn_jax.training.plots import never_fails
+from rnn_jax.training.run import read_run
 
 _WORDS = {
     TrialState.COMPLETE: "finished",
@@ -31,6 +32,12 @@ def best_of(study: optuna.Study) -> FrozenTrial | None:
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     sign = 1.0 if study.direction == optuna.study.StudyDirection.MAXIMIZE else -1.0
     return max(finished, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+
+def went_well(study: optuna.Study) -> bool:
+    """True if some trial finished and none failed; that one was pruned or diverged is what searching is like."""
+    states = {trial.state for trial in study.get_trials(deepcopy=False)}
+    return TrialState.COMPLETE in states and TrialState.FAIL not in states
 
 
 def trial_line(study: optuna.Study, number: int, goal: Goal) -> str:
@@ -91,15 +98,17 @@ def _best(study: optuna.Study, goal: Goal, workdir: Path) -> str:
     if best is None:
         return "No trial has finished yet."
     text = f"## Best: trial {best.number}, {goal.metric} {best.value:.6g}"
-    result_file = workdir / "runs" / f"trial_{best.number:04d}" / "result.json"
+    directory = workdir / "runs" / f"trial_{best.number:04d}"
+    result_file = directory / "result.json"
     if goal.metric != goal.sweep.metric and result_file.exists():
         value = read_json(result_file).get(goal.sweep.metric)
         if isinstance(value, int | float):
             text += f"\n\n{goal.sweep.metric} of that run: {value:.6g}."
-    try:
-        config = configuration_of(goal, best.user_attrs["overrides"])
-    except UserError as error:  # the experiment has changed since
-        return f"{text}\n\n{error}"
+    try:  # what it was trained with, whatever the sweep file says today
+        config, run = read_run(directory, goal.sweep.experiment, goal.sweep.config_class)
+    except UserError as error:  # the run was deleted, the experiment has changed since
+        return f"{text}\n\nNo command for it: {error}"
+    run.close()
     return f"{text}\n\n```bash\n{shell_line(command_of(goal.sweep.module, config, 'runs/best'))}\n```"
 
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
-import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps import local
@@ -23,17 +24,35 @@ _WATCHED = "queued.json"
 MakeTask = Callable[[int], Callable[[], tuple[int, float, str]]]  # of a job's number: what a compute node calls
 
 
+class Entry(NamedTuple):
+    """What was submitted, as the file queued.json keeps it for the next start of the sweep.
+
+    log, directories: of the job as it was then; some of its runs may have ended since.
+    """
+
+    log: str
+    directories: tuple[str, ...]
+    job_id: str
+    start_file: str
+
+    def concerns(self, job: Job) -> bool:
+        """Whether it trains runs of the job: to submit that as well would train them twice at a time."""
+        return self.log == job.log or not set(self.directories).isdisjoint(job.directories)
+
+
 @dataclasses.dataclass
 class Pending:
-    """A job in the queue, or at work."""
+    """The job of this number, in the queue or at work."""
 
     number: int
-    job_id: str
-    start_file: Path
+    entry: Entry
     begun: float
-    tries: int = 1
-    started: bool = False
     over_since: float | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The scheduler's."""
+        return self.entry.job_id
 
 
 class Watch:
@@ -56,50 +75,55 @@ class Watch:
         self._states: Mapping[str, str] | None = None
         self._next_query = 0.0
         self._stopping = False
-        self._old_places: set[Path] = set()
+        self._tries: Counter[int] = Counter()
+        self._started: set[int] = set()
+        self._left: list[Entry] = []  # what an earlier start of this sweep has left in the queue
+        self._adopted: set[tuple[int, str]] = set()  # numbers of jobs, and ids of those of them
 
     def begin(self) -> None:
         """Submits the jobs, as one array, but for those that an earlier start of this sweep has left in the queue."""
-        left = self._left_in_queue()
-        for number, (job_id, start_file) in left.items():
-            self.pending.append(Pending(number, job_id, Path(start_file), time.monotonic()))
-        self._submit([number for number in range(len(self._jobs)) if number not in left])
+        self._left = self._left_in_queue()
+        self._enter(range(len(self._jobs)))
 
     def look(self) -> None:
         """Tells of the jobs that have started or ended, and submits again those that are lost."""
         if time.monotonic() >= self._next_query:
-            self._states = self._queue.states([one.job_id for one in self.pending])
+            self._states = self._queue.states(self._ids())
             self._next_query = time.monotonic() + self._queue.seconds_between_queries
-        again: dict[int, list[int]] = {}  # by how often they have been tried
+        again = []
         for one in list(self.pending):
-            if not one.started and one.start_file.exists():
-                one.started = True
-                self._on_start(self._jobs[one.number])
+            job = self._jobs[one.number]
+            if one.number not in self._started and Path(one.entry.start_file).exists():
+                self._started.add(one.number)
+                self._on_start(job)
             verdict = self._verdict(one)
             if verdict is None:
                 continue
             self.pending.remove(one)
-            if verdict is AGAIN:
-                again.setdefault(one.tries + 1, []).append(one.number)
-            elif one.started or verdict[0] != STOPPED:  # else it was never more than planned
-                self._on_end(self._jobs[one.number], *verdict)
-        for tries, numbers in again.items():
-            self._submit(numbers, tries)
+            whole = set(job.directories) <= set(one.entry.directories)  # else some of its runs are still to be made
+            if verdict is AGAIN or (not whole and verdict[0] != STOPPED and not self._stopping):
+                again.append(one.number)
+            elif one.number in self._started or verdict[0] != STOPPED:  # else it was never more than planned
+                self._on_end(job, *verdict)
+        if again:
+            self._enter(again)
 
     def let_save(self, tick: Callable[[], None]) -> None:
         """Cancels what has not begun, asks the rest to stop, and gives it time to."""
         self._stopping = True
         if self.pending:
-            self._queue.stop([one.job_id for one in self.pending])
+            self._queue.stop(self._ids())
             deadline = time.monotonic() + local.SECONDS_TO_SAVE + _SECONDS_FOR_A_FILE
             while self.pending and time.monotonic() < deadline:
                 self.look()
                 tick()
                 time.sleep(SECONDS_BETWEEN_LOOKS)
-            self._queue.cancel([one.job_id for one in self.pending])
-        (self._folder / _WATCHED).unlink(missing_ok=True)
-        for place in self._old_places:
-            shutil.rmtree(place, ignore_errors=True)
+            self._queue.cancel(self._ids())
+        self._remember(self._not_ours())
+        adopted = {job_id for _, job_id in self._adopted}
+        for entry in self._left:
+            if entry.job_id in adopted:
+                shutil.rmtree(Path(entry.start_file).parent, ignore_errors=True)
 
     def _verdict(self, one: Pending) -> tuple[int, float] | None:
         """(exit code, seconds) of a job that has ended, AGAIN for one that is to be submitted again, None to wait."""
@@ -120,7 +144,7 @@ class Watch:
             return None
         if one.over_since is None:
             one.over_since = time.monotonic()
-        if one.started and ended is None and time.monotonic() - one.over_since < _SECONDS_FOR_A_FILE:
+        if one.number in self._started and ended is None and time.monotonic() - one.over_since < _SECONDS_FOR_A_FILE:
             return None
         if state in CANCELLED or self._stopping:
             return STOPPED, seconds
@@ -131,34 +155,52 @@ class Watch:
             return note_lost(job, seconds, f"SLURM job {one.job_id} was {state or 'lost'}"), seconds
         return AGAIN
 
-    def _is_last(self, one: Pending) -> bool:
-        return one.tries > self._max_retries
+    def _ids(self) -> list[str]:
+        return list(dict.fromkeys(one.job_id for one in self.pending))
 
-    def _submit(self, numbers: Sequence[int], tries: int = 1) -> None:
-        if not numbers:
-            return
-        ids = self._queue.submit([self._make_task(number) for number in numbers])
-        for number, job_id in zip(numbers, ids, strict=True):
-            start_file = self._place.start_file(number)
-            self.pending.append(Pending(number, job_id, start_file, time.monotonic(), tries, started=tries > 1))
-        entries = {self._key(one.number): [one.job_id, str(one.start_file)] for one in self.pending}
-        write_atomically(self._folder / _WATCHED, json.dumps(entries, indent=2))
+    def _is_last(self, one: Pending) -> bool:
+        return self._tries[one.number] > self._max_retries
+
+    def _enter(self, numbers: Iterable[int]) -> None:
+        """Takes what is in the queue of the jobs, and submits those of which nothing is."""
+        fresh = []
+        for number in numbers:
+            found = [entry for entry in self._left if entry.concerns(self._jobs[number])]
+            new = [entry for entry in found if (number, entry.job_id) not in self._adopted]
+            if new:
+                self._adopted.add((number, new[0].job_id))
+                self._add(number, new[0])
+            else:
+                fresh.append(number)
+        ids = self._queue.submit([self._make_task(number) for number in fresh]) if fresh else []
+        for number, job_id in zip(fresh, ids, strict=True):
+            job = self._jobs[number]
+            self._add(number, Entry(job.log, job.directories, job_id, str(self._place.start_file(number))))
+        self._remember([*(one.entry for one in self.pending), *self._not_ours()])
         self._next_query = 0.0
 
-    def _left_in_queue(self) -> dict[int, tuple[str, str]]:
+    def _add(self, number: int, entry: Entry) -> None:
+        self._tries[number] += 1
+        self.pending.append(Pending(number, entry, time.monotonic()))
+
+    def _not_ours(self) -> list[Entry]:
+        """What is in the queue of runs that this start of the sweep is not about."""
+        adopted = {job_id for _, job_id in self._adopted}
+        return [entry for entry in self._left if entry.job_id not in adopted]
+
+    def _remember(self, entries: Sequence[Entry]) -> None:
         file = self._folder / _WATCHED
-        entries = read_json(file) if file.exists() else {}
-        states = self._queue.states([job_id for job_id, _ in entries.values()]) if entries else {}
+        if entries:
+            documents = {entry.job_id: entry._asdict() for entry in entries}
+            write_atomically(file, json.dumps(documents, indent=2))
+        else:
+            file.unlink(missing_ok=True)
+
+    def _left_in_queue(self) -> list[Entry]:
+        file = self._folder / _WATCHED
+        documents = read_json(file).values() if file.exists() else ()
+        entries = [Entry(**{**document, "directories": tuple(document["directories"])}) for document in documents]
+        states = self._queue.states([entry.job_id for entry in entries]) if entries else {}
         if states is None:
             raise UserError("squeue does not answer, and jobs of this sweep may be in the queue: try again later")
-        found = {}
-        for number in range(len(self._jobs)):
-            job_id, start_file = entries.get(self._key(number), ("", ""))
-            if states.get(job_id) in QUEUED:
-                found[number] = (job_id, start_file)
-                self._old_places.add(Path(start_file).parent)
-        return found
-
-    def _key(self, number: int) -> str:
-        job = self._jobs[number]
-        return shlex.join([*job.directories, *job.command])
+        return [entry for entry in entries if states.get(entry.job_id) in QUEUED]

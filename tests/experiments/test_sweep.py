@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 
 from experiments import sweep as script
@@ -145,7 +146,7 @@ def test_stopped_in_the_middle_it_goes_on(number, tmp_path, workdir):
     if number == signal.SIGINT:
         assert process.returncode == 130, error
         assert error.splitlines()[-1] == "stopped; run the same command again to continue"
-        assert "Traceback" not in error and "num_steps=60 seed 0: interrupted after" in out
+        assert "Traceback" not in error and "baseline seed 0: interrupted after" in out
     started = {
         path.parent.parent.name[:9]: json.loads(path.read_text())["step"]
         for path in workdir.glob("runs/*/*/state.json")
@@ -153,7 +154,7 @@ def test_stopped_in_the_middle_it_goes_on(number, tmp_path, workdir):
     assert 1 <= started["rate-0.25"] < 60 and not results(workdir)
     assert run(file, workdir, jobs=2) == 0
     assert results(workdir) == {
-        ("num_steps-60", "seed_0"): newton(0.5, 0, 60),
+        ("baseline", "seed_0"): newton(0.5, 0, 60),
         ("rate-0.25", "seed_0"): newton(0.25, 0, 60),
         ("rate-0.75", "seed_0"): newton(0.75, 0, 60),
     }
@@ -207,7 +208,7 @@ def test_a_misspelt_metric_may_be_put_right(tmp_path, workdir, capsys):
     file = write_sweep_file(tmp_path, {})
     text = file.read_text()
     file.write_text(text.replace("test/error", "test/eror"))
-    assert run(file, workdir) == 0
+    assert run(file, workdir) == 1
     assert "warning: no result has METRIC = 'test/eror', they have test/error, " in capsys.readouterr().out
     file.write_text(text)
     assert run(file, workdir) == 0
@@ -310,7 +311,7 @@ def test_schedulers_get_the_jobs_and_the_flags(executor, tmp_path, workdir, monk
     monkeypatch.setattr(module, "run_jobs", run_jobs)
     file = write_sweep_file(tmp_path, {})
     flags = {
-        "ray": {"ray_address": "head:6379", "gpus_per_job": 0.5},
+        "ray": {"ray_address": "head:6379", "gpus_per_job": 0.5, "jobs": 4},
         "slurm": {"slurm_partition": "short", "slurm_minutes": 7, "slurm_parameters": ("qos=low",), "jobs": 9},
     }[executor]
     assert run(file, workdir, executor=executor, cores_per_job=3, **flags) == 0
@@ -318,7 +319,7 @@ def test_schedulers_get_the_jobs_and_the_flags(executor, tmp_path, workdir, monk
         given
         == {"workdir": workdir, "cores_per_job": 3}
         | {
-            "ray": {"address": "head:6379", "gpus_per_job": 0.5},
+            "ray": {"address": "head:6379", "gpus_per_job": 0.5, "num_parallel": 4},
             "slurm": {
                 "partition": "short",
                 "minutes": 7,
@@ -332,14 +333,40 @@ def test_schedulers_get_the_jobs_and_the_flags(executor, tmp_path, workdir, monk
     assert results(workdir) == {("baseline", "seed_0"): newton(0.5, 0)}
 
 
+@pytest.mark.parametrize(
+    ("flags", "sizes"),
+    [
+        ({}, [8]),
+        ({"jobs": 2}, [4, 4]),
+        ({"executor": "ray"}, [1] * 8),  # 16 cores, see below
+        ({"executor": "ray", "cores_per_job": 5}, [3, 3, 2]),
+        ({"executor": "ray", "cores_per_job": 32}, [8]),
+        ({"executor": "ray", "jobs": 2}, [4, 4]),
+        ({"executor": "slurm"}, [1] * 8),
+        ({"executor": "slurm", "jobs": 3}, [3, 3, 2]),
+    ],
+)
+def test_runs_share_processes_so_that_every_place_has_one(flags, sizes, tmp_path, workdir, monkeypatch):
+    given = []
+    for module in (local, on_ray, on_slurm):
+        monkeypatch.setattr(module, "run_jobs", lambda jobs, **_: given.extend(len(job.directories) for job in jobs))
+    monkeypatch.setattr(local, "available_cores", lambda: list(range(16)))
+    file = write_sweep_file(tmp_path, {})
+    assert run(file, workdir, num_seeds=8, seeds_mode="map", **flags) == 1
+    assert given == sizes
+
+
 def test_a_search_gets_the_space_the_baseline_and_the_flags(tmp_path, workdir, monkeypatch, capsys):
     given = {}
 
     def run_search(sweep, space, workdir, *, base, num_trials, num_parallel, environment):
         given.update(space=space("a trial"), num_trials=num_trials, num_parallel=num_parallel)
         given.update(workdir=workdir, rate=base.rate, num_steps=base.num_steps)
+        study = optuna.create_study()
+        study.add_trial(optuna.trial.create_trial(value=0.5))
         with pytest.raises(UserError, match="another sweep is running"):
             lock_directory(workdir, "another sweep is running in")
+        return study
 
     monkeypatch.setattr(search, "run_search", run_search)
     file = write_sweep_file(tmp_path, {"rate": 0.25})
@@ -351,3 +378,22 @@ def test_a_search_gets_the_space_the_baseline_and_the_flags(tmp_path, workdir, m
     assert given == expected | {"workdir": workdir, "rate": 0.25, "num_steps": 3}
     assert f"Report: {workdir}/search.md" in capsys.readouterr().out
     assert "--search takes no --executor" in config_error(str(file), search="optuna", executor="ray")
+
+
+@pytest.mark.parametrize(
+    ("troubles", "exit_code", "states"),
+    [
+        (["", "diverged"], 0, "1 finished, 1 diverged"),
+        (["", "bug"], 1, "1 finished, 1 failed"),
+        (["diverged", "diverged"], 1, "2 diverged"),
+    ],
+)
+def test_the_exit_code_of_a_search(troubles, exit_code, states, tmp_path, workdir, capsys):
+    file = write_sweep_file(tmp_path, {})
+    file.write_text(
+        f"{file.read_text()}def space(trial):\n"
+        "    rate = trial.suggest_float('rate', 0.1, 0.9)\n"
+        f"    return {{'rate': rate, 'trouble': {troubles}[trial.number % 2]}}\n"
+    )
+    assert run(file, workdir, search="optuna", seeds_mode="auto", num_trials=2) == exit_code
+    assert states in (workdir / "search.md").read_text()

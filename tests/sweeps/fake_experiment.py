@@ -1,7 +1,8 @@
 """An experiment that trains nothing: it counts, writes a run directory as real ones do, and stops when told to.
 
 Run as a program it imports nothing but the standard library, and so takes milliseconds. It finds the square root of 2
-by steps whose size depends on its flags; a run that continues must end with the same number.
+by steps whose size depends on its flags; a run that continues must end with the same number. `train` finds the same for
+`rnn_jax/sweeps/group.py`, which has several runs in one process.
 """
 
 import json
@@ -10,12 +11,42 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 EXPERIMENT = "fake"
 
 
+def newton(x, rate):
+    return x + rate * (2.0 / x - x) / 2.0
+
+
 def train(config, run):
-    raise NotImplementedError("runs are made by main() below")
+    """A loop whose updates are steps of Newton's; it can be one of several with --seeds_mode=map."""
+    from rnn_jax.training.stopping import StopSignal
+    from rnn_jax.training.updates import Update
+
+    with (run.path / "starts").open("a") as file:
+        file.write("together\n")
+    file = run.path / "state.json"
+    state = json.loads(file.read_text()) if file.exists() else {"step": 0, "x": 1.0 + config.seed}
+    run.say(f"starts at step {state['step']}")
+    steps = SimpleNamespace(compiled_update=None, train=lambda x, arrays: (newton(x, config.rate), {}))
+    with StopSignal() as stop:
+        while state["step"] < config.num_steps:
+            x, _ = yield Update(steps, state["x"], {}, state["step"])
+            state = {"step": state["step"] + 1, "x": x}
+            time.sleep(config.pause)
+            run.log(state["step"], 0.0, {"validation/error": x})
+            write_state(run.path, state)
+            if stop.requested:
+                raise stop.interruption(state["step"])
+    error = abs(state["x"] - 2**0.5)
+    return run.finish({"test/error": error, "validation/error": error, "num_parameters": 1})
+
+
+def write_state(path, state):
+    (path / "state.tmp").write_text(json.dumps(state))
+    (path / "state.tmp").rename(path / "state.json")
 
 
 def main(arguments):
@@ -38,13 +69,12 @@ def main(arguments):
     num_steps, rate = int(flags.get("num_steps", 10)), float(flags.get("rate", 0.5))
     trouble = "" if Path(flags.get("cure", "/nowhere")).exists() else flags.get("trouble", "")
     while state["step"] < num_steps:
-        state = {"step": state["step"] + 1, "x": state["x"] + rate * (2.0 / state["x"] - state["x"]) / 2.0}
+        state = {"step": state["step"] + 1, "x": newton(state["x"], rate)}
         time.sleep(float(flags.get("pause", 0)))
         with (path / "metrics.jsonl").open("a") as file:
             line = {"step": state["step"], "epoch": 0.0, "seconds": 0.1 * state["step"], "validation/error": state["x"]}
             file.write(json.dumps(line) + "\n")
-        (path / "state.tmp").write_text(json.dumps(state))
-        (path / "state.tmp").rename(path / "state.json")
+        write_state(path, state)
         if stopped:
             print("stopped by SIGTERM", flush=True)
             return 143

@@ -11,6 +11,7 @@ from pathlib import Path
 
 EXPERIMENT = "quadratic"
 STEPS = 6
+TYPES = {"x": float, "y": float, "pause": float, "seed": int, "blank": lambda text: True}
 
 
 def score(x, y, step):
@@ -22,6 +23,9 @@ def train(arguments, say):
     flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
     path = Path(flags["workdir"])
     path.mkdir(parents=True, exist_ok=True)
+    config = {name: TYPES.get(name, str)(value) for name, value in flags.items() if name != "workdir"}
+    document = {"experiment": EXPERIMENT, "config_hash": "", "config": config}
+    (path / "config.json").write_text(json.dumps(document))
     with (path / "starts").open("a") as file:
         file.write(" ".join(arguments) + "\n")
     if (path / "result.json").exists():

@@ -1,14 +1,17 @@
-"""ray_drill.py DIRECTORY JOBS STEPS: small jobs on a Ray cluster of two machines, one of which is lost.
+"""ray_drill.py SWEEP_FILE WORKDIR: the sweep command on a Ray cluster of two machines, one of which is lost.
 
-Beside them is a head without cores. On the machine that is left, two endless jobs are then interrupted. Prints what
-happened as one line of JSON. A process of its own: Ray warns, leaves threads, and takes over the signals of the process
-that connects to it.
+Beside them is a head without cores. On the machine that is left, small jobs are then interrupted. Prints what happened
+as one line of JSON. A process of its own: Ray warns, leaves threads, and takes over the signals of the process that
+connects to it.
 """
 
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -36,24 +39,59 @@ def lose(node):
     return len(children), len(psutil.wait_procs(children, timeout=10)[0])
 
 
-def make_jobs(workdir, names, *arguments):
-    directories = {name: workdir / name for name in names}
-    for directory in directories.values():
-        directory.mkdir(parents=True)
-    return [
-        Job(name, (str(SMALL_JOB), str(directory), *map(str, arguments)), (str(directory),), str(directory / "run.log"))
-        for name, directory in directories.items()
+def is_in_the_middle(directory):
+    if (directory / "result.json").exists() or not (file := directory / "state.json").exists():
+        return False
+    return json.loads(file.read_text())["step"] >= 3
+
+
+def groups_in_the_middle(workdir):
+    """(name, the node it is on) of each group whose runs have all made some steps, and none of them all."""
+    found = []
+    for log in workdir.glob("groups/*.log"):
+        spec = json.loads(log.with_suffix(".json").read_text())
+        directories = [Path(run["directory"]) for run in spec["runs"]]
+        if all(is_in_the_middle(directory) for directory in directories):
+            found.append((log.stem, re.findall(r"Ray node (\w+)", log.read_text())[-1]))
+    return found
+
+
+def sweep_with_a_loss(file, workdir, address, nodes):
+    """What users type; gives its exit code, what it printed, and what was lost."""
+    flags = [
+        "--executor=ray",
+        f"--ray_address={address}",
+        "--seeds_mode=map",
+        "--set=pause=0.03",
+        f"--workdir={workdir}",
     ]
+    command = [sys.executable, "-m", "experiments.sweep", str(file), *flags]
+    lost = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+        while sweep.poll() is None and not lost:
+            time.sleep(0.02)
+            for group, node_id in groups_in_the_middle(workdir)[:1]:
+                (node,) = [node for node in nodes if node.node_id.startswith(node_id)]
+                lost.append([group, *lose(node)])
+        return {"exit_code": sweep.wait(timeout=120), "said": sweep.stdout.read(), "lost": lost}
 
 
-def under_way(jobs):
-    directories = [Path(job.directories[0]) for job in jobs]
-    return [d for d in directories if (d / "checkpoint.json").exists() and not (d / "result.json").exists()]
+def make_job(workdir, name, *arguments):
+    directory = workdir / name
+    directory.mkdir(parents=True)
+    command = (str(SMALL_JOB), str(directory), *map(str, arguments))
+    return Job(name, command, (str(directory),), str(directory / "run.log"))
 
 
-def run(jobs, workdir, address, tick):
+def run_until_interrupted(jobs, workdir, address):
     """What was told of the jobs, in order; in the end the exit code, had this been the sweep's process."""
-    events = []
+    events, sent = [], []
+
+    def tick():
+        if (workdir / "endless_0" / "checkpoint.json").exists() and not sent:
+            sent.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+
     try:
         on_ray.run_jobs(
             jobs,
@@ -69,29 +107,18 @@ def run(jobs, workdir, address, tick):
 
 
 if __name__ == "__main__":
-    workdir, num_jobs, num_steps = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    jobs = make_jobs(workdir, [f"run_{number}" for number in range(num_jobs - 1)], num_steps, 0.1)
-    jobs += make_jobs(workdir, [f"run_{num_jobs - 1}"], num_steps, 0.1, 7)
-    endless = make_jobs(workdir, ["endless_0", "endless_1"], 10_000, 0.05)
+    file, workdir = map(Path, sys.argv[1:])
+    small = workdir.with_name("small")
+    jobs = [make_job(small, "broken", 2, 0.01, 7)]
+    jobs += [make_job(small, f"endless_{number}", 10_000, 0.05) for number in (0, 1)]
 
     on_ray.import_ray()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": NOTICE, **SETTINGS})
     try:
         nodes = [cluster.add_node(num_cpus=1, wait=False, **SETTINGS) for _ in range(2)]
         cluster.wait_for_nodes()
-        lost, sent = [], []
-
-        def lose_one():
-            if len(under_way(jobs)) == 2 and not lost:
-                lost.append(lose(nodes[1]))
-
-        def interrupt():
-            if under_way(endless) and not sent:
-                sent.append(True)
-                os.kill(os.getpid(), signal.SIGINT)
-
-        told = {"one lost": run(jobs, workdir, cluster.address, lose_one), "lost": lost}
-        told["stopped"] = run(endless, workdir, cluster.address, interrupt)
+        told = sweep_with_a_loss(file, workdir, cluster.address, nodes)
+        told["stopped"] = run_until_interrupted(jobs, small, cluster.address)
     finally:
         cluster.shutdown()
-    print(json.dumps(told | {"left": sorted(os.listdir(workdir))}))
+    print(json.dumps(told | {"left": sorted(os.listdir(small))}))

@@ -77,6 +77,7 @@ class ScriptedQueue(slurm_queue.Queue):
 
     def submit(self, tasks):
         (task,) = tasks
+        self.numbers = [*getattr(self, "numbers", []), task._what[2]]
         looks = self.submissions.pop(0)
         if looks[0][0] == "RUNNING":
             _, place, number = task._what
@@ -167,23 +168,76 @@ def test_a_machine_without_the_workdir(scripted):
         scripted([("RUNNING", (2, 0.0, "the worker n7 does not see …"))])
 
 
-def test_jobs_of_a_lost_sweep_are_found_again(tmp_path, scripted, monkeypatch):
-    job = small_job(tmp_path, 0)
-    start_file = tmp_path / "slurm" / "0123" / "0.started"
-    start_file.parent.mkdir(parents=True)
-    start_file.touch()
-    key = f"{job.directories[0]} {' '.join(job.command)}"
-    (tmp_path / "slurm" / "queued.json").write_text(json.dumps({key: ["77_0", str(start_file)]}))
-    looks = [("RUNNING", None), ("RUNNING", None), ("COMPLETED", DONE)]
+@pytest.fixture
+def left(tmp_path, monkeypatch):
+    """Runs jobs where an earlier start of the sweep, which is lost, has left others in the queue."""
+    monkeypatch.setattr(slurm_watch, "_SECONDS_FOR_A_FILE", 0.0)
+    monkeypatch.setattr(on_slurm, "SECONDS_BETWEEN_LOOKS", 0.0)
+    watched = tmp_path / "slurm" / "queued.json"
 
-    def states(self, ids):
-        self.now = {"77_0": looks.pop(0)}
-        return {"77_0": self.now["77_0"][0]}
+    def run(jobs, before, *submissions):
+        """before: job that was submitted, its looks. Gives what is told, the numbers that are submitted, the file."""
+        queue, documents = ScriptedQueue(*submissions), {}
+        for number, (job, looks) in enumerate(before):
+            place = tmp_path / "slurm" / f"012{number}"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "0.started").touch()
+            entry = slurm_watch.Entry(job.log, job.directories, f"77_{number}", str(place / "0.started"))
+            documents[entry.job_id] = entry._asdict()
+            queue.looks[entry.job_id] = iter(looks)
+        queue.now = dict.fromkeys(queue.looks, ("PENDING", None))
+        watched.write_text(json.dumps(documents))
+        monkeypatch.setattr(on_slurm, "SlurmQueue", lambda *args, **kwargs: queue)
+        events = Events()
+        events.run(jobs, tmp_path, cluster="slurm")
+        kept = list(json.loads(watched.read_text())) if watched.exists() else []
+        places = sorted(path.name for path in (tmp_path / "slurm").glob("*") if path.is_dir())
+        return events, getattr(queue, "numbers", []), kept, places
 
-    monkeypatch.setattr(ScriptedQueue, "states", states)
-    events, _, submitted = scripted()
-    assert events == [("start", "job 0"), ("end", "job 0", 0)]
-    assert submitted == 0 and not (tmp_path / "slurm" / "queued.json").exists() and not start_file.parent.exists()
+    return run
+
+
+def group_of(workdir, *numbers, log="a.log"):
+    jobs = [small_job(workdir, number) for number in numbers]
+    return jobs[0]._replace(
+        name=f"runs {numbers}", directories=tuple(job.directories[0] for job in jobs), log=str(workdir / log)
+    )
+
+
+RUNNING = ("RUNNING", None)
+
+
+@pytest.mark.parametrize(("earlier", "today"), [((0,), (0,)), ((0, 1), (1,)), ((0, 1), (0,))])
+def test_jobs_of_a_lost_sweep_are_found_again(earlier, today, tmp_path, left):
+    """Also when some of the runs have ended since."""
+    now = group_of(tmp_path, *today)
+    looks = [RUNNING, RUNNING, ("COMPLETED", DONE)]
+    told, submitted, kept, places = left([now], [(group_of(tmp_path, *earlier), looks)])
+    assert told == [("start", now.name), ("end", now.name, 0)]
+    assert submitted == [] and kept == [] and places == []
+
+
+def test_what_is_in_the_queue_is_never_submitted_twice(tmp_path, left):
+    """A sweep that groups its runs in another way, or has more of them, now than it had when it was killed."""
+    looks = [RUNNING, RUNNING, ("COMPLETED", DONE)]
+    together = group_of(tmp_path, 0, 1, log="together.log")
+    apart = [group_of(tmp_path, 0), group_of(tmp_path, 1, log="b.log")]
+    told, submitted, kept, places = left(apart, [(together, looks)])
+    assert sorted(told) == sorted((*what,) for job in apart for what in (("start", job.name), ("end", job.name, 0)))
+    assert submitted == kept == places == []
+
+    # Runs 0 and 1 are at work in jobs of their own; run 2 waits for the end of both, for its job has them as well.
+    all_three = group_of(tmp_path, 0, 1, 2, log="all.log")
+    before = [(job, list(looks)) for job in apart]
+    told, submitted, kept, places = left([all_three], before, [("PENDING", None), RUNNING, ("COMPLETED", DONE)])
+    assert told == [("start", all_three.name), ("end", all_three.name, 0)]
+    assert submitted == [0] and kept == places == []
+
+    # What the sweep is not about today (--rows) stays as it is, for another day.
+    other = group_of(tmp_path, 3, log="other.log")
+    told, submitted, kept, places = left([apart[0]], [(apart[0], looks), (other, [RUNNING] * 9)])
+    assert [what for what, *_ in told] == ["start", "end"] and submitted == []
+    assert kept == ["77_1"] and places == ["0121"]
 
 
 def commands(folder, monkeypatch, **scripts):

@@ -238,6 +238,39 @@ def test_what_is_wrong_is_said_first(run, tmp_path):
         run(sweep=SWEEP._replace(maximize=False), **other)
 
 
+def test_a_search_goes_on_from_the_configuration_that_it_began_with(run, tmp_path):
+    def space(trial):
+        return {"x": trial.suggest_float("x", -1.0, 1.0)}
+
+    before = summary(run(space, base=quadratic.Config(y=0.5, seed=3), num_trials=3))
+    for base, words in [
+        (quadratic.Config(y=0.25, seed=3), "another baseline: y was 0.5, now 0.25. Put the first row .* back"),
+        (quadratic.Config(y=0.5, seed=4), "another baseline: seed was 3, now 4"),
+        (None, "y was 0.5, now 0.0; seed was 3, now 0"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            run(space, base=base, num_trials=4)
+    study = run(space, base=quadratic.Config(y=0.5, seed=3, pause=0.001), num_trials=4)  # a pause changes no number
+    assert summary(study)[:3] == before and len(study.trials) == 4
+
+
+def test_the_command_of_the_best_trial_is_what_it_was_trained_with(run, tmp_path):
+    """Not what the sweep file would make of its choices today."""
+
+    def space(trial):
+        return {"x": trial.suggest_float("x", -1.0, 1.0)}
+
+    study = run(space, base=quadratic.Config(y=0.5), num_trials=3)
+    x = study.best_trial.params["x"]
+    line = f"python -m tests.sweeps.quadratic --x={x} --y=0.5 --workdir=runs/best"
+    assert line in (tmp_path / "search.md").read_text()
+    run(space, base=quadratic.Config(y=0.5, pause=0.5), num_trials=3)
+    assert line in (tmp_path / "search.md").read_text()
+    (tmp_path / "runs" / f"trial_{study.best_trial.number:04d}" / "config.json").unlink()
+    run(space, base=quadratic.Config(y=0.5), num_trials=3)
+    assert "No command for it: " in (text := (tmp_path / "search.md").read_text()) and "python -m" not in text
+
+
 def test_no_trial_begins_after_the_time_is_up(run):
     assert len(run(num_trials=5, seconds=1e-6).trials) == 0
     assert len(run(num_trials=5, seconds=1e6).trials) == 5
