@@ -8,7 +8,7 @@ from rnn_jax.sweeps import one_at_a_time
 
 EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
-NUM_SEEDS = 3
+NUM_SEEDS = 5
 
 BASELINE = {"num_epochs": 3, "hidden_size": 32, "embedding_size": 32, "learning_rate": 8e-3}
 

@@ -8,7 +8,7 @@ rules that divide by the size of the gradient.
 
 EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
-NUM_SEEDS = 3
+NUM_SEEDS = 5
 
 ADAPTIVE = (8e-3, 2e-3)
 SHARED = {"num_epochs": 2, "hidden_size": 32, "embedding_size": 32}
