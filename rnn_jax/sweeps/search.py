@@ -139,7 +139,7 @@ def _check_base(study: optuna.Study, goal: Goal, path: Path) -> None:
     """UserError if the trials so far started from another configuration: the sampler would compare unlike things."""
     if (stored := study.user_attrs.get("base")) is not None:
         try:
-            before = config_from_dict(goal.sweep.config_class, stored)
+            before: Any = config_from_dict(goal.sweep.config_class, stored)
         except UserError as error:
             raise UserError(f"{path} was begun with another version of {goal.sweep.module}: {error}") from None
         if changed := differences(before, goal.base):

@@ -104,6 +104,7 @@ def _best(study: optuna.Study, goal: Goal, workdir: Path) -> str:
         value = read_json(result_file).get(goal.sweep.metric)
         if isinstance(value, int | float):
             text += f"\n\n{goal.sweep.metric} of that run: {value:.6g}."
+    config: Any
     try:  # what it was trained with, whatever the sweep file says today
         config, run = read_run(directory, goal.sweep.experiment, goal.sweep.config_class)
     except UserError as error:  # the run was deleted, the experiment has changed since

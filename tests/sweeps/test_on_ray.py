@@ -142,7 +142,7 @@ def test_no_more_tasks_than_asked_for(num_parallel, most, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("resources", "places"),
     [
-        ({}, 9),
+        ({}, 10),
         ({"cores_per_job": 2}, 4),  # 2 + 1 + 1: no job lies on two machines
         ({"cores_per_job": 8}, 1),
         ({"gpus_per_job": 1.0}, 2),
@@ -150,6 +150,6 @@ def test_no_more_tasks_than_asked_for(num_parallel, most, tmp_path, monkeypatch)
     ],
 )
 def test_the_places_of_a_cluster(resources, places, monkeypatch):
-    machines = [(True, {"CPU": 4.0, "GPU": 2.0}), (True, {"CPU": 3.0}), (True, {"CPU": 2.0}), (False, {"CPU": 99.0})]
+    machines = [(True, {"CPU": 4.0, "GPU": 2.0}), (True, {"CPU": 3.0}), (True, {"CPU": 3.0}), (False, {"CPU": 99.0})]
     monkeypatch.setattr(on_ray, "import_ray", lambda: FakeRay(*machines, (True, {"node": 1.0})))
     assert on_ray.num_places(address="head:6379", **resources) == places
