@@ -7,7 +7,7 @@ orthogonal matrix, and the identity.
 
 EXPERIMENT = "sentiment"
 METRIC = "test/accuracy"
-NUM_SEEDS = 5
+NUM_SEEDS = 3
 
 SHARED = {
     "dataset": "synthetic_memory",
