@@ -272,11 +272,12 @@ def test_a_dataset_with_further_tests(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_default_run_needs_the_source(tmp_path, capsys):
-    """README's command with one epoch of its two; and on sources with shuffled words. (Attention: see results/.)"""
+    """README's command, smaller and with one epoch of its two; and on sources with shuffled words. (Attention: see results/.)"""
     few = ("--num_epochs=1", "--validation_split=validation[:200]", "--test_split=test[:200]")  # to be scored
+    few += ("--hidden_size=64", "--decoder_hidden_size=128")
     code, _, error = runs.run(f"--workdir={tmp_path / 'default'}", *few, XLA_FLAGS="")
     assert code == 0, error
-    assert runs.metrics_of(tmp_path / "default")["test/exact_match"] > 0.95
+    assert runs.metrics_of(tmp_path / "default")["test/exact_match"] > 0.93
     test, rng = load_translation(seq2seq.Config()).test, random.Random(0)
     shuffled = [" ".join(rng.sample(words, len(words))) for words in map(str.split, test.sources[:200])]
     table = tmp_path / "shuffled.tsv"
