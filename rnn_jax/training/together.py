@@ -113,6 +113,7 @@ class _Member:
         with contextlib.redirect_stdout(self._log), contextlib.redirect_stderr(self._log):
             code = self._code(computed)
         if self.asked is None:
+            self.share.set_rate(0.0)
             self.outcome = Outcome(code, self.share())
 
     def close(self) -> None:

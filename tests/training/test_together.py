@@ -202,7 +202,8 @@ def test_every_run_has_its_share_of_the_time(tmp_path):
     outcomes = run_together(loops, logs, method="map", size=2)
     passed = time.monotonic() - began
     short, long = (outcome.seconds for outcome in outcomes)
-    assert 0.05 + 0.02 <= short < long and 0.05 + 0.04 + 0.04 <= long
+    assert 0.07 <= short < long
+    assert long >= 0.13
     assert short + long <= passed and shares[0]() == short
 
 
