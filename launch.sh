@@ -205,10 +205,10 @@ settings() {
 # ---- SLURM: in an allocation of several tasks, start one copy a task --------------------------------------------------
 
 # training/devices.py joins the copies with jax.distributed. Step numbers from 4294967290 on are SLURM's names for the
-# batch script and the interactive shell, which are not yet inside srun.
+# batch script and the interactive shell, which are not yet inside srun. A sweep starts its runs itself.
 needs_srun() {
   local tasks=${SLURM_NTASKS:-$((${SLURM_JOB_NUM_NODES:-1} * ${SLURM_NTASKS_PER_NODE:-1}))}
-  [[ -n ${SLURM_JOB_ID:-} && -z ${RNN_JAX_IN_SRUN:-} ]] && ((tasks > 1 && ${SLURM_STEP_ID:-4294967291} >= 4294967290))
+  [[ $command != sweep && -n ${SLURM_JOB_ID:-} && -z ${RNN_JAX_IN_SRUN:-} ]] && ((tasks > 1 && ${SLURM_STEP_ID:-4294967291} >= 4294967290))
 }
 
 # ---- the commands -----------------------------------------------------------------------------------------------------

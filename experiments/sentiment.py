@@ -38,7 +38,7 @@ from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics import ClassificationTotals
-from rnn_jax.models.recurrent_config import make_stack
+from rnn_jax.models.recurrent_config import dropout_knob, make_stack
 from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.models.text_model_config import TextModelConfig, describe_cells, model_size, solve_width
 from rnn_jax.modules import Pooling
@@ -47,7 +47,7 @@ from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
@@ -56,6 +56,7 @@ from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.trained import Trained, load_trained
+from rnn_jax.training.updates import Update, Updates
 from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "sentiment"
@@ -76,7 +77,7 @@ class Config(LabelledTextConfig, TokenConfig, TextModelConfig, OptimizerConfig, 
     convolution_width: int = knob(0, "width of the convolution before the recurrence (0 = off)", minimum=0)
     convolution_size: int = knob(128, "features of the convolution", minimum=1)
     pooling: str = knob("last", "from all outputs to one vector", choices=Pooling.KINDS)
-    ngram_dropout: float = knob(0.0, "n-grams left out", minimum=0.0, maximum=0.99)
+    ngram_dropout: float = dropout_knob("n-grams left out")
 
 
 class Split(NamedTuple):
@@ -93,6 +94,12 @@ def accuracy_then_loss(scores: dict[str, float]) -> tuple[float, ...]:
 
 def encode_split(config: Config, inputs: TextInputs, data: LabelledTexts) -> Split:
     return Split(inputs.encode(data.texts, max_tokens=config.max_tokens, truncation=config.truncation), data.labels)
+
+
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_optimizer(config, total_steps=1_000_000)
 
 
 def make_model(config: Config, inputs: TextInputs) -> SentimentClassifier:
@@ -128,9 +135,8 @@ def forward(model: SentimentClassifier, arrays: dict[str, jax.Array], key: jax.A
     return (total, losses[0][1]), jax.nn.softmax(mean)
 
 
-def steps_of(config: Config, inputs: TextInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
-    return make_steps(model_of, forward, optimizer, ema_decay=config.ema_decay, seed=config.seed)
+def steps_of(config: Config, inputs: TextInputs, total_steps: int = 0) -> Steps:
+    return make_steps(solve_width(config, inputs, make_model), inputs, make_model, forward, total_steps)
 
 
 def load_best(workdir: str | Path) -> Trained:
@@ -166,12 +172,12 @@ def prepare(config: Config) -> tuple[ClassificationData, TextInputs, Any]:
     return data, donor.inputs._replace(label_names=data.label_names), donor.params
 
 
-def train(config: Config, run: Run) -> dict[str, Any]:
+def train(config: Config, run: Run) -> Updates:
     """Trains, chooses the best checkpoint by validation accuracy (ties: loss), scores test once; returns the result."""
     data, inputs, donor_params = prepare(config)
     training, validation = encode_split(config, inputs, data.train), encode_split(config, inputs, data.validation)
     mesh, plan = data_mesh(), plan_of(config, training)
-    steps = steps_of(config, inputs, plan.optimizer)
+    steps = steps_of(config, inputs, plan.total_steps)
     params = steps.init()
     if donor_params is not None:
         params, fresh = adopt_params(params, donor_params, replaceable=("output", "bag_output"))
@@ -190,7 +196,8 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         for batch in plan.batches(training.texts, session.step, seed=config.seed):
             if session.exhausted:
                 break
-            state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training.labels), mesh))
+            arrays = inputs.batch_arrays(batch, training.labels)
+            state, metrics = yield Update(steps, state, arrays, session.step)
             state = session.after_step(state, metrics, score, num_tokens=int(batch.lengths.sum()))
     return report(run, data)
 
@@ -244,7 +251,7 @@ def show_plan(config: Config) -> None:
     plan = plan_of(config, training)
     longest = inputs.batch_arrays(plan.longest_batch(training.texts), training.labels)
     solved = solve_width(config, inputs, make_model)
-    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
+    print(describe_plan(solved, steps_of(solved, inputs, plan.total_steps), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TextInputs, name: str) -> tuple[str, LabelledTexts]:

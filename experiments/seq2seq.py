@@ -34,6 +34,7 @@ from rnn_jax.data.translation_inputs import (
 )
 from rnn_jax.errors import UserError
 from rnn_jax.losses import smoothed_cross_entropy
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, decoder_config, make_seq2seq
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
@@ -42,18 +43,19 @@ from rnn_jax.models.translator import GREEDY, MORE_TOKENS, DecodingConfig, Trans
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines
 from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.devices import data_mesh, replicate, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_attention, plot_curves
 from rnn_jax.training.run import Run, RunConfig
 from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, create_state, evaluation_params
-from rnn_jax.training.steps import Steps, make_steps
+from rnn_jax.training.steps import Forward, Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.teacher_forcing import TeacherForcingConfig, require_schedule, teacher_forcing_probability
 from rnn_jax.training.trained import load_trained
+from rnn_jax.training.updates import Update, Updates
 from rnn_jax.training.window import prefixed
 from rnn_jax.translation_metrics import (
     BLEU_TOKENIZERS,
@@ -87,6 +89,13 @@ class Config(
     bleu_tokenizer: str = knob("13a", "how sacreBLEU splits both sides", choices=BLEU_TOKENIZERS)
 
 
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_stack(decoder_config(config), part="decoder_")
+    make_optimizer(config, total_steps=1_000_000)
+
+
 def make_model(config: Config, inputs: TranslationInputs) -> Seq2Seq:
     return make_seq2seq(config, inputs, config.seed)
 
@@ -105,10 +114,14 @@ def forward(
     return smoothed_cross_entropy(logits, arrays["labels"], arrays["weights"], smoothing), None
 
 
-def steps_of(config: Config, inputs: TranslationInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
-    loss = functools.partial(forward, label_smoothing=config.label_smoothing)
-    return make_steps(model_of, loss, optimizer, ema_decay=config.ema_decay, seed=config.seed)
+@functools.cache
+def smoothed(label_smoothing: float) -> Forward:
+    return functools.partial(forward, label_smoothing=label_smoothing)
+
+
+def steps_of(config: Config, inputs: TranslationInputs, total_steps: int = 0) -> Steps:
+    solved = solve_width(config, inputs, make_model)
+    return make_steps(solved, inputs, make_model, smoothed(config.label_smoothing), total_steps)
 
 
 def load_best(workdir: str | Path, config: Config | None = None) -> Translator:
@@ -170,12 +183,12 @@ def prepare(config: Config) -> Prepared:
     return Prepared(data, inputs, take_rows(encoded, short) if left_out else encoded, donor_params, tuple(notes))
 
 
-def train(config: Config, run: Run) -> dict[str, Any]:
+def train(config: Config, run: Run) -> Updates:
     """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
     data, inputs, training, donor_params, notes = prepare(config)
     validation = encode_part(inputs, data.validation, config.max_tokens, run.say)
     mesh, plan = data_mesh(), plan_of(config, training)
-    steps = steps_of(config, inputs, plan.optimizer)
+    steps = steps_of(config, inputs, plan.total_steps)
     params = steps.init()
     if donor_params is not None:
         params, _ = adopt_params(params, donor_params, replaceable=())
@@ -202,7 +215,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
             if session.exhausted:
                 break
             arrays = batch_arrays(config, inputs, batch, training, session.step)
-            state, metrics = steps.train(state, shard_batch(arrays, mesh))
+            state, metrics = yield Update(steps, state, arrays, session.step)
             state = session.after_step(state, metrics, evaluate, num_tokens=int(arrays["weights"].sum()))
     return report(run, data)
 
@@ -280,7 +293,7 @@ def show_plan(config: Config) -> None:
     plan = plan_of(config, training)
     longest = batch_arrays(config, inputs, plan.longest_batch(training.pairs), training, step=0)
     solved = solve_width(config, inputs, make_model)
-    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
+    print(describe_plan(solved, steps_of(solved, inputs, plan.total_steps), plan, longest))
 
 
 def part_to_score(config: Config, name: str) -> tuple[str, TextPairs]:

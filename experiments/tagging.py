@@ -35,6 +35,7 @@ from rnn_jax.data.tagging import (
 from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.errors import UserError
+from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.tagger_config import TaggerConfig, make_tagger
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
@@ -43,9 +44,9 @@ from rnn_jax.tagging_metrics import TaggingScores, score_tags, tagging_report
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.devices import data_mesh, replicate, shard_batch, wait_for_all
+from rnn_jax.training.devices import data_mesh, replicate, wait_for_all
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig
+from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.plan import TrainingPlan, describe_plan, plan_training
 from rnn_jax.training.plots import plot_confusion, plot_curves
 from rnn_jax.training.run import Run, RunConfig
@@ -54,6 +55,7 @@ from rnn_jax.training.state import TrainState, create_state, evaluation_params
 from rnn_jax.training.steps import Steps, make_steps
 from rnn_jax.training.summary import num_parameters
 from rnn_jax.training.trained import load_trained
+from rnn_jax.training.updates import Update, Updates
 from rnn_jax.training.window import prefixed
 
 EXPERIMENT = "tagging"
@@ -79,6 +81,12 @@ class Config(TaggedTextConfig, WordsConfig, TaggerConfig, OptimizerConfig, RunCo
     num_best: int = knob(1, "predict: most probable label sequences to list (crf)", minimum=1, identity=False)
 
 
+def check(config: Config) -> None:
+    """UserError for what can be told without data; a sweep asks before anything runs."""
+    make_stack(config)
+    make_optimizer(config, total_steps=1_000_000)
+
+
 def make_model(config: Config, inputs: TaggingInputs) -> Tagger:
     return make_tagger(config, inputs, config.seed)
 
@@ -90,9 +98,8 @@ def forward(model: Tagger, arrays: dict[str, jax.Array], key: jax.Array | None):
     return loss, model.tags(emissions, arrays["lengths"])
 
 
-def steps_of(config: Config, inputs: TaggingInputs, optimizer: Any = None) -> Steps:
-    model_of = functools.partial(make_model, solve_width(config, inputs, make_model), inputs)
-    return make_steps(model_of, forward, optimizer, ema_decay=config.ema_decay, seed=config.seed)
+def steps_of(config: Config, inputs: TaggingInputs, total_steps: int = 0) -> Steps:
+    return make_steps(solve_width(config, inputs, make_model), inputs, make_model, forward, total_steps)
 
 
 def load_best(workdir: str | Path) -> TrainedTagger:
@@ -176,13 +183,13 @@ def initial_params(config: Config, prepared: Prepared, steps: Steps) -> tuple[An
     return params, notes
 
 
-def train(config: Config, run: Run) -> dict[str, Any]:
+def train(config: Config, run: Run) -> Updates:
     """Trains, chooses the best checkpoint by validation, scores test once; returns the result."""
     prepared = prepare(config)
     data, inputs = prepared.data, prepared.inputs
     training, validation = inputs.encode(*data.train), inputs.encode(*data.validation)
     mesh, plan = data_mesh(), plan_of(config, training)
-    steps = steps_of(config, inputs, plan.optimizer)
+    steps = steps_of(config, inputs, plan.total_steps)
     params, notes = initial_params(config, prepared, steps)
     lines = [*data.notes, *notes, *introduction(config, data, inputs, params, plan.total_steps)]
     lines.append(f"Padding is {plan.waste:.1%} of the training batches.")
@@ -200,7 +207,7 @@ def train(config: Config, run: Run) -> dict[str, Any]:
         for batch in plan.batches(training.forms, session.step, seed=config.seed):
             if session.exhausted:
                 break
-            state, metrics = steps.train(state, shard_batch(inputs.batch_arrays(batch, training), mesh))
+            state, metrics = yield Update(steps, state, inputs.batch_arrays(batch, training), session.step)
             state = session.after_step(state, metrics, evaluate, num_tokens=int(batch.lengths.sum()))
     return report(run, data)
 
@@ -263,7 +270,7 @@ def show_plan(config: Config) -> None:
     plan = plan_of(config, training)
     longest = inputs.batch_arrays(plan.longest_batch(training.forms), training)
     solved = solve_width(config, inputs, make_model)
-    print(describe_plan(solved, steps_of(solved, inputs, plan.optimizer), plan, longest))
+    print(describe_plan(solved, steps_of(solved, inputs, plan.total_steps), plan, longest))
 
 
 def part_to_score(config: Config, inputs: TaggingInputs, name: str) -> tuple[str, Sentences]:

@@ -43,6 +43,7 @@ class Field(NamedTuple):
     minimum: int | float | None
     maximum: int | float | None
     identity: bool
+    traced: bool
 
 
 def knob(
@@ -53,12 +54,15 @@ def knob(
     minimum: int | float | None = None,
     maximum: int | float | None = None,
     identity: bool = True,
+    traced: bool = False,
 ) -> Any:
     """A dataclass field with help text and rules. Bounds are inclusive; they and choices hold for each tuple element.
 
     identity=False marks what may differ between two runs of one run directory (where data lies, how often to log).
+    traced=True marks a number that a compiled train step takes as an argument: runs that differ in it share a program.
     """
-    rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum, "identity": identity}
+    rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
+    rules |= {"identity": identity, "traced": traced}
     return dataclasses.field(default=default, metadata=rules)
 
 
@@ -90,6 +94,7 @@ def _fields_of(config_class: Any) -> dict[str, Field]:
             "minimum": None,
             "maximum": None,
             "identity": True,
+            "traced": False,
         } | dict(field.metadata)
         resolved = Field(field.name, field.default, base, optional, many, **rules)
         try:

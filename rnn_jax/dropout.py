@@ -1,7 +1,7 @@
 """Dropout, with explicit keys: on activations, on whole sequences, on words, on embedding rows, on recurrent weights.
 
 All are inverted dropout: what is kept is divided by 1 − rate, so that evaluation needs no rescaling. A rate of 0 or a
-key of None leaves the argument as it is.
+key of None leaves the argument as it is. A rate may be traced: a number that a compiled program takes as an argument.
 """
 
 from typing import TypeVar
@@ -12,43 +12,49 @@ import jax.numpy as jnp
 from rnn_jax.types import Array, Float, Int, Key
 
 P = TypeVar("P")
+Rate = float | Float[Array, ""]
 
 
-def dropout(x: Float[Array, "..."], rate: float, key: Key | None, *, shared_axes: tuple[int, ...] = ()):
+def dropout(x: Float[Array, "..."], rate: Rate, key: Key | None, *, shared_axes: tuple[int, ...] = ()):
     """x ⊙ m / (1 − rate), m ~ Bernoulli(1 − rate), one m along `shared_axes` (Srivastava et al. 2014)."""
-    if key is None or rate == 0.0:
+    if key is None or _is_off(rate):
         return x
     shape = list(x.shape)
     for axis in shared_axes:
         shape[axis] = 1
-    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros_like(x))
+    kept = 1.0 - rate
+    keep = jax.random.bernoulli(key, kept, shape)
+    return jnp.where(keep, x / jnp.asarray(kept, x.dtype), jnp.zeros_like(x))
 
 
-def variational_dropout(xs: Float[Array, "*B T D"], rate: float, key: Key | None) -> Float[Array, "*B T D"]:
+def _is_off(rate: Rate) -> bool:
+    return isinstance(rate, int | float) and rate == 0.0
+
+
+def variational_dropout(xs: Float[Array, "*B T D"], rate: Rate, key: Key | None) -> Float[Array, "*B T D"]:
     """The same units of a sequence are dropped at each of its steps (Gal & Ghahramani 2016)."""
     return dropout(xs, rate, key, shared_axes=(-2,))
 
 
-def word_dropout(tokens: Int[Array, "..."], rate: float, key: Key | None, *, unknown_id: int) -> Int[Array, "..."]:
+def word_dropout(tokens: Int[Array, "..."], rate: Rate, key: Key | None, *, unknown_id: int) -> Int[Array, "..."]:
     """Replaces each token by `unknown_id` with probability `rate` (Dai & Le 2015); nothing is rescaled."""
-    if key is None or rate == 0.0:
+    if key is None or _is_off(rate):
         return tokens
     return jnp.where(jax.random.bernoulli(key, rate, tokens.shape), jnp.asarray(unknown_id, tokens.dtype), tokens)
 
 
-def embedding_dropout(table: Float[Array, "V F"], rate: float, key: Key | None) -> Float[Array, "V F"]:
+def embedding_dropout(table: Float[Array, "V F"], rate: Rate, key: Key | None) -> Float[Array, "V F"]:
     """Drops whole rows of the embedding table: a word is missing wherever it occurs (Gal & Ghahramani 2016)."""
     return dropout(table, rate, key, shared_axes=(-1,))
 
 
-def recurrent_dropout(params: P, rate: float, key: Key | None) -> P:
+def recurrent_dropout(params: P, rate: Rate, key: Key | None) -> P:
     """DropConnect on a cell's recurrent weights `w_h`: one draw for all steps and rows (Merity et al. 2018).
 
     Raises:
       ValueError: the params have no `w_h`.
     """
-    if key is None or rate == 0.0:
+    if key is None or _is_off(rate):
         return params
     if not hasattr(params, "w_h") or not hasattr(params, "_replace"):
         raise ValueError(

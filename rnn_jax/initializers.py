@@ -29,6 +29,24 @@ def constant(value: float) -> Initializer:
     return jax.nn.initializers.constant(value)
 
 
+def chrono(longest: int) -> Initializer:
+    """log U(1, T_max − 1) with T_max = `longest`: the bias of a gate that keeps the memory (Tallec & Ollivier 2018).
+
+    A gate that is constantly σ(b) forgets with time constant 1 + e^b, so these are spread evenly from 2 to T_max steps.
+    The LSTMs have a field for it, as in LSTM(64, chrono=100); a GRU takes it as b_init=("zeros", chrono(100), "zeros").
+
+    Raises:
+      ValueError: `longest` is less than 2.
+    """
+    if longest < 2:
+        raise ValueError(f"The chrono initialisation is for dependencies of at least 2 steps; got {longest}.")
+
+    def initialize(key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1, longest - 1))
+
+    return initialize
+
+
 INITIALIZERS: dict[str, Initializer] = {
     "glorot_uniform": jax.nn.initializers.glorot_uniform(),
     "glorot_normal": jax.nn.initializers.glorot_normal(),

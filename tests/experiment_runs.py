@@ -75,7 +75,7 @@ class ExperimentRuns:
         """The bytes of every array of the newest (or best) checkpoint, and the host state beside them."""
         config, run = read_run(workdir, self.script.EXPERIMENT, self.script.Config)
         optimizer = make_optimizer(config, 1000)
-        steps = self.script.steps_of(config, self.inputs.load(run.path), optimizer)
+        steps = self.script.steps_of(config, self.inputs.load(run.path), 1000)
         template = jax.eval_shape(lambda: create_state(steps.init(), optimizer, config.ema_decay))
         with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
             restored = getattr(checkpoints, f"restore_{kind}")(template)

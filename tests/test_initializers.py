@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from rnn_jax import GRU, LSTM, CoupledLSTM, Elman
-from rnn_jax.initializers import INITIALIZERS, get_initializer, init_gates
+from rnn_jax import GRU, LSTM, CoupledLSTM, Elman, LayerNormLSTM, PeepholeLSTM, make_cell
+from rnn_jax.initializers import INITIALIZERS, chrono, get_initializer, init_gates
 
 KEY = jax.random.key(0)
 
@@ -67,6 +68,58 @@ def test_initializers_by_their_moments():
     for name, deviation in expected.items():
         drawn = np.asarray(get_initializer(name)(KEY, (200, 300), jnp.float32))
         np.testing.assert_allclose(drawn.std(), deviation, rtol=0.02, atol=1e-7, err_msg=name)
+
+
+WIDE = {"hidden_size": 2000, "w_h_init": "zeros"}  # enough units for statistics, without matrices to orthogonalise
+
+
+def is_uniform(values, low, high):
+    return (
+        values.min() >= low
+        and values.max() <= high
+        and stats.kstest((values - low) / (high - low), "uniform")[1] > 0.01
+    )
+
+
+@pytest.mark.parametrize("cell_class", [LSTM, PeepholeLSTM, LayerNormLSTM])
+def test_chrono_follows_its_paper(cell_class):
+    """Tallec & Ollivier (2018): b_f ~ log U[1, T_max − 1], b_i = −b_f; the other gates as without it."""
+    cell = cell_class(**WIDE, b_init=(5.0, 5.0, 0.25, 0.5), chrono=100)
+    b_i, b_f, b_g, b_o = blocks(cell.init(KEY, 1).b, 4)
+    assert is_uniform(np.exp(b_f), 1, 99)
+    np.testing.assert_array_equal(b_i, -b_f)
+    assert (b_g == 0.25).all() and (b_o == 0.5).all()
+
+
+def test_chrono_of_coupled_gates_and_of_the_gru():
+    b_f, b_g, b_o = blocks(CoupledLSTM(**WIDE, chrono=30).init(KEY, 1).b, 3)
+    assert is_uniform(np.exp(b_f), 1, 29) and not b_g.any() and not b_o.any()
+    b_r, b_z, b_n = blocks(GRU(**WIDE, b_init=("zeros", chrono(30), "zeros")).init(KEY, 1).b, 3)  # z keeps the state
+    assert is_uniform(np.exp(b_z), 1, 29) and not b_r.any() and not b_n.any()
+
+
+def test_a_gate_by_chrono_keeps_a_memory_as_long_as_asked_for():
+    """With weights of zero c_t = f^t c_0: unit by unit e-fold decay in 1 + e^b_f steps, up to second order."""
+    cell = LSTM(50, w_x_init="zeros", w_h_init="zeros", chrono=200)
+    params = cell.init(KEY, 1)
+    time_constants = 1 + np.exp(blocks(params.b, 4)[1])
+    carry = cell.initial_carry()._replace(c=jnp.ones(50))
+    after, _ = cell.step(params, carry, jnp.zeros(1))
+    np.testing.assert_allclose(1 / (1 - after.c), time_constants, rtol=1e-4)
+    assert time_constants.min() >= 2 and 150 < time_constants.max() <= 200
+
+
+@pytest.mark.parametrize("longest", [1, -5])
+def test_chrono_needs_two_steps(longest):
+    with pytest.raises(ValueError, match=f"dependencies of at least 2 steps; got {longest}"):
+        make_cell("lstm", 4, {"chrono": longest})
+
+
+def test_other_draws_are_the_same_with_chrono():
+    plain, with_chrono = LSTM(3).init(KEY, 2), LSTM(3, chrono=10).init(KEY, 2)
+    np.testing.assert_array_equal(plain.w_x, with_chrono.w_x)
+    np.testing.assert_array_equal(plain.w_h, with_chrono.w_h)
+    assert not np.array_equal(LSTM(3, chrono=10).init(jax.random.key(1), 2).b, with_chrono.b)
 
 
 def test_same_key_same_params_other_key_others():

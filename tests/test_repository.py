@@ -37,10 +37,12 @@ LEVELS = (
     ("scan", "ensembles"),  # over time; over models
     ("layers",),  # over depth and direction
     ("stepping",),
+    ("gradient_flow",),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
     ("training",),
     ("models",),
+    ("sweeps",),
 )
 LEVEL = {name: number for number, level in enumerate(LEVELS) for name in level}
 
@@ -192,13 +194,22 @@ def test_readme_commands_name_scripts_and_files_that_exist():
 def test_readme_flags_exist(experiment):
     """Every flag in a README command of an experiment is a knob of its Config, or one that every script has."""
     config = importlib.import_module(f"experiments.{experiment}").Config
-    known = set(config.__dataclass_fields__) | {"workdir", "mode", "dry_run", "input", "split"}
+    known = set(config.__dataclass_fields__) | set(Invocation.__dataclass_fields__)
     known |= {"platform", "flagfile", "helpshort"}
     lines = "\n".join(code_blocks("README.md", "bash")).replace("\\\n", "").splitlines()
     assert any(f"launch.sh {experiment}" in line for line in lines)
     for line in lines:
         if f"launch.sh {experiment}" in line:
             assert set(re.findall(r"--(\w+)", line)) <= known, line
+
+
+def test_readme_flags_of_sweeps_exist():
+    known = set(importlib.import_module("experiments.sweep").SweepConfig.__dataclass_fields__)
+    lines = [line for line in "\n".join(code_blocks("README.md", "bash")).splitlines() if "launch.sh sweep" in line]
+    assert len(lines) >= 5
+    for line in lines:
+        assert set(re.findall(r"--(\w+)", line)) <= known, line
+        assert all((ROOT / file).is_file() for file in re.findall(r"experiments/\S+\.py", line)), line
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/recipes/*.flags")), ids=relative)

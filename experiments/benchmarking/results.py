@@ -3,14 +3,13 @@
 import importlib.metadata
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
 from experiments.benchmarking.timing import Timing
 from rnn_jax.errors import UserError
 from rnn_jax.training.files import read_json, write_atomically
-from rnn_jax.training.provenance import provenance
+from rnn_jax.training.provenance import cpu_model, provenance
 
 PEER_PACKAGES = ("torch", "keras", "dm-haiku", "equinox")
 # What changes the speed of everybody, and is set outside of Python.
@@ -36,19 +35,12 @@ def describe_machine(**settings: Any) -> dict[str, Any]:
             about["versions"][package] = None
     return {
         **about,
-        "cpu_model": _cpu_model(),
+        "cpu_model": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load_before": os.getloadavg()[0],
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
         **settings,
     }
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
 
 
 class Results:

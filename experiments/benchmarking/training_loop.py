@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from experiments import sentiment
 from rnn_jax.training.run import open_run
 from rnn_jax.training.steps import Steps
+from rnn_jax.training.updates import run_alone
 
 
 class ProgramTime(NamedTuple):
@@ -98,7 +99,7 @@ def time_in_program(config: sentiment.Config, *, num_steps: int, repeats: int) -
             open_run(workdir, sentiment.EXPERIMENT, config) as run,
             contextlib.suppress(_Enough),
         ):
-            sentiment.train(config, run)
+            run_alone(sentiment.train(config, run))
             raise ValueError(f"The training has fewer than num_steps={num_steps} steps.")
         if repeat:
             results.append(watched[-1].program_time())

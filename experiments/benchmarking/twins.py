@@ -33,7 +33,7 @@ Twin = Callable[[Arrays], Any]
 def ours(config: sentiment.Config, inputs: Any) -> tuple[Any, Twin]:
     """Our initial parameters, and the experiment's own step."""
     optimizer = make_optimizer(config, total_steps=1)
-    steps = sentiment.steps_of(config, inputs, optimizer)
+    steps = sentiment.steps_of(config, inputs, total_steps=1)
     mesh, state = data_mesh(), create_state(steps.init(), optimizer)
 
     def train(arrays: Arrays) -> Any:

@@ -2,7 +2,8 @@
 
 Sources: Hochreiter & Schmidhuber (1997); forget gate: Gers et al. (2000); peepholes: Gers & Schmidhuber (2000);
 coupled gates (CIFG): Greff et al. (2017); layer normalisation: Ba et al. (2016). The forget gate's bias starts at 1
-(Jozefowicz et al. 2015). Weights move to and from torch.nn.LSTM by transposing, with b = b_ih + b_hh.
+(Jozefowicz et al. 2015), or by `chrono` where it is given. Weights move to and from torch.nn.LSTM by
+transposing, with b = b_ih + b_hh.
 """
 
 import dataclasses
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, GateInit, SplitCell, accumulating, add_bias, gates, layer_norm
+from rnn_jax.cells.base import GateInit, SplitCell, accumulating, add_bias, gates, layer_norm
+from rnn_jax.initializers import chrono as chrono_bias
 from rnn_jax.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
@@ -34,6 +36,11 @@ class LSTMCarry(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class _LSTMFamily(SplitCell):
     b_init: GateInit = (0.0, 1.0, 0.0, 0.0)  # i f g o
+    chrono: int = 0
+
+    def __post_init__(self):
+        if self.chrono:
+            chrono_bias(self.chrono)  # an error now, not at init
 
     def initial_carry(self) -> LSTMCarry:
         """h_0 = c_0 = 0."""
@@ -47,6 +54,12 @@ class LSTM(_LSTMFamily):
     i_t, f_t, o_t = σ(x_t W_x + h_{t−1} W_h + b)    g_t = tanh(…), each gate with its own block of the weights
     c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t
     h_t = o_t ⊙ tanh(c_t),  y_t = h_t
+
+    `chrono` = T_max, the longest dependency in steps, is for long memories: biases start at b_f = log U(1, T_max − 1)
+    and b_i = −b_f, whatever `b_init` says of these two (0 = off; Tallec & Ollivier 2018). All variants have it.
+
+    Raises:
+      ValueError: `chrono` is 1 or negative.
     """
 
     def init(self, key: Key, input_size: int) -> LSTMParams:
@@ -62,13 +75,22 @@ class LSTM(_LSTMFamily):
         return LSTMCarry(h, c), h
 
 
-def _init(cell: GatedCell, key: Key, input_size: int, num_gates: int) -> LSTMParams:
+def _init(cell: _LSTMFamily, key: Key, input_size: int, num_gates: int) -> LSTMParams:
     size, (key_x, key_h, key_b) = cell.hidden_size, jax.random.split(key, 3)
     return LSTMParams(
         w_x=init_gates(key_x, cell.w_x_init, num_gates, (input_size, size)),
         w_h=init_gates(key_h, cell.w_h_init, num_gates, (size, size)),
-        b=init_gates(key_b, cell.b_init, num_gates, (size,)),
+        b=_init_bias(cell, key_b, num_gates),
     )
+
+
+def _init_bias(cell: _LSTMFamily, key: Key, num_gates: int) -> Float[Array, " GH"]:
+    b = init_gates(key, cell.b_init, num_gates, (cell.hidden_size,))
+    if not cell.chrono:
+        return b
+    b_f = chrono_bias(cell.chrono)(jax.random.fold_in(key, num_gates), (cell.hidden_size,))
+    before = (-b_f, b_f) if num_gates == 4 else (b_f,)  # i f g o; or coupled, f g o: 1 − σ(b_f) is σ(−b_f)
+    return jnp.concatenate([*before, b[len(before) * cell.hidden_size :]])
 
 
 @dataclasses.dataclass(frozen=True)

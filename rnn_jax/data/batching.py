@@ -2,7 +2,9 @@
 
 Rows are sorted into buckets by length and padded to the length of their bucket, so a training step compiles once a
 bucket. Rows that don't fill a batch of their bucket move up into the next one: only the last batch of the longest
-bucket can be partly empty. The order is a pure function of (seed, epoch), the same on every platform.
+bucket can be partly empty. The order is a pure function of (seed, epoch), the same on every platform: the seed deals
+the rows to the batches; which bucket comes when depends on the epoch alone, so that runs with other seeds have batches
+of the same shapes at the same steps, and can be computed as one program.
 """
 
 import dataclasses
@@ -125,7 +127,7 @@ def epoch_batches(
     plans = plan_batches(
         ragged.lengths, order, batch_size=batch_size, buckets=buckets, tokens_per_batch=tokens_per_batch
     )
-    for i in permutation(len(plans), seed, epoch, 1)[skip:]:
+    for i in permutation(len(plans), epoch, 1)[skip:]:
         length, rows = plans[i]
         num_rows = _rows_in_batch(length, batch_size, tokens_per_batch, rows_multiple_of)
         yield pad_rows(ragged, rows, length=length, num_rows=num_rows)

@@ -19,7 +19,11 @@ from rnn_jax.errors import UserError
 class LabelledTextConfig(PartsConfig):
     """Where labelled texts come from."""
 
-    dataset: str = knob("synthetic_reviews", "TFDS name with one text feature and one class label, as glue/sst2")
+    dataset: str = knob(
+        "synthetic_reviews",
+        "TFDS name with one text feature and one class label, as glue/sst2; embedded: synthetic_reviews and, for long "
+        "memories, synthetic_memory",
+    )
     train_file: str = knob("", "CSV, TSV or JSONL file to train on, instead of --dataset")
     text_field: str = knob("", "feature or column with the text (default: the only text feature)")
     label_field: str = knob("", "feature or column with the label (default: the only class label)")

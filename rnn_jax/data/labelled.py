@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.files import read_labelled_file
+from rnn_jax.data.once import once
 from rnn_jax.data.source import (
     class_names_of,
     decode_texts,
@@ -57,6 +58,7 @@ def read_file(path: str, text_field: str = "", label_field: str = "") -> Labelle
     return LabelledPart(path, rows.texts, rows.labels, lines=rows.lines)
 
 
+@once
 def read_split(
     dataset: str, split: str, data_dir: str | None = None, text_field: str = "", label_field: str = ""
 ) -> LabelledPart:

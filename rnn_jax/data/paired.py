@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.lines import read_lines
+from rnn_jax.data.once import once
 from rnn_jax.data.source import (
     decode_texts,
     field_values,
@@ -126,6 +127,7 @@ def _lines(path: str) -> list[str]:
         raise UserError(f"Cannot read the data file {path}: {error.strerror or error}.") from error
 
 
+@once
 def read_pairs_split(
     dataset: str, split: str, data_dir: str | None = None, source_field: str = "", target_field: str = ""
 ) -> TextPairs:

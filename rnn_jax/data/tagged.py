@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.columns import read_column_file
+from rnn_jax.data.once import once
 from rnn_jax.data.source import (
     class_names_of,
     field_values,
@@ -62,6 +63,7 @@ def read_tagged_file(path: str, columns: tuple[str, ...], token_field: str = "",
     return TaggedPart(path, sentences.tokens, sentences.labels, lines=sentences.lines)
 
 
+@once
 def read_tagged_split(
     dataset: str, split: str, data_dir: str | None = None, token_field: str = "", label_field: str = ""
 ) -> TaggedPart:

@@ -18,6 +18,11 @@ from rnn_jax.layers import MERGES, Bidirectional, Recurrent, Stack
 from rnn_jax.types import Key
 
 
+def dropout_knob(help: str) -> Any:  # noqa: A002 (as in `knob`)
+    """A rate of something dropped, by default 0; a compiled program takes it as an argument."""
+    return knob(0.0, help, minimum=0.0, maximum=0.99, traced=True)
+
+
 @dataclasses.dataclass(frozen=True)
 class RecurrentConfig:
     """Which cells, how wide, how deep, in which directions, and what is dropped."""
@@ -34,10 +39,10 @@ class RecurrentConfig:
     bidirectional: bool = knob(False, "read in both directions in every layer")
     merge: str = knob("concat", "how the two directions' outputs are merged", choices=tuple(MERGES))
     residual: bool = knob(False, "every layer but the first adds its input to its output")
-    input_dropout: float = knob(0.0, "dropout on the input of the first layer", minimum=0.0, maximum=0.99)
-    layer_dropout: float = knob(0.0, "dropout between layers", minimum=0.0, maximum=0.99)
+    input_dropout: float = dropout_knob("dropout on the input of the first layer")
+    layer_dropout: float = dropout_knob("dropout between layers")
     variational_dropout: bool = knob(False, "input and layer dropout drop the same units at every step of a sequence")
-    recurrent_dropout: float = knob(0.0, "DropConnect on the recurrent weights w_h", minimum=0.0, maximum=0.99)
+    recurrent_dropout: float = dropout_knob("DropConnect on the recurrent weights w_h")
     backend: str = knob("auto", "how sequences are computed; changes speed and rounding only", choices=ANY_DEVICE)
     save: str = knob("auto", "what the deferred gradient keeps: the less, the slower", choices=SAVE)
     unroll: int = knob(1, "steps joined in one iteration of the compiled loop; changes speed only", minimum=1)

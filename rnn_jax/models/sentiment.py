@@ -119,6 +119,6 @@ class SentimentClassifier(nnx.Module):
     def _sum_ngrams(self, embedding: Embedding, ngrams: Int[Array, "B T N"], key: Key | None) -> Float[Array, "B T F"]:
         """n_t; a dropped n-gram is missing at this step only, and those that stay make up for it."""
         kept = word_dropout(ngrams, self.ngram_dropout, key, unknown_id=0)
-        scale = 1.0 if key is None else 1.0 / (1.0 - self.ngram_dropout)
+        scale = 1.0 if key is None else jnp.asarray(1.0 / (1.0 - self.ngram_dropout), self.dtype)
         rows = jnp.where((kept > 0)[..., None], embedding(kept).astype(self.dtype), 0)
         return rows.sum(axis=-2) * scale

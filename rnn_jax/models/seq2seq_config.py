@@ -12,6 +12,7 @@ from rnn_jax.errors import UserError
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
 from rnn_jax.models.seq2seq import BRIDGES, Seq2Seq
 from rnn_jax.models.text_model_config import TextModelConfig
+from rnn_jax.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Seq2SeqConfig(TextModelConfig):
     tie_output: bool = knob(True, "the output weights are the target embeddings")
 
 
-def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int) -> Seq2Seq:
+def make_seq2seq(config: Seq2SeqConfig, inputs: TranslationInputs, seed: int | Key) -> Seq2Seq:
     """The model, with fresh parameters.
 
     Raises:

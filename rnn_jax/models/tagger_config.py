@@ -9,10 +9,11 @@ from rnn_jax.crf import Legal
 from rnn_jax.data.tagging_inputs import UNKNOWN_ID, TaggingInputs
 from rnn_jax.errors import UserError
 from rnn_jax.models.characters import CHARACTER_ENCODERS, CharacterEncoder
-from rnn_jax.models.recurrent_config import make_stack
+from rnn_jax.models.recurrent_config import dropout_knob, make_stack
 from rnn_jax.models.tagger import DECODERS, Tagger
 from rnn_jax.models.text_model_config import TextModelConfig
 from rnn_jax.spans import legal_transitions
+from rnn_jax.types import Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,10 @@ class TaggerConfig(TextModelConfig):
     character_size: int = knob(50, "size of a word's character features", minimum=2)
     character_width: int = knob(3, "characters that the CNN reads at once", minimum=1)
     decoder: str = knob("softmax", "labels chosen one by one, or jointly by a linear-chain CRF", choices=DECODERS)
-    character_dropout: float = knob(0.0, "dropout on the character embeddings", minimum=0.0, maximum=0.99)
+    character_dropout: float = dropout_knob("dropout on the character embeddings")
 
 
-def make_tagger(config: TaggerConfig, inputs: TaggingInputs, seed: int) -> Tagger:
+def make_tagger(config: TaggerConfig, inputs: TaggingInputs, seed: int | Key) -> Tagger:
     """The model, with fresh parameters.
 
     Raises:

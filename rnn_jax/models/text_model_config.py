@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from flax import nnx
 
 from rnn_jax.config import knob
-from rnn_jax.models.recurrent_config import RecurrentConfig, with_hidden_size
+from rnn_jax.models.recurrent_config import RecurrentConfig, dropout_knob, with_hidden_size
 from rnn_jax.training.steps import count_parameters
 from rnn_jax.training.summary import num_parameters
 
@@ -17,9 +17,9 @@ class TextModelConfig(RecurrentConfig):
     """A recurrent stack between word embeddings and an output layer."""
 
     embedding_size: int = knob(100, "size of the embeddings of words or tokens", minimum=1)
-    word_dropout: float = knob(0.0, "words or tokens replaced by the unknown one", minimum=0.0, maximum=0.99)
-    embedding_dropout: float = knob(0.0, "rows of the embedding tables dropped in a batch", minimum=0.0, maximum=0.99)
-    output_dropout: float = knob(0.0, "dropout before the output layer", minimum=0.0, maximum=0.99)
+    word_dropout: float = dropout_knob("words or tokens replaced by the unknown one")
+    embedding_dropout: float = dropout_knob("rows of the embedding tables dropped in a batch")
+    output_dropout: float = dropout_knob("dropout before the output layer")
     compute_dtype: str = knob("float32", "dtype of activations", choices=("float32", "bfloat16"))
     num_params: int = knob(0, "solve --hidden_size for this number of parameters (0 = off)", minimum=0)
 

@@ -2,6 +2,7 @@
 
 exit code   meaning
 0           done
+1           a sweep went to its end, and some of its runs failed; also what Python gives for errors of our own
 2           the user gave something wrong (also: disk full); one message on standard error
 3           training diverged
 128 + n     stopped by signal n after saving (143: SIGTERM, 130: SIGINT, 141: the reader of our output is gone)
@@ -45,6 +46,14 @@ class Invocation:
         choices=("train", "eval", "predict"),
     )
     workdir: str = knob("", "run directory (default: runs/<experiment>)")
+    num_seeds: int = knob(
+        1, "train so many seeds, --seed and up, in one process; each in its own directory below --workdir", minimum=1
+    )
+    seeds_mode: str = knob(
+        "auto",
+        "how --num_seeds computes: one batched program (vmap), in turn (map), or what a short timing finds faster",
+        choices=("auto", "vmap", "map"),
+    )
     dry_run: bool = knob(False, "show configuration, parameters and shapes; train nothing")
     input: str = knob("", "file that --mode=predict reads (default: standard input)")
     split: str = knob("", "split or file that --mode=eval scores (default: the experiment's test data)")
@@ -67,6 +76,29 @@ def run_app(main: Main, config_class: type, experiment: str, *, argv: Sequence[s
     def run(rest: list[str]) -> int:
         return exit_code(functools.partial(_main, main, config_class, experiment, rest))
 
+    _start(run, argv)
+
+
+def run_tool(
+    main: Callable[[Any, list[str]], int | None], config_class: type, *, argv: Sequence[str] | None = None
+) -> None:
+    """As `run_app` for a script that is no experiment: calls main(config, arguments), which may give the exit code.
+
+    The flags are those of config_class alone; arguments are what the command line has beside them.
+    """
+    flags.disclaim_key_flags()
+    define_flags(config_class)
+
+    def body(arguments: list[str]) -> int | None:
+        _be_quiet()
+        code = main(config_from_flags(config_class), arguments)
+        sys.stdout.flush()
+        return code
+
+    _start(lambda rest: exit_code(functools.partial(body, rest[1:])), argv)
+
+
+def _start(run: Callable[[list[str]], int], argv: Sequence[str] | None) -> None:
     app.run(run, argv=list(sys.argv if argv is None else argv), flags_parser=_parse_flags)
 
 
@@ -96,14 +128,18 @@ def resolve(
 def _main(main: Main, config_class: type, experiment: str, rest: Sequence[str]) -> None:
     if len(rest) > 1:
         raise UserError(f"unexpected argument {rest[1]!r}: flags are given as --name=value (--helpshort lists them)")
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # absl would show every INFO line of the packages below us
-        standard_logging.getLogger().setLevel(standard_logging.WARNING)
+    _be_quiet()
     initialize_distributed()
     config: Any
     config, invocation = resolve(config_class, experiment)
     main(config, invocation)
     sys.stdout.flush()  # here, so that a closed pipe shows up where it is handled
+
+
+def _be_quiet() -> None:
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # absl would show every INFO line of the packages below us
+        standard_logging.getLogger().setLevel(standard_logging.WARNING)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -115,11 +151,13 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         raise SystemExit(UserError.exit_code) from None
 
 
-def exit_code(body: Callable[[], None]) -> int:
-    """Runs the body; failures that are for people become one message on standard error and an exit code."""
+def exit_code(body: Callable[[], int | None]) -> int:
+    """Runs the body, which may give an exit code (none: 0); failures that are for people become a message and another.
+
+    The message is one on standard error.
+    """
     try:
-        body()
-        return 0
+        return body() or 0
     except (UserError, TrainingDiverged) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code

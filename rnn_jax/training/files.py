@@ -11,6 +11,8 @@ from typing import Any
 
 from rnn_jax.errors import UserError
 
+LOG = "run.log"  # in a run directory: what a run printed that nobody watched
+
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics.jsonl; those that a kill left half-written are skipped."""

@@ -3,13 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rnn_jax.config import fields_of
 from rnn_jax.training.answers import json_line
 from rnn_jax.training.app import Invocation
-from rnn_jax.training.run import Run, open_run
-from rnn_jax.training.window import prefixed, shown
-
-Train = Callable[[Any, Run], dict[str, Any]]
+from rnn_jax.training.loop import Train, train_in
+from rnn_jax.training.seeds import train_seeds
+from rnn_jax.training.window import prefixed
 
 
 def run_mode(
@@ -33,23 +31,8 @@ def run_mode(
         print(json_line(prefixed(*evaluate(config, invocation))), end="")
     elif invocation.dry_run:
         show_plan(config)
+    elif invocation.num_seeds > 1:
+        count, how = invocation.num_seeds, invocation.seeds_mode
+        train_seeds(invocation.workdir, experiment, config, train, num_seeds=count, mode=how)
     else:
         train_in(invocation.workdir, experiment, config, train)
-
-
-def train_in(workdir: str, experiment: str, config: Any, train: Train) -> None:
-    """Runs train(config, run) in the run directory, or shows the result of one that finished there before."""
-    with open_run(workdir, experiment, config) as run:
-        if (result := run.result) is not None:
-            run.say(f"Finished before; the result is in {run.path}.{_scored_with(result, config)}")
-        result = result or train(config, run)
-        run.say(shown({name: value for name, value in result.items() if "/" in name or name == "seconds"}))
-        run.say(f"Run directory: {run.path}")
-
-
-def _scored_with(result: Mapping[str, Any], config: Any) -> str:
-    """Where knobs that scores depend on, but a run does not, are other than those of the result: its values."""
-    knobs = fields_of(type(config))
-    free = [name for name in result if name in knobs and not knobs[name].identity]
-    others = [f"--{name}={result[name]}" for name in free if result[name] != getattr(config, name)]
-    return f" It was scored with {' '.join(others)}; --mode=eval scores with other values." if others else ""

@@ -22,6 +22,7 @@ These are torch's conventions (adagrad up to where the tiny ε stands).
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -42,7 +43,7 @@ class OptimizerConfig:
     """Knobs of the optimiser."""
 
     optimizer: str = knob("adam", "update rule", choices=OPTIMIZERS)
-    learning_rate: float = knob(1e-3, "peak learning rate", minimum=0.0)
+    learning_rate: float = knob(1e-3, "peak learning rate", minimum=0.0, traced=True)
     schedule: str = knob(
         "constant",
         "learning rate after warm-up: cosine falls over the whole run, exponential and step multiply by --decay_rate "
@@ -69,7 +70,7 @@ class OptimizerConfig:
     clip_value: float = knob(0.0, "clip each gradient entry to ± this value (0 = off)", minimum=0.0)
     l1: float = knob(0.0, "adds l1·sign(w) to the gradient of weight matrices", minimum=0.0)
     l2: float = knob(0.0, "adds l2·w to the gradient of weight matrices", minimum=0.0)
-    weight_decay: float = knob(0.0, "decoupled weight decay of weight matrices (adamw only)", minimum=0.0)
+    weight_decay: float = knob(0.0, "decoupled weight decay of weight matrices (adamw only)", minimum=0.0, traced=True)
     ema_decay: float = knob(
         0.0,
         "evaluate averaged weights: ema ← d·ema + (1−d)·w every step, debiased (0 = off)",
@@ -78,7 +79,7 @@ class OptimizerConfig:
     )
 
 
-def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig, total_steps: int, traced: Mapping[str, Any] | None = None) -> optax.Schedule:
     """Learning rate of update t = 0, 1, …, with W = warmup_steps, r = decay_rate, f = final_learning_rate_fraction:
 
         t < W        learning_rate · (t + 1) / W
@@ -87,9 +88,12 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
         exponential  learning_rate · max(f, r^((t − W) / decay_steps))
         step         learning_rate · max(f, r^⌊(t − W) / decay_steps⌋)
 
+    traced: numbers of a compiled program that take the place of the configuration's ("learning_rate").
+
     Raises UserError when a cosine has no steps left after the warm-up.
     """
-    peak, warmup, floor = (config.learning_rate, config.warmup_steps, config.final_learning_rate_fraction)
+    peak = (traced or {}).get("learning_rate", config.learning_rate)
+    warmup, floor = config.warmup_steps, config.final_learning_rate_fraction
     if config.schedule == "cosine" and total_steps <= warmup:
         raise UserError(
             f"--warmup_steps={warmup} leaves nothing of the {total_steps} training steps for --schedule=cosine: "
@@ -113,8 +117,13 @@ def make_schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
     return schedule
 
 
-def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
-    """The update rule of the module's docstring; its state is a plain pytree of arrays."""
+def make_optimizer(
+    config: OptimizerConfig, total_steps: int, traced: Mapping[str, Any] | None = None
+) -> optax.GradientTransformation:
+    """The update rule of the module's docstring; its state is a plain pytree of arrays.
+
+    traced: as in `make_schedule`, also "weight_decay"; whether there is any decay is the configuration's to say.
+    """
     if config.weight_decay and config.optimizer != "adamw":
         raise UserError(
             f"--weight_decay={config.weight_decay} is decoupled decay and needs --optimizer=adamw "
@@ -129,8 +138,9 @@ def make_optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientT
         parts.append(add_penalty_gradients(config.l1, config.l2))
     parts.append(_rule(config))
     if config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay, mask=_is_weight))
-    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps)))
+        decay = (traced or {}).get("weight_decay", config.weight_decay)
+        parts.append(optax.add_decayed_weights(decay, mask=_is_weight))
+    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps, traced)))
     if config.plateau_patience:
         parts.append(scale_by_plateau())
     return _with_standard_promotion(optax.chain(*parts))

@@ -76,6 +76,6 @@ def describe_plan(config: Any, steps: Steps, plan: TrainingPlan, longest: dict[s
     state = jax.eval_shape(lambda: create_state(steps.init(), plan.optimizer, config.ema_decay))
     return (
         f"{knobs}\n\n{parameter_table(steps.shapes)}\n\nThe longest batch:\n{shape_table(longest)}\n\n"
-        f"Memory: {memory_estimate(steps.train, state, longest)}.\n"
+        f"Memory: {memory_estimate(steps.compiled_update, state, longest, steps.numbers)}.\n"
         f"{plan.total_steps} steps; padding is {plan.waste:.1%} of a batch on average."
     )

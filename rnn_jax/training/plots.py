@@ -19,7 +19,7 @@ _MAX_PANELS = 12
 _MAX_ANNOTATED_CLASSES = 20
 
 
-def _never_fails(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, bool]:
+def never_fails(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, bool]:
     """Gives the function a figure (Agg, no global pyplot state), saves it atomically as its last argument says."""
 
     @functools.wraps(draw)
@@ -45,7 +45,7 @@ def _never_fails(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, bool]
     return wrapper
 
 
-@_never_fails
+@never_fails
 def plot_curves(figure: Any, metrics_path: str | Path, png_path: str | Path) -> None:
     """One panel per metric of a metrics.jsonl over steps, with a line each for train, validation, …
 
@@ -88,7 +88,7 @@ def collect_curves(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple
     return curves
 
 
-@_never_fails
+@never_fails
 def plot_confusion(
     figure: Any,
     matrix: Int[np.ndarray, "classes classes"] | Float[np.ndarray, "classes classes"],
@@ -113,7 +113,7 @@ def plot_confusion(
             axes.text(column, row, f"{count:g}", ha="center", va="center", color=colour)
 
 
-@_never_fails
+@never_fails
 def plot_attention(
     figure: Any,
     maps: Sequence[tuple[Float[np.ndarray, "_ _"], Sequence[str], Sequence[str]]],

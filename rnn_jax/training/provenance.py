@@ -1,6 +1,7 @@
 """Where a result comes from: source version, package versions, device, command."""
 
 import importlib.metadata
+import os
 import platform
 import shlex
 import subprocess
@@ -48,6 +49,14 @@ def _version(distribution: str) -> str | None:
         return getattr(rnn_jax, "__version__", None) if distribution == _DISTRIBUTION else None
 
 
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 def provenance() -> dict[str, Any]:
     """Everything above as JSON values, flat but for the versions."""
     device = jax.devices()[0]
@@ -56,6 +65,7 @@ def provenance() -> dict[str, Any]:
         "versions": package_versions(),
         "device": device.device_kind,
         "platform": device.platform,
+        "cpu": f"{cpu_model()}, {os.cpu_count()} cores",
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
         "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),

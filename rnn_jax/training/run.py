@@ -60,15 +60,24 @@ class RunConfig:
 class Run:
     """An open run directory. Close it (or use it as a context manager) so that others may train in it."""
 
-    def __init__(self, path: Path, experiment: str, config_hash: str, *, writable: bool, tensorboard: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        experiment: str,
+        config_hash: str,
+        *,
+        writable: bool,
+        tensorboard: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.path = path
         self.experiment = experiment
         self.config_hash = config_hash
-        self._writable = writable
+        self._writable, self._clock = writable, clock
         self._events = TensorBoard(path / "tensorboard") if tensorboard and writable else None
         self._provenance = provenance() if writable else {}  # of the code that starts, not of what git says hours later
         self._seconds_before = max((line.get("seconds", 0.0) for line in self.read_metrics()), default=0.0)
-        self._started = time.monotonic()
+        self._started = clock()
         self._unlock: Callable[[], Any] | None = None
         self._end_last_line()
 
@@ -86,7 +95,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Wall-clock seconds of training in this directory, over all resumptions up to their last logged line."""
-        return self._seconds_before + time.monotonic() - self._started
+        return self._seconds_before + self._clock() - self._started
 
     def log(self, step: int, epoch: int | float, metrics: Mapping[str, Any]) -> None:
         """Appends a line to metrics.jsonl. Log before saving the checkpoint of the same step, or a kill loses the line.
@@ -170,8 +179,10 @@ class Run:
         self.close()
 
 
-def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
+def open_run(workdir: str | Path, experiment: str, config: Any, *, clock: Callable[[], float] = time.monotonic) -> Run:
     """Opens (or creates) a run directory for training with this configuration, and locks it.
+
+    clock: seconds that are this run's, of a process that it may share with others.
 
     UserError: the directory holds something else, another experiment or training with other flags (each one is named);
     another process trains in it; it cannot be written.
@@ -188,10 +199,10 @@ def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(path)
-        lock = _lock(path)
+        lock = lock_directory(path, "another process is training in")
     try:
         digest = _adopt(path, experiment, config)
-        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard)
+        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard, clock=clock)
     except BaseException:
         os.close(lock)
         raise
@@ -269,15 +280,19 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _lock(path: Path) -> int:
-    """Takes the directory's lock; closing the returned descriptor, or the death of the process, releases it."""
+def lock_directory(path: Path, busy: str) -> int:
+    """Takes a directory's lock; closing the returned descriptor, or the death of the process, releases it.
+
+    Raises:
+      UserError: another process has it; the message begins with `busy`.
+    """
     descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
     if fcntl is not None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise UserError(f"another process is training in {path}: wait for it, or use another --workdir") from None
+            raise UserError(f"{busy} {path}: wait for it, or use another --workdir") from None
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # file systems without locks
                 os.close(descriptor)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,6 +21,8 @@ Numbers = Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | Sequence[float]
 class StopSignal:
     """Turns SIGTERM and SIGINT into a flag that the training loop polls; a second SIGINT interrupts at once.
 
+    Several at a time, of runs that train together, are all told; they may end in any order.
+
     with StopSignal() as stop:
         for ...:
             if stop.requested:
@@ -28,9 +30,11 @@ class StopSignal:
                 raise stop.interruption(step)
     """
 
+    _listening: ClassVar[list["StopSignal"]] = []
+    _previous: ClassVar[dict[int, Any]] = {}
+
     def __init__(self) -> None:
         self.signal_number: int | None = None
-        self._previous: dict[int, Any] = {}
 
     @property
     def requested(self) -> bool:
@@ -47,21 +51,29 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():  # Python allows handlers only there
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._handle)
+            self.signal_number = next((other.signal_number for other in self._listening if other.requested), None)
+            if not self._listening:
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    self._previous[number] = signal.signal(number, self._handle)
+            self._listening.append(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+        if self in self._listening:
+            self._listening.remove(self)
+            if not self._listening:
+                for number, handler in self._previous.items():
+                    signal.signal(number, handler)
+                self._previous.clear()
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    @classmethod
+    def _handle(cls, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
-            if self.signal_number == signal.SIGINT:
+            if any(stop.signal_number == signal.SIGINT for stop in cls._listening):
                 raise KeyboardInterrupt
             print("stopping after this step; press Ctrl-C again to stop without saving", file=sys.stderr, flush=True)
-        self.signal_number = number
+        for stop in cls._listening:
+            stop.signal_number = number
 
 
 def check_finite(

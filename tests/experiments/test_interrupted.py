@@ -18,7 +18,7 @@ FLAGS = {
     tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=4"),
     seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=3"),
 }
-KILLS = {sentiment_runs.RUNS: 10, tagging_runs.RUNS: 3, seq2seq_runs.RUNS: 3}  # of the others, whether theirs resume
+KILLS = {sentiment_runs.RUNS: 6, tagging_runs.RUNS: 1, seq2seq_runs.RUNS: 1}  # of the others, whether theirs resume
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda runs: runs.script.EXPERIMENT)

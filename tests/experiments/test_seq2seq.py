@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import random
 import sys
 
 import pytest
@@ -14,7 +13,6 @@ from data.builders import prepare
 
 from experiments import seq2seq
 from rnn_jax.attention import ATTENTIONS
-from rnn_jax.data.translation import load_translation
 from rnn_jax.data.translation_inputs import fit_translation_inputs
 from rnn_jax.errors import UserError
 from rnn_jax.training.summary import num_parameters
@@ -268,20 +266,3 @@ def test_a_dataset_with_further_tests(tmp_path, capsys):
     said = capsys.readouterr()
     assert json.loads(said.out)["test_2017_x/loss"] == pytest.approx(result["test_2017_x/loss"])
     assert said.err.count("1 sources of more than 16 tokens were cut") == 1
-
-
-@pytest.mark.slow
-def test_the_default_run_needs_attention_and_the_source(tmp_path, capsys):
-    """README's command with one epoch of its two; the same without attention; and on sources with shuffled words."""
-    few = ("--num_epochs=1", "--validation_split=validation[:200]", "--test_split=test[:200]")  # to be scored
-    for name, flags in (("default", ()), ("none", ("--attention=none",))):
-        code, _, error = runs.run(f"--workdir={tmp_path / name}", *few, *flags, XLA_FLAGS="")
-        assert code == 0, error
-    assert runs.metrics_of(tmp_path / "default")["test/exact_match"] > 0.95
-    assert runs.metrics_of(tmp_path / "none")["test/exact_match"] < 0.05
-    test, rng = load_translation(seq2seq.Config()).test, random.Random(0)
-    shuffled = [" ".join(rng.sample(words, len(words))) for words in map(str.split, test.sources[:200])]
-    table = tmp_path / "shuffled.tsv"
-    table.write_text("".join(f"{source}\t{target}\n" for source, target in zip(shuffled, test.targets)))
-    runs.run_here("--mode=eval", f"--workdir={tmp_path / 'default'}", f"--split={table}", "--beam_size=1")
-    assert json.loads(capsys.readouterr().out)[f"{table}/exact_match"] < 0.5

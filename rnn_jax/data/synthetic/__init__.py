@@ -5,4 +5,5 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_reviews": "rnn_jax.data.synthetic.reviews:SyntheticReviews",
     "synthetic_tags": "rnn_jax.data.synthetic.tags:SyntheticTags",
     "synthetic_dates": "rnn_jax.data.synthetic.dates:SyntheticDates",
+    "synthetic_memory": "rnn_jax.data.synthetic.memory:SyntheticMemory",
 }

@@ -1,0 +1,117 @@
+"""How much of a loss's gradient is left so many steps before it: the vanishing- and exploding-gradient picture.
+
+A loss L of the last output y_T alone reaches the carry s_t after step t along one path only, step by step:
+
+    δ_{T−1} = (∂y_T/∂s_{T−1})ᵀ ∂L/∂y_T        δ_{t−1} = (∂s_t/∂s_{t−1})ᵀ δ_t
+
+so that δ_t = ∂L/∂s_t is ∂L/∂y_T times a product of Jacobians, one a step. Its norm goes as λ^(T − t), with λ a typical
+gain of one step: it vanishes or explodes. ∂L/∂w and ∂L/∂x_t are made of δ_t: what has vanished there, no weight learns.
+
+Sources: Hochreiter (1991); Bengio, Simard & Frasconi (1994); Pascanu, Mikolov & Bengio (2013), eq. 5.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.carries import select, zeros_like
+from rnn_jax.layers import Stack
+from rnn_jax.pooling import last_pool
+from rnn_jax.stepping import initial_carries, make_step
+from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
+
+Loss = Callable[[Float[Array, "B F"]], Float[Array, ""]]
+"""From the last outputs of a batch to one number: a sum over the rows, so that each row has the gradient of its own."""
+
+QUANTITIES = ("carry", "input")
+
+
+def gradient_norms(
+    layer: Layer | Cell,
+    params: Params,
+    xs: Float[Array, "*B T D"],
+    *,
+    mask: Bool[Array, "*B T"] | None = None,
+    loss: Loss | None = None,
+    of: str = "carry",
+) -> Float[Array, "*B T"]:
+    """The gradient's norm in each row by distance d = 0, 1, …, T − 1 to the loss, in steps.
+
+    of="carry": ‖∂L/∂s_{T−d}‖ over the whole state s, be it h alone, h and c, or those of all layers of a stack; entry 0
+    is ‖∂L/∂y_T‖, what comes from the loss itself. (For the built-in cells y_T is the h of s_T, so it is no exception.)
+    of="input": ‖∂L/∂x_{T−d}‖, which compares states of different make at the same place.
+
+    With a mask, y_T is the output at a row's last real step, and only real steps count; entries past a row's first
+    step are NaN. `layer` is a cell, a recurrent layer or a stack, with its params; `loss` is Σ y_T by default.
+    float32 ends at 1e-38: for long sequences give float64 params and xs.
+
+    Raises:
+      ValueError: a layer that reads backwards, or `of` is neither of the two.
+    """
+    if of not in QUANTITIES:
+        raise ValueError(f"The gradient of {of!r}? It can be that of: {', '.join(QUANTITIES)}.")
+    if mask is None:
+        mask = jnp.ones(xs.shape[:-1], dtype=bool)
+    if xs.ndim == 2:
+        return _gradient_norms(layer, params, xs[None], mask[None], loss, of)[0]
+    return _gradient_norms(layer, params, xs, mask, loss, of)
+
+
+def gradient_by_distance(
+    layer: Layer | Cell,
+    params: Params,
+    xs: Float[Array, "B T D"],
+    *,
+    mask: Bool[Array, "B T"] | None = None,
+    loss: Loss | None = None,
+    of: str = "carry",
+) -> Float[Array, " T"]:
+    """The mean of `gradient_norms` over the rows that are long enough; NaN where none is.
+
+    Raises:
+      ValueError: as `gradient_norms`.
+    """
+    return jnp.nanmean(gradient_norms(layer, params, xs, mask=mask, loss=loss, of=of), axis=0)
+
+
+def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Float[Array, "B T"]:
+    is_stack = isinstance(layer, Stack)
+    stack, params = (layer, params) if is_stack else (Stack.of(layer), (params,))
+    step = make_step(stack, params)
+    steps = jnp.moveaxis(jnp.where(mask[..., None], xs, 0), 1, 0), mask.T  # as in a scan, padding is read as zeros
+
+    def forward(carry, inputs):
+        x, real = inputs
+        after, y = step(carry, x, 0)
+        return select(real, after, carry), (carry, y)
+
+    end, (before, ys) = jax.lax.scan(forward, initial_carries(stack, params, xs), steps)
+    y_bar = jax.grad(loss or jnp.sum)(last_pool(jnp.moveaxis(ys, 0, 1), mask))
+
+    def backward(delta, inputs):
+        carry, x, real, is_last = inputs
+        from_loss = select(is_last, y_bar, jnp.zeros_like(y_bar))
+        _, pull_back = jax.vjp(lambda carry, x: step(carry, x, 0), carry, x)
+        delta_before, x_bar = pull_back((delta, from_loss))
+        norm = row_norms((delta, from_loss) if of == "carry" else x_bar)  # of delta and from_loss, one is zero
+        return select(real, delta_before, delta), norm
+
+    distance = jnp.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - 1  # of a real step: how many real ones come after it
+    is_last = mask & (distance == 0)
+    _, norms = jax.lax.scan(backward, zeros_like(end), (before, *steps, is_last.T), reverse=True)
+    return _by_distance(norms.T, mask, distance)
+
+
+def row_norms(tree: Any) -> Float[Array, " B"]:
+    """√ of the sum of squares of all numbers in each row of a pytree, whose leaves begin with B."""
+    squares = [jnp.sum(jnp.square(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(sum(squares[1:], squares[0]))
+
+
+def _by_distance(norms: Float[Array, "B T"], mask: Bool[Array, "B T"], distance: Array) -> Float[Array, "B T"]:
+    rows = jnp.arange(len(norms))[:, None]
+    lengths = mask.sum(axis=1, keepdims=True)
+    sorted_norms = jnp.zeros_like(norms).at[rows, distance].add(jnp.where(mask, norms, 0))
+    return jnp.where(jnp.arange(norms.shape[1])[None] < lengths, sorted_norms, jnp.nan)

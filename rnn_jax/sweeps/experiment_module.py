@@ -1,0 +1,45 @@
+"""Finding the module of an experiment by the name that a sweep file gives."""
+
+import dataclasses
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+from rnn_jax.config import did_you_mean, fields_of
+from rnn_jax.errors import UserError
+
+
+def import_experiment(name: str, where: str) -> ModuleType:
+    """The module of an experiment by its short or full name; `where` is for messages.
+
+    Raises:
+      UserError: no such module, or it has no Config, EXPERIMENT or train.
+    """
+    given = f"{where}: EXPERIMENT = {name!r}"
+    full = f"experiments.{name}" if "." not in name and _exists(f"experiments.{name}") else name
+    if not _exists(full):
+        known = _file_names("experiments")
+        raise UserError(f"{given} is no module in experiments/, nor the full name of one.{did_you_mean(name, known)}")
+    try:
+        module = importlib.import_module(full)
+    except ImportError as error:
+        raise UserError(f"{given} cannot be imported: {error}") from error
+    missing = [attribute for attribute in ("Config", "EXPERIMENT", "train") if not hasattr(module, attribute)]
+    if missing or not dataclasses.is_dataclass(module.Config) or "seed" not in fields_of(module.Config):
+        lacks = ", ".join(missing) or "a Config dataclass with a seed"
+        raise UserError(f"{given}: {module.__file__} is no experiment (it lacks {lacks})")
+    return module
+
+
+def _exists(module: str) -> bool:
+    try:
+        return all(part.isidentifier() for part in module.split(".")) and importlib.util.find_spec(module) is not None
+    except ImportError:  # of what comes before the last dot
+        return False
+
+
+def _file_names(package: str) -> list[str]:
+    spec = importlib.util.find_spec(package)
+    folders = (spec and spec.submodule_search_locations) or []
+    return [file.stem for folder in folders for file in Path(folder).glob("[a-z]*.py")]
