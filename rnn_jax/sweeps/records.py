@@ -41,18 +41,17 @@ def read_record(run: SweepRun, *, with_metrics: bool = True) -> Record:
     """Reads a run directory that may not exist yet, or be written at this moment."""
     directory = run.directory
     aside = sum(1 for _ in directory.parent.glob(f"{directory.name}.failed-*"))
-    metrics_file = directory / "metrics.jsonl"
-    metrics = read_metrics(metrics_file) if with_metrics and metrics_file.exists() else []
+    metrics = read_metrics(directory / "metrics.jsonl") if with_metrics else []
+    record = Record(run, "waiting", {}, metrics, set_aside=aside)
     if (directory / "result.json").exists():
-        return Record(run, "finished", read_json(directory / "result.json"), metrics, set_aside=aside)
+        return record._replace(status="finished", result=read_json(directory / "result.json"))
     if not (directory / OUTCOME).exists():
-        status = "running" if (directory / "config.json").exists() else "waiting"
-        return Record(run, status, {}, metrics, set_aside=aside)
+        return record._replace(status="running") if (directory / "config.json").exists() else record
     code = read_json(directory / OUTCOME)["exit_code"]
     if code < 0 or code >= SIGNALLED:
-        return Record(run, "interrupted", {}, metrics, set_aside=aside)
+        return record._replace(status="interrupted")
     status = "diverged" if code == TrainingDiverged.exit_code else "failed"
-    return Record(run, status, {}, metrics, message=last_lines(directory / LOG), set_aside=aside)
+    return record._replace(status=status, message=last_lines(directory / LOG))
 
 
 def last_lines(path: Path, count: int = 5) -> str:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 class Row(NamedTuple):
     """One configuration of a sweep.
 
-    name: what is different from the experiment's defaults, as in "cell=gru, hidden_size=64"; unique in its sweep.
-    overrides: the same, by field. config: the experiment's configuration with them. slug: the name as a directory.
+    name: what is different from the baseline, as in "cell=gru, hidden_size=64"; unique in its sweep. overrides: of the
+    experiment's defaults, by field. config: the experiment's configuration with them. slug: the name as a directory.
     """
 
     name: str
