@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_jax.analysis.gradient_flow import QUANTITIES, gradient_by_distance
 from rnn_jax.config import config_to_dict, knob, new_default
 from rnn_jax.errors import UserError
-from rnn_jax.gradient_flow import QUANTITIES, gradient_by_distance
 from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.modes import run_mode

@@ -36,8 +36,8 @@ from rnn_jax.data.streaming import doubling_lengths, map_rows
 from rnn_jax.data.text_config import TokenConfig, fit_inputs
 from rnn_jax.data.text_inputs import TextInputs
 from rnn_jax.data.vocabulary import UNKNOWN_ID
-from rnn_jax.losses import cross_entropy
-from rnn_jax.metrics import ClassificationTotals
+from rnn_jax.metrics.classification import ClassificationTotals
+from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.recurrent_config import dropout_knob, make_stack
 from rnn_jax.models.sentiment import NGRAM_FUSIONS, SentimentClassifier
 from rnn_jax.models.text_model_config import TextModelConfig, describe_cells, model_size, solve_width

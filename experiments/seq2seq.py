@@ -33,7 +33,13 @@ from rnn_jax.data.translation_inputs import (
     take_rows,
 )
 from rnn_jax.errors import UserError
-from rnn_jax.losses import smoothed_cross_entropy
+from rnn_jax.metrics.losses import smoothed_cross_entropy
+from rnn_jax.metrics.translation import (
+    BLEU_TOKENIZERS,
+    sample_translations,
+    signatures,
+    translation_report,
+)
 from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import Seq2SeqConfig, decoder_config, make_seq2seq
@@ -57,12 +63,6 @@ from rnn_jax.training.teacher_forcing import TeacherForcingConfig, require_sched
 from rnn_jax.training.trained import load_trained
 from rnn_jax.training.updates import Update, Updates
 from rnn_jax.training.window import prefixed
-from rnn_jax.translation_metrics import (
-    BLEU_TOKENIZERS,
-    sample_translations,
-    signatures,
-    translation_report,
-)
 
 EXPERIMENT = "seq2seq"
 VOCABULARY_KNOBS = ("tokenizer", "vocabulary_size", "joint_vocabulary", "lowercase")

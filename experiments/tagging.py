@@ -35,12 +35,12 @@ from rnn_jax.data.tagging import (
 from rnn_jax.data.tagging_inputs import NUM_SPECIAL, EncodedSentences, TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.errors import UserError
+from rnn_jax.metrics.tagging import TaggingScores, score_tags, tagging_report
 from rnn_jax.models.recurrent_config import make_stack
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.tagger_config import TaggerConfig, make_tagger
 from rnn_jax.models.text_model_config import describe_cells, model_size, solve_width
 from rnn_jax.models.trained_tagger import TrainedTagger
-from rnn_jax.tagging_metrics import TaggingScores, score_tags, tagging_report
 from rnn_jax.training.adopt import adopt_params, require_same_knobs
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.app import Invocation, run_app

@@ -5,7 +5,7 @@ Importing this package needs only jax; what needs Flax, Optax, Orbax or TFDS is 
 `data`, which are imported by name.
 """
 
-from rnn_jax.backend import Backend
+from rnn_jax.analysis import ensemble
 from rnn_jax.cells import (
     CELLS,
     GRU,
@@ -19,10 +19,10 @@ from rnn_jax.cells import (
     ResetBeforeGRU,
     make_cell,
 )
-from rnn_jax.ensembles import ensemble
 from rnn_jax.layers import Bidirectional, LayerOutput, Recurrent, Stack
 from rnn_jax.masking import lengths_to_mask, segment_ids_to_mask, segment_ids_to_resets
-from rnn_jax.scan import scan_cell
+from rnn_jax.scanning import Backend, scan_cell
+from rnn_jax.tagging import crf
 from rnn_jax.types import Cell, Layer
 
 __version__ = "0.1.0"
@@ -45,6 +45,7 @@ __all__ = [
     "Recurrent",
     "ResetBeforeGRU",
     "Stack",
+    "crf",
     "ensemble",
     "lengths_to_mask",
     "make_cell",

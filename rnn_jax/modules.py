@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnn_jax import pooling
 from rnn_jax.dropout import embedding_dropout as drop_rows
-from rnn_jax.layers import LayerOutput, as_layer
+from rnn_jax.layers import LayerOutput, as_layer, pooling
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer, Params
 
 

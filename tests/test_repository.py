@@ -29,15 +29,12 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 LEVELS = (
     ("types", "errors"),
     ("config",),
-    ("initializers", "masking", "pooling", "dropout", "losses", "metrics", "spans", "crf", "decoding"),
-    ("tagging_metrics", "translation_metrics", "attention"),
+    ("masking", "dropout"),
     ("cells",),  # one time step
-    ("backend", "carries"),
-    ("deferred", "cudnn"),
-    ("scan", "ensembles"),  # over time; over models
+    ("scanning",),  # over time
     ("layers",),  # over depth and direction
-    ("stepping",),
-    ("gradient_flow",),
+    ("attention", "decoding", "tagging"),
+    ("metrics", "analysis"),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
     ("training",),

@@ -21,7 +21,7 @@ from experiments.benchmarking.jax_program import LEARNING_RATE, TOLERANCE
 from experiments.benchmarking.peers import PEERS
 from experiments.benchmarking.problems import CPU_SHAPES, Problem, Shape, Unsupported, make_problem
 from experiments.benchmarking.timing import Timing, interleave
-from rnn_jax.ensembles import ensemble
+from rnn_jax.analysis.ensembles import ensemble
 
 SUITE = "ensembles"
 CELL = "lstm"

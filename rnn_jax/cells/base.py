@@ -39,7 +39,7 @@ class GatedCell:
 
 
 class SplitCell(GatedCell):
-    """A cell whose `recur` splits once more, so that its gradient can be deferred (see `rnn_jax.deferred`).
+    """A cell whose `recur` splits once more, so that its gradient can be deferred (see `rnn_jax.scanning.deferred`).
 
     recur(carry, z) == activate(carry, preactivate(carry, z)). `preactivate` has the recurrent matmul; it is fastest
     if it is linear in the weights, so that its derivative needs no forward value. `activate` is what is left, number

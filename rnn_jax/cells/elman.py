@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.base import SplitCell
-from rnn_jax.initializers import init_gates
+from rnn_jax.cells.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {

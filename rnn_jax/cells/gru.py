@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, add_bias, layer_norm
-from rnn_jax.initializers import init_gates
+from rnn_jax.cells.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
 

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.base import GateInit, SplitCell, accumulating, add_bias, gates, layer_norm
-from rnn_jax.initializers import chrono as chrono_bias
-from rnn_jax.initializers import init_gates
+from rnn_jax.cells.initializers import chrono as chrono_bias
+from rnn_jax.cells.initializers import init_gates
 from rnn_jax.types import Array, Float, Key
 
 

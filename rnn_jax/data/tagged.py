@@ -17,7 +17,7 @@ from rnn_jax.data.source import (
     read_examples,
 )
 from rnn_jax.errors import UserError
-from rnn_jax.tagging_metrics import UNLABELLED
+from rnn_jax.metrics.tagging import UNLABELLED
 
 _MISSING = "None"
 _TOKEN_FIELDS = ("tokens", "words", "token", "word")

@@ -9,8 +9,8 @@ from rnn_jax.config import knob
 from rnn_jax.data.parts import PartsConfig, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
 from rnn_jax.errors import UserError
-from rnn_jax.spans import SCHEMES, detect_scheme, legal_transitions, scheme_labels, spans_of
-from rnn_jax.tagging_metrics import UNLABELLED
+from rnn_jax.metrics.tagging import UNLABELLED
+from rnn_jax.tagging.spans import SCHEMES, detect_scheme, legal_transitions, scheme_labels, spans_of
 
 IGNORED_TOKENS = ("keep", "drop")
 

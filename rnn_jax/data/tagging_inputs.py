@@ -15,8 +15,8 @@ from rnn_jax.config import knob
 from rnn_jax.data.batching import Batch, Ragged, pad_like
 from rnn_jax.data.inputs import hashed
 from rnn_jax.errors import UserError
-from rnn_jax.spans import SCHEMES, scheme_labels, to_scheme
-from rnn_jax.tagging_metrics import UNLABELLED
+from rnn_jax.metrics.tagging import UNLABELLED
+from rnn_jax.tagging.spans import SCHEMES, scheme_labels, to_scheme
 
 PAD_ID, UNKNOWN_ID = 0, 1
 NUM_SPECIAL = 2  # padding and the unknown word (or character) come before those that have names

@@ -5,8 +5,8 @@ from flax import nnx
 from rnn_jax.cells import LSTM
 from rnn_jax.dropout import dropout
 from rnn_jax.layers import Bidirectional
+from rnn_jax.layers.pooling import max_pool
 from rnn_jax.modules import RNN, Embedding, NGramConvolution
-from rnn_jax.pooling import max_pool
 from rnn_jax.types import Array, Float, Int, Key
 
 CHARACTER_ENCODERS = ("none", "cnn", "bilstm")

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.backend import ANY_DEVICE, SAVE, Backend
 from rnn_jax.cells import CELLS, make_cell
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.layers import MERGES, Bidirectional, Recurrent, Stack
+from rnn_jax.scanning.backend import ANY_DEVICE, SAVE, Backend
 from rnn_jax.types import Key
 
 

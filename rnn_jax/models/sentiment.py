@@ -5,9 +5,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.dropout import dropout, word_dropout
+from rnn_jax.layers.pooling import mean_pool
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear, NGramConvolution, Pooling
-from rnn_jax.pooling import mean_pool
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
 
 NGRAM_FUSIONS = ("input", "output")

@@ -8,12 +8,12 @@ import numpy as np
 from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
-from rnn_jax.carries import cast_like
 from rnn_jax.dropout import variational_dropout, word_dropout
 from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
+from rnn_jax.layers.stepping import initial_carries, make_step
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear
-from rnn_jax.stepping import initial_carries, make_step
+from rnn_jax.scanning.carries import cast_like
 from rnn_jax.types import Array, Carry, Cell, Float, Int, Key, Layer
 
 BRIDGES = ("linear", "copy", "zero")

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnn_jax import crf
-from rnn_jax.crf import CRFParams, Legal
 from rnn_jax.dropout import variational_dropout, word_dropout
-from rnn_jax.losses import cross_entropy
 from rnn_jax.masking import lengths_to_mask
+from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.characters import CharacterEncoder
 from rnn_jax.modules import RNN, Embedding, Linear
+from rnn_jax.tagging import crf
+from rnn_jax.tagging.crf import CRFParams, Legal
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
 
 DECODERS = ("softmax", "crf")

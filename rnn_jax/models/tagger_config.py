@@ -5,14 +5,14 @@ import dataclasses
 from flax import nnx
 
 from rnn_jax.config import knob, new_default
-from rnn_jax.crf import Legal
 from rnn_jax.data.tagging_inputs import UNKNOWN_ID, TaggingInputs
 from rnn_jax.errors import UserError
 from rnn_jax.models.characters import CHARACTER_ENCODERS, CharacterEncoder
 from rnn_jax.models.recurrent_config import dropout_knob, make_stack
 from rnn_jax.models.tagger import DECODERS, Tagger
 from rnn_jax.models.text_model_config import TextModelConfig
-from rnn_jax.spans import legal_transitions
+from rnn_jax.tagging.crf import Legal
+from rnn_jax.tagging.spans import legal_transitions
 from rnn_jax.types import Key
 
 

@@ -11,7 +11,7 @@ from rnn_jax.data.batching import Batch
 from rnn_jax.data.streaming import map_rows
 from rnn_jax.data.tagging_inputs import EncodedSentences, TaggingInputs, WordsConfig
 from rnn_jax.models.tagger import Tagger
-from rnn_jax.spans import spans_of
+from rnn_jax.tagging.spans import spans_of
 from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.steps import Steps
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from rnn_jax.data.paired import TextPairs
 from rnn_jax.data.translation_inputs import EncodedPairs, TranslationInputs
+from rnn_jax.metrics.translation import score_texts
 from rnn_jax.models.translator import Translator
-from rnn_jax.translation_metrics import score_texts
 
 
 def encode_part(

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_jax.ensembles import ensemble
+from rnn_jax.analysis.ensembles import ensemble
 from rnn_jax.training.app import exit_code
 from rnn_jax.training.devices import data_mesh, shard_batch
 from rnn_jax.training.updates import Update, Updates

@@ -9,7 +9,7 @@ from rnn_jax.data.batching import ordered_batches
 from rnn_jax.data.tagging import TaggedTextConfig, is_tagged_file, load_tagged_part, load_tagging
 from rnn_jax.data.tagging_inputs import TaggingInputs, WordsConfig, fit_tagging_inputs
 from rnn_jax.errors import UserError
-from rnn_jax.spans import spans_of
+from rnn_jax.tagging.spans import spans_of
 
 
 @pytest.fixture(scope="session")

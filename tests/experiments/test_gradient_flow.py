@@ -13,7 +13,7 @@ from oracles.jitting import quick_jit
 
 from experiments import gradient_flow
 from rnn_jax import LSTM
-from rnn_jax.gradient_flow import gradient_norms
+from rnn_jax.analysis.gradient_flow import gradient_norms
 
 TINY = ("--hidden_size=4", "--input_size=3", "--batch_size=2", "--length=12")
 RUNS = ExperimentRuns(gradient_flow, None, TINY, TINY)

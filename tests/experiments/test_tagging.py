@@ -13,7 +13,7 @@ from experiment_runs import ROOT
 from experiments import tagging
 from rnn_jax.data.tagging import TaggedTextConfig, load_tagging
 from rnn_jax.errors import UserError
-from rnn_jax.spans import spans_of
+from rnn_jax.tagging.spans import spans_of
 
 CRF = ("--decoder=crf", "--label_scheme=bioes")
 

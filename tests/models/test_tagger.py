@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 
 from rnn_jax import LSTM, Bidirectional
-from rnn_jax.crf import Legal
 from rnn_jax.models.characters import CharacterEncoder
 from rnn_jax.models.tagger import Tagger
-from rnn_jax.spans import legal_transitions
+from rnn_jax.tagging.crf import Legal
+from rnn_jax.tagging.spans import legal_transitions
 
 LABELS = ("O", "B-X", "I-X")
 LENGTHS = jnp.array([3, 1, 0], jnp.int32)

@@ -10,7 +10,7 @@ import pytest
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, GRU, LSTM, Cell, Elman, make_cell, scan_cell
-from rnn_jax.scan import output_size
+from rnn_jax.scanning.scan import output_size
 
 
 class Counter:

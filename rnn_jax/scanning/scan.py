@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.backend import Backend, choose_backend
-from rnn_jax.carries import checked_carry, initial_carry, one_step, select
-from rnn_jax.cudnn import scan_cudnn
-from rnn_jax.deferred import Flags, Plan, join_steps, scan_deferred
+from rnn_jax.scanning.backend import Backend, choose_backend
+from rnn_jax.scanning.carries import checked_carry, initial_carry, one_step, select
+from rnn_jax.scanning.cudnn import scan_cudnn
+from rnn_jax.scanning.deferred import Flags, Plan, join_steps, scan_deferred
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Params
 
 

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from rnn_jax import GRU, LSTM, Bidirectional, Stack, ensembles, lengths_to_mask
-from rnn_jax.ensembles import ensemble
+from rnn_jax.analysis.ensembles import ensemble
 
 SEEDS = 3
 METHODS = ("vmap", "map", "auto")
@@ -92,8 +92,8 @@ EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np, pytest
 from jax.sharding import Mesh
 from rnn_jax import GRU, scan_cell
-from rnn_jax.deferred import join_steps
-from rnn_jax.ensembles import ensemble
+from rnn_jax.scanning.deferred import join_steps
+from rnn_jax.analysis.ensembles import ensemble
 
 cell, joined = GRU(5), []
 xs, weights = jax.random.normal(jax.random.key(1), (16, 3, 7, 2)), jnp.arange(5.0)

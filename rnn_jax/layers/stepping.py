@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.carries import initial_carry
 from rnn_jax.dropout import dropout, recurrent_dropout
-from rnn_jax.layers import Recurrent, Stack
+from rnn_jax.layers.layers import Recurrent, Stack
+from rnn_jax.scanning.carries import initial_carry
 from rnn_jax.types import Array, Carry, Float, Key, Params
 
 StackStep = Callable[[Carry, Array, Any], tuple[Carry, Array]]

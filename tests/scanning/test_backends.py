@@ -20,8 +20,8 @@ from oracles import plain_loop
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, LSTM, Backend, Bidirectional, Elman, Recurrent, make_cell, scan_cell
-from rnn_jax.backend import can_defer, choose_backend
-from rnn_jax.cudnn import pack_weights, run_cudnn
+from rnn_jax.scanning.backend import can_defer, choose_backend
+from rnn_jax.scanning.cudnn import pack_weights, run_cudnn
 
 B, T, D, H = 3, 7, 2, 3
 MASK = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0]], bool)
@@ -81,7 +81,7 @@ def close(actual, expected, tolerance):
 @pytest.mark.parametrize("joined", [True, False], ids=["one device", "any device"])
 def test_equals_a_plain_loop(name, setting, reverse, joined, monkeypatch, float64):
     """Outputs, states, and gradients by params, xs and the first carry, with NaN in the padding and resets."""
-    monkeypatch.setattr("rnn_jax.scan.join_steps", lambda: joined)
+    monkeypatch.setattr("rnn_jax.scanning.scan.join_steps", lambda: joined)
     cell, params = cell_and_params(name)
     xs, carry = np.where(MASK[..., None], random(3, (B, T, D)), np.nan), batch_of_carries(cell, 4)
     states = jax.tree.map(lambda leaf: np.zeros((B, T, *leaf.shape[1:])), carry)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rnn_jax.tagging_metrics import score_tags, tagging_report
+from rnn_jax.metrics.tagging import score_tags, tagging_report
 
 TOKENS = [["Ada", "met", "Bob", "Lee"], ["Rome", "fell"], ["don't", "go"]]
 GOLD = [["B-PER", "O", "B-PER", "I-PER"], ["B-LOC", "O"], ["", "O"]]

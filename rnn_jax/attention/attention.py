@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.pooling import attention_weights
+from rnn_jax.layers.pooling import attention_weights
 from rnn_jax.types import Array, Bool, Float, Key, Params
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.carries import select, zeros_like
 from rnn_jax.layers import Stack
-from rnn_jax.pooling import last_pool
-from rnn_jax.stepping import initial_carries, make_step
+from rnn_jax.layers.pooling import last_pool
+from rnn_jax.layers.stepping import initial_carries, make_step
+from rnn_jax.scanning.carries import select, zeros_like
 from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
 
 Loss = Callable[[Float[Array, "B F"]], Float[Array, ""]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax import GRU, LSTM, Bidirectional, Elman, Recurrent, Stack
-from rnn_jax.stepping import initial_carries, make_step
+from rnn_jax.layers.stepping import initial_carries, make_step
 
 STACKS = {
     "one": Stack.of(LSTM(4)),

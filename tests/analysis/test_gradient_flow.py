@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Elman, Memoryless, Recurrent, Stack, make_cell
-from rnn_jax.gradient_flow import gradient_by_distance, gradient_norms
+from rnn_jax.analysis.gradient_flow import gradient_by_distance, gradient_norms
 
 B, T, D, H = 3, 5, 4, 3
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.backend import Backend
-from rnn_jax.carries import select, zeros_like
+from rnn_jax.scanning.backend import Backend
+from rnn_jax.scanning.carries import select, zeros_like
 from rnn_jax.types import Array, Carry, Params
 
 PyTree = Any

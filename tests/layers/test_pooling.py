@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles.jitting import quick_jit
 
-from rnn_jax import pooling
+from rnn_jax.layers import pooling
 
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
 YS = np.random.default_rng(0).normal(size=(4, 4, 3)).astype(np.float32) - 3  # all negative: a max with zeros would show

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax import scan
-from rnn_jax.backend import DEFAULT, Backend, as_backend
 from rnn_jax.dropout import dropout, recurrent_dropout, variational_dropout
+from rnn_jax.layers.pooling import last_pool
 from rnn_jax.masking import reverse_resets
-from rnn_jax.pooling import last_pool
+from rnn_jax.scanning import scan
+from rnn_jax.scanning.backend import DEFAULT, Backend, as_backend
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Key, Layer, Params
 
 MERGES: dict[str, Callable[[Array, Array], Array]] = {

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from rnn_jax.errors import UserError
-from rnn_jax.spans import (
+from rnn_jax.tagging.spans import (
     SCHEMES,
     Span,
     SpanTotals,

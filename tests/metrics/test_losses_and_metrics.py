@@ -7,8 +7,8 @@ import pytest
 import sklearn.metrics
 import torch
 
-from rnn_jax.losses import cross_entropy, smoothed_cross_entropy
-from rnn_jax.metrics import ClassificationTotals
+from rnn_jax.metrics.classification import ClassificationTotals
+from rnn_jax.metrics.losses import cross_entropy, smoothed_cross_entropy
 
 
 def test_cross_entropy_by_hand():

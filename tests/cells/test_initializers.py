@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from rnn_jax import GRU, LSTM, CoupledLSTM, Elman, LayerNormLSTM, PeepholeLSTM, make_cell
-from rnn_jax.initializers import INITIALIZERS, chrono, get_initializer, init_gates
+from rnn_jax.cells.initializers import INITIALIZERS, chrono, get_initializer, init_gates
 
 KEY = jax.random.key(0)
 

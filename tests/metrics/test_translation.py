@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from rnn_jax.translation_metrics import (
+from rnn_jax.metrics.translation import (
     BLEU_TOKENIZERS,
     sample_translations,
     score_texts,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from oracles.jitting import quick_jit
 
-from rnn_jax import crf
+from rnn_jax.tagging import crf
 
 L, T = 3, 5
 # Full, padded at the end, a gap, padding on both sides and two gaps, one step, one step late, none.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn_jax.spans import SpanTotals, conlleval_table, spans_of
+from rnn_jax.tagging.spans import SpanTotals, conlleval_table, spans_of
 
 UNLABELLED = ""  # the gold label of a word that counts nowhere
 _EXAMPLES = 3  # of each confusion

@@ -1,0 +1,6 @@
+"""Looking at models: many at once, how far gradients reach, what gates do."""
+
+from rnn_jax.analysis.ensembles import ensemble
+from rnn_jax.analysis.gradient_flow import gradient_by_distance, gradient_norms
+
+__all__ = ["ensemble", "gradient_by_distance", "gradient_norms"]
