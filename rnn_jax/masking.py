@@ -5,6 +5,23 @@ import jax.numpy as jnp
 from rnn_jax.types import Array, Bool, Int
 
 
+def as_flags(name: str, flags: Array, shape: tuple[int, ...] | None = None) -> Array:
+    """A mask, resets or other yes-or-no argument as booleans: integers are true where they are not 0.
+
+    Everything that takes such an argument takes it through here, so that all of them accept the same.
+
+    Raises:
+      TypeError: floating-point numbers, which could be weights between yes and no.
+      ValueError: another shape than `shape`, if that is given.
+    """
+    flags = jnp.asarray(flags)
+    if flags.dtype != bool and not jnp.issubdtype(flags.dtype, jnp.integer):
+        raise TypeError(f"{name} holds booleans, or integers that are 0 or not; got {flags.dtype}. Give {name} > 0.")
+    if shape is not None and flags.shape != shape:
+        raise ValueError(f"{name} has shape {shape}; got {flags.shape}.")
+    return flags if flags.dtype == bool else flags != 0
+
+
 def lengths_to_mask(lengths: Int[Array, "*B"], max_length: int) -> Bool[Array, "*B T"]:
     """mask[…, t] = t < length: True at the real steps of rows padded at the end."""
     shape = (*lengths.shape, max_length)
