@@ -17,7 +17,7 @@ Rate = float | Float[Array, ""]
 
 def dropout(x: Float[Array, "..."], rate: Rate, key: Key | None, *, shared_axes: tuple[int, ...] = ()):
     """x ⊙ m / (1 − rate), m ~ Bernoulli(1 − rate), one m along `shared_axes` (Srivastava et al. 2014)."""
-    if key is None or _is_off(rate):
+    if key is None or is_off(rate):
         return x
     shape = list(x.shape)
     for axis in shared_axes:
@@ -27,7 +27,8 @@ def dropout(x: Float[Array, "..."], rate: Rate, key: Key | None, *, shared_axes:
     return jnp.where(keep, x / jnp.asarray(kept, x.dtype), jnp.zeros_like(x))
 
 
-def _is_off(rate: Rate) -> bool:
+def is_off(rate: Rate) -> bool:
+    """Whether the rate is known to be 0; a traced one is not known."""
     return isinstance(rate, int | float) and rate == 0.0
 
 
@@ -38,7 +39,7 @@ def variational_dropout(xs: Float[Array, "*B T D"], rate: Rate, key: Key | None)
 
 def word_dropout(tokens: Int[Array, "..."], rate: Rate, key: Key | None, *, unknown_id: int) -> Int[Array, "..."]:
     """Replaces each token by `unknown_id` with probability `rate` (Dai & Le 2015); nothing is rescaled."""
-    if key is None or _is_off(rate):
+    if key is None or is_off(rate):
         return tokens
     return jnp.where(jax.random.bernoulli(key, rate, tokens.shape), jnp.asarray(unknown_id, tokens.dtype), tokens)
 
@@ -48,17 +49,25 @@ def embedding_dropout(table: Float[Array, "V F"], rate: Rate, key: Key | None) -
     return dropout(table, rate, key, shared_axes=(-1,))
 
 
-def recurrent_dropout(params: P, rate: Rate, key: Key | None) -> P:
-    """DropConnect on a cell's recurrent weights `w_h`: one draw for all steps and rows (Merity et al. 2018).
+def recurrent_dropout(params: P, rate: Rate, key: Key | None, *, names: tuple[str, ...] = ("w_h",)) -> P:
+    """DropConnect on a cell's recurrent weights: one draw for all steps and rows (Merity et al. 2018).
+
+    `names` are those of the weights in `params`, a cell's `recurrent_weights`: fields or keys, joined by dots where
+    they lie deeper.
 
     Raises:
-      ValueError: the params have no `w_h`.
+      ValueError: there are no names, or the params have no such weights.
     """
-    if key is None or _is_off(rate):
+    if key is None or is_off(rate):
         return params
-    if not hasattr(params, "w_h") or not hasattr(params, "_replace"):
+    named, structure = jax.tree_util.tree_flatten_with_path(params)
+    paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in named]
+    missing = sorted(set(names) - set(paths))
+    if missing or not names:
         raise ValueError(
-            f"Recurrent dropout acts on the weights `w_h` of a NamedTuple of params; {type(params).__name__} has none."
-            " Set it to 0 for this cell."
+            f"Recurrent dropout acts on the params that a cell names in `recurrent_weights`, {names or 'here none'}; "
+            f"the params are: {', '.join(paths)}. Name them, or set it to 0 for this cell."
         )
-    return params._replace(w_h=dropout(params.w_h, rate, key))
+    keys = dict(zip(names, [key] if len(names) == 1 else jax.random.split(key, len(names))))
+    leaves = [dropout(leaf, rate, keys[path]) if path in keys else leaf for path, (_, leaf) in zip(paths, named)]
+    return jax.tree.unflatten(structure, leaves)

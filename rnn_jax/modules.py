@@ -12,7 +12,7 @@ from flax import nnx
 
 from rnn_jax.dropout import embedding_dropout as drop_rows
 from rnn_jax.layers import LayerOutput, as_layer, pooling
-from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer, Params
+from rnn_jax.types import Array, Bool, Carry, Cell, Float, Inputs, Int, Key, Layer, Params
 
 
 class RNN(nnx.Module):
@@ -35,11 +35,28 @@ class RNN(nnx.Module):
         key: Key | None = None,
     ) -> Float[Array, "*B T F"]:
         """The outputs of all steps; zeros where the mask is False. A `key` switches the layer's dropout on."""
-        return self.run(xs, mask=mask, resets=resets, carry=carry, key=key).ys
+        return self.apply(xs, mask=mask, resets=resets, carry=carry, key=key).ys
 
-    def run(self, xs, *, mask=None, resets=None, carry=None, key=None) -> LayerOutput:
-        """The carry, the outputs of all steps, and the last output."""
-        return self.layer.run(self.layer_params(), xs, mask=mask, resets=resets, carry=carry, key=key)
+    def apply(self, xs, *, mask=None, resets=None, carry=None, key=None, first_step=0, batched=None) -> LayerOutput:
+        """The carry, the outputs of all steps, and the last output: what `layer.apply` returns."""
+        return self.layer.apply(
+            self.layer_params(),
+            xs,
+            mask=mask,
+            resets=resets,
+            carry=carry,
+            key=key,
+            first_step=first_step,
+            batched=batched,
+        )
+
+    def step(self, carry, x, *, reset=None, key=None, step=0, batched=None) -> tuple[Carry, Array]:
+        """One step, as the layer's: x (D,) or (B, D) → the carry after it and y."""
+        return self.layer.step(self.layer_params(), carry, x, reset=reset, key=key, step=step, batched=batched)
+
+    def initial_carry(self, batch: int | None = None, *, x: Inputs | None = None) -> Carry:
+        """The carry before the first step, as the layer's."""
+        return self.layer.initial_carry(self.layer_params(), batch, x=x)
 
     def layer_params(self) -> Params:
         """The params as plain arrays, as `layer.init` made them and `layer.apply` takes them."""

@@ -22,7 +22,7 @@ def test_row_of_length_0_keeps_its_carry(cell):
     """Flax linen and NNX take the carry at index length − 1 = −1: that of the last step, all padding."""
     params = cell.init(jax.random.key(0), D)
     mask = jnp.asarray([[False] * T, [True] * T])
-    given = jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), 0.25, leaf.dtype), cell.initial_carry())
+    given = jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), 0.25, leaf.dtype), cell.initial_carry(None))
     for start, expected in ((None, 0.0), (given, 0.25)):
         carry, ys = quick_jit(lambda start: scan_cell(cell, params, XS, mask=mask, carry=start))(start)
         for leaf in jax.tree.leaves(carry):
@@ -38,7 +38,7 @@ def test_nan_in_padding_stays_out_of_gradients(cell, layer):
     params = model.init(jax.random.key(0), D)
     mask = jnp.asarray([[True, True, False, False], [True, True, True, False]])
     xs = jnp.where(mask[..., None], XS, jnp.nan)
-    gradients = quick_jit(jax.grad(lambda params, xs: model.run(params, xs, mask=mask).last.sum(), argnums=(0, 1)))
+    gradients = quick_jit(jax.grad(lambda params, xs: model.apply(params, xs, mask=mask).last.sum(), argnums=(0, 1)))
     for leaf in jax.tree.leaves(gradients(params, xs)):
         assert np.isfinite(leaf).all() and np.any(leaf)
 
@@ -47,7 +47,7 @@ def test_nan_in_padding_stays_out_of_gradients(cell, layer):
 def test_bfloat16_in_gives_bfloat16_out(cell):
     """Flax computes in the float32 of the params. What accumulates stays float32 here too, but inside the carry."""
     model = RNN(Bidirectional(cell), D, rngs=nnx.Rngs(0))
-    output = jax.eval_shape(lambda xs: model.run(xs), XS.astype(jnp.bfloat16))
+    output = jax.eval_shape(lambda xs: model.apply(xs), XS.astype(jnp.bfloat16))
     assert output.ys.dtype == output.last.dtype == jnp.bfloat16
     assert model.layer_params().forward.w_x.dtype == jnp.float32
 
@@ -68,11 +68,11 @@ def test_bidirectional_result_does_not_depend_on_the_amount_of_padding(cell):
     """A backward pass that starts in the padding, or a flip of the whole row, gives other numbers in longer batches."""
     model = Bidirectional(cell)
     params = model.init(jax.random.key(0), D)
-    alone = quick_jit(lambda xs: model.run(params, xs))(XS)
+    alone = quick_jit(lambda xs: model.apply(params, xs))(XS)
     for padding in (1, 4):
         xs = jnp.pad(XS, ((0, 0), (0, padding), (0, 0)), constant_values=7.0)
         mask = jnp.broadcast_to(jnp.arange(T + padding), (2, T + padding)) < T
-        padded = quick_jit(lambda xs, mask: model.run(params, xs, mask=mask))(xs, mask)
+        padded = quick_jit(lambda xs, mask: model.apply(params, xs, mask=mask))(xs, mask)
         assert not np.any(padded.ys[:, T:])
         actual = (padded.ys[:, :T], padded.last, padded.carry)
         jax.tree.map(

@@ -22,7 +22,7 @@ def batch(key):
 
 
 def logits(layer, params, xs):
-    return layer.run(params["cell"], xs).last @ params["readout"]
+    return layer.apply(params["cell"], xs).last @ params["readout"]
 
 
 @functools.partial(quick_jit, static_argnames="cell")

@@ -38,7 +38,7 @@ def loss_of(model, xs, mask):
 
 @pytest.fixture(scope="module")
 def model():
-    return RNN(Stack.of(Bidirectional(GRU(H)), LSTM(3)), input_size=D, rngs=nnx.Rngs(0))
+    return RNN(Stack(Bidirectional(GRU(H)), LSTM(3)), input_size=D, rngs=nnx.Rngs(0))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_rnn_under_vmap_over_seeds():
 
 def test_no_random_state_among_the_variables():
     """With every kind of dropout set: only params, so that grad, vmap and checkpoints see nothing else."""
-    layer = Stack.of(Recurrent(LSTM(H), recurrent_dropout=0.5), GRU(H), dropout=0.5, input_dropout=0.5)
+    layer = Stack(Recurrent(LSTM(H), recurrent_dropout=0.5), GRU(H), dropout=0.5, input_dropout=0.5)
     model = RNN(layer, D, rngs=nnx.Rngs(0))
     variables = jax.tree.leaves(nnx.state(model), is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))
     assert variables and all(type(variable) is nnx.Param for variable in variables)
@@ -120,10 +120,10 @@ def test_no_random_state_among_the_variables():
 
 
 def test_dropout_only_with_a_key(model):
-    dropping = RNN(Stack.of(LSTM(H), LSTM(H), dropout=0.5), D, rngs=nnx.Rngs(0))
+    dropping = RNN(Stack(LSTM(H), LSTM(H), dropout=0.5), D, rngs=nnx.Rngs(0))
     run = quick_jit(lambda key: dropping(XS, key=key))
     still, dropped, again = (run(key) for key in (None, KEY, KEY))
-    close(still, quick_jit(lambda params: Stack.of(LSTM(H), LSTM(H)).apply(params, XS)[1])(dropping.layer_params()))
+    close(still, quick_jit(lambda params: Stack(LSTM(H), LSTM(H)).apply(params, XS)[1])(dropping.layer_params()))
     np.testing.assert_array_equal(dropped, again)
     assert not np.allclose(still, dropped)
 
@@ -131,7 +131,7 @@ def test_dropout_only_with_a_key(model):
 def test_rnn_takes_a_cell_and_continues_from_a_carry():
     model = RNN(GRU(H), D, rngs=nnx.Rngs(0))
     assert model.layer == Recurrent(GRU(H))
-    run = quick_jit(lambda model, xs, carry: model.run(xs, carry=carry))
+    run = quick_jit(lambda model, xs, carry: model.apply(xs, carry=carry))
     whole, first = run(model, XS, None), run(model, XS[:, :2], None)
     second = run(model, XS[:, 2:], first.carry)
     close(second.ys, whole.ys[:, 2:])
@@ -149,7 +149,7 @@ class Classifier(nnx.Module):
         self.head = nnx.Linear(2 * H, 2, rngs=rngs)
 
     def __call__(self, tokens, mask):
-        output = self.rnn.run(self.embedding(tokens), mask=mask)
+        output = self.rnn.apply(self.embedding(tokens), mask=mask)
         return self.head(self.norm(self.pooling(output, mask)))
 
 
@@ -264,7 +264,7 @@ def test_pooling_equals_numpy(kind):
     """Over a bidirectional layer's real outputs; the empty row gives zeros."""
     rnn = RNN(Bidirectional(GRU(3)), D, rngs=nnx.Rngs(0))
     pooling = Pooling(kind, rnn.output_size, rngs=nnx.Rngs(1))
-    output = quick_jit(lambda rnn: rnn.run(XS, mask=MASK))(rnn)
+    output = quick_jit(lambda rnn: rnn.apply(XS, mask=MASK))(rnn)
 
     def by_numpy(ys):
         if kind == "last":

@@ -85,7 +85,7 @@ class OurWay:
 
     def _gradient(self, params, xs, cotangent):
         def loss(params, xs):
-            return jnp.sum(self._stack.apply(params, xs)[1] * cotangent)
+            return jnp.sum(self._stack.apply(params, xs).ys * cotangent)
 
         return jax.grad(loss, argnums=(0, 1))(params, xs)
 

@@ -10,15 +10,15 @@ gain of one step: it vanishes or explodes. ∂L/∂w and ∂L/∂x_t are made of
 Sources: Hochreiter (1991); Bengio, Simard & Frasconi (1994); Pascanu, Mikolov & Bengio (2013), eq. 5.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.layers import Stack
+from rnn_jax.layers import as_layer
 from rnn_jax.layers.pooling import last_pool
-from rnn_jax.layers.stepping import initial_carries, make_step
 from rnn_jax.scanning.carries import select, zeros_like
 from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
 
@@ -77,23 +77,24 @@ def gradient_by_distance(
 
 
 def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Float[Array, "B T"]:
-    is_stack = isinstance(layer, Stack)
-    stack, params = (layer, params) if is_stack else (Stack.of(layer), (params,))
-    step = make_step(stack, params)
+    layer = as_layer(layer)
+    step = functools.partial(layer.step, params)
     steps = jnp.moveaxis(jnp.where(mask[..., None], xs, 0), 1, 0), mask.T  # as in a scan, padding is read as zeros
+
+    first = jax.ShapeDtypeStruct(xs.shape[2:], xs.dtype)
 
     def forward(carry, inputs):
         x, real = inputs
-        after, y = step(carry, x, 0)
+        after, y = step(carry, x)
         return select(real, after, carry), (carry, y)
 
-    end, (before, ys) = jax.lax.scan(forward, initial_carries(stack, params, xs), steps)
+    end, (before, ys) = jax.lax.scan(forward, layer.initial_carry(params, len(xs), x=first), steps)
     y_bar = jax.grad(loss or jnp.sum)(last_pool(jnp.moveaxis(ys, 0, 1), mask))
 
     def backward(delta, inputs):
         carry, x, real, is_last = inputs
         from_loss = select(is_last, y_bar, jnp.zeros_like(y_bar))
-        _, pull_back = jax.vjp(lambda carry, x: step(carry, x, 0), carry, x)
+        _, pull_back = jax.vjp(lambda carry, x: step(carry, x), carry, x)
         delta_before, x_bar = pull_back((delta, from_loss))
         norm = row_norms((delta, from_loss) if of == "carry" else x_bar)  # of delta and from_loss, one is zero
         return select(real, delta_before, delta), norm

@@ -5,26 +5,29 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rnn_jax.cells.base import DenseCell, SplitCell
 from rnn_jax.cells.elman import ACTIVATIONS, Elman, ElmanCarry, ElmanParams, Memoryless, MemorylessParams
 from rnn_jax.cells.gru import (
     GRU,
     GRUCarry,
+    GRUGates,
     GRUParams,
     LayerNormGRU,
     LayerNormGRUParams,
     ResetBeforeGRU,
     ResetBeforeGRUParams,
 )
-from rnn_jax.cells.lstm import (
-    LSTM,
-    CoupledLSTM,
+from rnn_jax.cells.initializers import Chrono, Drawn, chrono, initializer
+from rnn_jax.cells.lstm import LSTM, CoupledGates, CoupledLSTM, LSTMCarry, LSTMGates, LSTMParams
+from rnn_jax.cells.lstm_variants import (
     LayerNormLSTM,
     LayerNormLSTMParams,
-    LSTMCarry,
-    LSTMParams,
     PeepholeLSTM,
     PeepholeLSTMParams,
+    ProjectedLSTM,
+    ProjectedLSTMParams,
 )
+from rnn_jax.cells.wrappers import HiddenDropout, LearnedStart, LearnedStartParams, Wrapper, Zoneout
 from rnn_jax.types import Cell
 
 CELLS: dict[str, Callable[..., Cell]] = {
@@ -34,6 +37,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "lstm_coupled": CoupledLSTM,
     "lstm_peephole": PeepholeLSTM,
     "lstm_layer_norm": LayerNormLSTM,
+    "lstm_projected": ProjectedLSTM,
     "gru": GRU,
     "gru_reset_before": ResetBeforeGRU,
     "gru_layer_norm": LayerNormGRU,
@@ -79,23 +83,39 @@ __all__ = [
     "CELLS",
     "GRU",
     "LSTM",
+    "Chrono",
+    "CoupledGates",
     "CoupledLSTM",
+    "DenseCell",
+    "Drawn",
     "Elman",
     "ElmanCarry",
     "ElmanParams",
     "GRUCarry",
+    "GRUGates",
     "GRUParams",
+    "HiddenDropout",
     "LSTMCarry",
+    "LSTMGates",
     "LSTMParams",
     "LayerNormGRU",
     "LayerNormGRUParams",
     "LayerNormLSTM",
     "LayerNormLSTMParams",
+    "LearnedStart",
+    "LearnedStartParams",
     "Memoryless",
     "MemorylessParams",
     "PeepholeLSTM",
     "PeepholeLSTMParams",
+    "ProjectedLSTM",
+    "ProjectedLSTMParams",
     "ResetBeforeGRU",
     "ResetBeforeGRUParams",
+    "SplitCell",
+    "Wrapper",
+    "Zoneout",
+    "chrono",
+    "initializer",
     "make_cell",
 ]

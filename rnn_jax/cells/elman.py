@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import SplitCell
-from rnn_jax.cells.initializers import init_gates
-from rnn_jax.types import Array, Float, Key
+from rnn_jax.cells.base import DenseCell, SplitCell, add_bias, check_init, check_size, times
+from rnn_jax.cells.initializers import check_spec, init_gates
+from rnn_jax.types import Array, Float, InitSpec, InputSize, Key
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
@@ -39,30 +39,28 @@ class ElmanCarry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Elman(SplitCell):
+class Elman(DenseCell):
     """h_t = φ(x_t W_x + h_{t−1} W_h + b), y_t = h_t; φ is `activation`.
 
     Raises:
       ValueError: `activation` is not one of `ACTIVATIONS`.
     """
 
+    _: dataclasses.KW_ONLY
     activation: str = "tanh"
 
     def __post_init__(self):
+        super().__post_init__()
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"No activation {self.activation!r}; there are: {', '.join(ACTIVATIONS)}.")
 
-    def init(self, key: Key, input_size: int) -> ElmanParams:
+    def init(self, key: Key, input_size: InputSize) -> ElmanParams:
         """Draws w_x (D, H), w_h (H, H) and b (H,)."""
-        size, (key_x, key_h, key_b) = self.hidden_size, jax.random.split(key, 3)
-        return ElmanParams(
-            w_x=init_gates(key_x, self.w_x_init, 1, (input_size, size)),
-            w_h=init_gates(key_h, self.w_h_init, 1, (size, size)),
-            b=init_gates(key_b, self.b_init, 1, (size,)),
-        )
+        return ElmanParams(*self.draw_weights(key, input_size))
 
-    def initial_carry(self) -> ElmanCarry:
+    def initial_carry(self, params: ElmanParams) -> ElmanCarry:
         """h_0 = 0."""
+        del params
         return ElmanCarry(jnp.zeros(self.hidden_size))
 
     def activate(self, params: ElmanParams, carry: ElmanCarry, preactivations: Float[Array, " H"]):
@@ -84,19 +82,37 @@ class Memoryless(SplitCell):
     """The control: y_t = tanh(x_t W_x + b), which sees one step only.
 
     Its carry holds y_t, so that it fits wherever an Elman cell does, but the next step never reads it.
+
+    Raises:
+      ValueError: the size is no integer of at least 1, or an initializer is none.
     """
 
-    def init(self, key: Key, input_size: int) -> MemorylessParams:
+    hidden_size: int
+    _: dataclasses.KW_ONLY
+    w_x_init: InitSpec = "glorot_uniform"
+    b_init: InitSpec = "zeros"
+
+    def __post_init__(self):
+        check_size("hidden_size", self.hidden_size)
+        check_spec("w_x_init", self.w_x_init, 1)
+        check_spec("b_init", self.b_init, 1)
+
+    def init(self, key: Key, input_size: InputSize) -> MemorylessParams:
         """Draws w_x (D, H) and b (H,)."""
-        key_x, key_b = jax.random.split(key)
+        num_features, (key_x, key_b) = check_init(key, input_size), jax.random.split(key)
         return MemorylessParams(
-            w_x=init_gates(key_x, self.w_x_init, 1, (input_size, self.hidden_size)),
+            w_x=init_gates(key_x, self.w_x_init, 1, (num_features, self.hidden_size)),
             b=init_gates(key_b, self.b_init, 1, (self.hidden_size,)),
         )
 
-    def initial_carry(self) -> ElmanCarry:
+    def initial_carry(self, params: MemorylessParams) -> ElmanCarry:
         """Zeros."""
+        del params
         return ElmanCarry(jnp.zeros(self.hidden_size))
+
+    def project(self, params: MemorylessParams, x: Float[Array, " D"]) -> Float[Array, " H"]:
+        """x W_x + b."""
+        return add_bias(times(x, params.w_x), params.b)
 
     def preactivate(self, params: MemorylessParams, carry: ElmanCarry, z: Float[Array, " H"]):
         """z, whatever the carry holds."""

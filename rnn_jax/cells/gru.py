@@ -7,14 +7,13 @@ and torch, z keeps the old state where it is 1.
 """
 
 import dataclasses
-from typing import NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import GatedCell, SplitCell, accumulating, add_bias, layer_norm
-from rnn_jax.cells.initializers import init_gates
-from rnn_jax.types import Array, Float, Key
+from rnn_jax.cells.base import DenseCell, accumulating, add_bias, layer_norm, times
+from rnn_jax.types import Array, Float, InputSize, Key, Params
 
 
 class GRUParams(NamedTuple):
@@ -32,17 +31,12 @@ class GRUCarry(NamedTuple):
     h: Float[Array, " H"]
 
 
-def _init(cell: GatedCell, key: Key, input_size: int) -> tuple[Array, Array, Array]:
-    size, (key_x, key_h, key_b) = cell.hidden_size, jax.random.split(key, 3)
-    w_x = init_gates(key_x, cell.w_x_init, 3, (input_size, size))
-    w_h = init_gates(key_h, cell.w_h_init, 3, (size, size))
-    return w_x, w_h, init_gates(key_b, cell.b_init, 3, (size,))
+class GRUGates(NamedTuple):
+    """What the gates do at one step: r_t, z_t and the candidate n_t, each in (0, 1) or (−1, 1)."""
 
-
-class _StartsAtZero:
-    def initial_carry(self) -> GRUCarry:
-        """h_0 = 0."""
-        return GRUCarry(jnp.zeros(self.hidden_size))  # type: ignore[attr-defined]
+    reset: Float[Array, " H"]
+    update: Float[Array, " H"]
+    candidate: Float[Array, " H"]
 
 
 class GRUPreactivations(NamedTuple):
@@ -61,7 +55,30 @@ Blocks: TypeAlias = tuple[Float[Array, " H"], Float[Array, " H"], Float[Array, "
 
 
 @dataclasses.dataclass(frozen=True)
-class GRU(_StartsAtZero, SplitCell):
+class _GRUFamily(DenseCell):
+    num_gates: ClassVar[int] = 3
+
+    def initial_carry(self, params: Params) -> GRUCarry:
+        """h_0 = 0."""
+        del params
+        return GRUCarry(jnp.zeros(self.hidden_size))
+
+    def gates(self, params: Params, carry: GRUCarry, preactivations: Any) -> GRUGates:
+        """r_t and z_t, and the candidate that r_t lets the past into."""
+        del params, carry
+        reset, update = (jax.nn.sigmoid(accumulating(gate)) for gate in preactivations[:2])
+        from_x, from_h = accumulating(preactivations.from_x), accumulating(preactivations.from_h)
+        return GRUGates(reset, update, jnp.tanh(from_x + reset * from_h))
+
+    def activate(self, params: Params, carry: GRUCarry, preactivations: Any):
+        """The new state between the candidate and the old one."""
+        _, z, n = self.gates(params, carry, preactivations)
+        h = (1 - z) * n + z * carry.h.astype(z.dtype)
+        return GRUCarry(h), h.astype(jax.tree.leaves(preactivations)[0].dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class GRU(_GRUFamily):
     """Gated recurrent unit, reset gate after the recurrent matmul (as torch.nn.GRU).
 
     r_t, z_t = σ(x_t W_x + h_{t−1} W_h + b)
@@ -69,9 +86,9 @@ class GRU(_StartsAtZero, SplitCell):
     h_t = (1 − z_t) ⊙ n_t + z_t ⊙ h_{t−1},  y_t = h_t
     """
 
-    def init(self, key: Key, input_size: int) -> GRUParams:
+    def init(self, key: Key, input_size: InputSize) -> GRUParams:
         """Draws w_x (D, 3H), w_h (H, 3H), b (3H,) and b_hn (H,), zeros."""
-        return GRUParams(*_init(self, key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
+        return GRUParams(*self.draw_weights(key, input_size), b_hn=jnp.zeros(self.hidden_size, jnp.float32))
 
     def project(self, params: GRUParams, x: Float[Array, " D"]) -> Blocks:
         """The blocks of x W_x + b."""
@@ -81,11 +98,6 @@ class GRU(_StartsAtZero, SplitCell):
         """From x_t W_x + b and h_{t−1} W_h."""
         from_h = _split(carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype))
         return _add_parts(z, from_h, params.b_hn)
-
-    def activate(self, params: GRUParams, carry: GRUCarry, preactivations: GRUPreactivations):
-        """The gates, the candidate, and the new state between it and the old one."""
-        del params
-        return _reset_after(carry, preactivations)
 
 
 def _split(blocks: Float[Array, " GH"]) -> Blocks:
@@ -97,17 +109,6 @@ def _add_parts(from_x: Blocks, from_h: Blocks, b_hn: Array) -> GRUPreactivations
     return GRUPreactivations(from_x[0] + from_h[0], from_x[1] + from_h[1], from_x[2], add_bias(from_h[2], b_hn))
 
 
-def _reset_after(carry: GRUCarry, preactivations: GRUPreactivations) -> tuple[GRUCarry, Array]:
-    reset, update = (jax.nn.sigmoid(accumulating(gate)) for gate in preactivations[:2])
-    candidate = jnp.tanh(accumulating(preactivations.from_x) + reset * accumulating(preactivations.from_h))
-    return _interpolate(carry, update, candidate, preactivations.from_x.dtype)
-
-
-def _interpolate(carry: GRUCarry, update: Array, candidate: Array, dtype) -> tuple[GRUCarry, Array]:
-    h = (1 - update) * candidate + update * carry.h.astype(update.dtype)
-    return GRUCarry(h), h.astype(dtype)
-
-
 class ResetBeforeGRUParams(NamedTuple):
     """Weights of the GRU's 2014 form."""
 
@@ -117,24 +118,34 @@ class ResetBeforeGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class ResetBeforeGRU(_StartsAtZero, GatedCell):
+class ResetBeforeGRU(_GRUFamily):
     """The GRU of Cho et al. (2014): the reset gate acts on the state before the recurrent matmul.
 
     n_t = tanh(x_t W_xn + b_n + (r_t ⊙ h_{t−1}) W_hn), all else as in `GRU`
     """
 
-    def init(self, key: Key, input_size: int) -> ResetBeforeGRUParams:
+    def init(self, key: Key, input_size: InputSize) -> ResetBeforeGRUParams:
         """Draws w_x (D, 3H), w_h (H, 3H) and b (3H,)."""
-        return ResetBeforeGRUParams(*_init(self, key, input_size))
+        return ResetBeforeGRUParams(*self.draw_weights(key, input_size))
 
-    def recur(self, params: ResetBeforeGRUParams, carry: GRUCarry, z: Float[Array, " GH"]):
+    def project(self, params: ResetBeforeGRUParams, x: Float[Array, " D"]) -> Blocks:
+        """The blocks of x W_x + b."""
+        return _split(super().project(params, x))
+
+    def preactivate(self, params: ResetBeforeGRUParams, carry: GRUCarry, z: Blocks) -> GRUPreactivations:
         """Two matmuls in sequence: first the gates, then the candidate from the reset state."""
-        h, w_h, size = carry.h.astype(z.dtype), params.w_h.astype(z.dtype), self.hidden_size
-        gates = jax.nn.sigmoid(accumulating(z[: 2 * size] + h @ w_h[:, : 2 * size]))
-        reset, update = jnp.split(gates, 2)
-        reset_h = (reset * carry.h.astype(reset.dtype)).astype(z.dtype)
-        candidate = jnp.tanh(accumulating(z[2 * size :] + reset_h @ w_h[:, 2 * size :]))
-        return _interpolate(carry, update, candidate, z.dtype)
+        h, w_h, size = carry.h.astype(z[0].dtype), params.w_h.astype(z[0].dtype), self.hidden_size
+        reset, update = (of_x + of_h for of_x, of_h in zip(z, jnp.split(h @ w_h[:, : 2 * size], 2)))
+        wide = jax.nn.sigmoid(accumulating(reset))
+        reset_h = (wide * carry.h.astype(wide.dtype)).astype(h.dtype)
+        return GRUPreactivations(reset, update, z[2], reset_h @ w_h[:, 2 * size :])
+
+    def gates(self, params: ResetBeforeGRUParams, carry: GRUCarry, preactivations: GRUPreactivations) -> GRUGates:
+        """r_t and z_t, and the candidate, whose recurrent part has seen r_t already."""
+        del params, carry
+        reset, update = (jax.nn.sigmoid(accumulating(gate)) for gate in preactivations[:2])
+        from_x, from_h = accumulating(preactivations.from_x), accumulating(preactivations.from_h)
+        return GRUGates(reset, update, jnp.tanh(from_x + from_h))
 
 
 class LayerNormGRUParams(NamedTuple):
@@ -149,28 +160,29 @@ class LayerNormGRUParams(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerNormGRU(_StartsAtZero, SplitCell):
+class LayerNormGRU(_GRUFamily):
     """The GRU with layer normalisation (LN) of x_t W_x and of h_{t−1} W_h, each over its 3H numbers.
 
     As `GRU`, with LN(x_t W_x) in place of x_t W_x and LN(h_{t−1} W_h) in place of h_{t−1} W_h. Deviation from Ba et
     al. (2016), who normalise gates and candidate apart: one normalisation each, as their LSTM has it.
     """
 
-    def init(self, key: Key, input_size: int) -> LayerNormGRUParams:
+    def init(self, key: Key, input_size: InputSize) -> LayerNormGRUParams:
         """Draws the GRU's weights; scales are 1."""
         size = self.hidden_size
         scale_x, scale_h = jnp.ones(3 * size, jnp.float32), jnp.ones(3 * size, jnp.float32)
-        return LayerNormGRUParams(*_init(self, key, input_size), jnp.zeros(size, jnp.float32), scale_x, scale_h)
+        zeros = jnp.zeros(size, jnp.float32)
+        return LayerNormGRUParams(*self.draw_weights(key, input_size), zeros, scale_x, scale_h)
 
     def project(self, params: LayerNormGRUParams, x: Float[Array, " D"]) -> Blocks:
         """The blocks of LN(x_t W_x) + b."""
-        return _split(add_bias(layer_norm(x @ params.w_x.astype(x.dtype), params.scale_x), params.b))
+        return _split(add_bias(layer_norm(times(x, params.w_x), params.scale_x), params.b))
 
     def preactivate(self, params: LayerNormGRUParams, carry: GRUCarry, z: Blocks) -> tuple[Blocks, Array]:
         """z and h_{t−1} W_h, which is normalised by itself before they are added."""
         return z, carry.h.astype(z[0].dtype) @ params.w_h.astype(z[0].dtype)
 
-    def activate(self, params: LayerNormGRUParams, carry: GRUCarry, preactivations: tuple[Blocks, Array]):
+    def gates(self, params: LayerNormGRUParams, carry: GRUCarry, preactivations: tuple[Blocks, Array]) -> GRUGates:
         """As the GRU's, with the recurrent part normalised."""
         z, from_h = preactivations
-        return _reset_after(carry, _add_parts(z, _split(layer_norm(from_h, params.scale_h)), params.b_hn))
+        return super().gates(params, carry, _add_parts(z, _split(layer_norm(from_h, params.scale_h)), params.b_hn))

@@ -5,6 +5,10 @@ a gate. Every gate's block is drawn on its own, so that "orthogonal" means an or
 "glorot_uniform" counts the fan of one gate, not of all joined together.
 """
 
+import dataclasses
+import types
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -24,12 +28,8 @@ def torch_uniform(key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
-def constant(value: float) -> Initializer:
-    """All entries equal `value`."""
-    return jax.nn.initializers.constant(value)
-
-
-def chrono(longest: int) -> Initializer:
+@dataclasses.dataclass(frozen=True)
+class Chrono:
     """log U(1, T_max − 1) with T_max = `longest`: the bias of a gate that keeps the memory (Tallec & Ollivier 2018).
 
     A gate that is constantly σ(b) forgets with time constant 1 + e^b, so these are spread evenly from 2 to T_max steps.
@@ -38,13 +38,51 @@ def chrono(longest: int) -> Initializer:
     Raises:
       ValueError: `longest` is less than 2.
     """
-    if longest < 2:
-        raise ValueError(f"The chrono initialisation is for dependencies of at least 2 steps; got {longest}.")
 
-    def initialize(key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
-        return jnp.log(jax.random.uniform(key, shape, dtype, 1, longest - 1))
+    longest: int
 
-    return initialize
+    def __post_init__(self):
+        if self.longest < 2:
+            raise ValueError(f"The chrono initialisation is for dependencies of at least 2 steps; got {self.longest}.")
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+        """Draws."""
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1, self.longest - 1))
+
+
+def chrono(longest: int) -> Chrono:
+    """The initializer `Chrono`, by the name that the LSTMs' field has."""
+    return Chrono(longest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """An initializer of `jax.nn.initializers` with options, as a value: see `initializer`."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def __call__(self, key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+        """Draws."""
+        return getattr(jax.nn.initializers, self.name)(**dict(self.options))(key, shape, dtype)
+
+
+def initializer(name: str, **options: Any) -> Drawn:
+    """`jax.nn.initializers.<name>(**options)` as a value: equal ones are equal, hashable, and can be pickled.
+
+    `LSTM(64, w_x_init=initializer("normal", stddev=0.02))`. (What the functions of jax.nn.initializers themselves
+    return is a closure, of which no two are equal.)
+
+    Raises:
+      ValueError: jax.nn.initializers has no such function, or it does not take the options.
+    """
+    made = Drawn(name, tuple(sorted(options.items())))
+    try:
+        hash(made)
+        jax.eval_shape(lambda key: made(key, (2, 2)), jax.eval_shape(lambda: jax.random.key(0)))
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"initializer({name!r}, **{options}) is none of jax.nn.initializers: {error}.") from error
+    return made
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -62,6 +100,34 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
+def check_spec(argument: str, spec: Any, num_gates: int) -> None:
+    """Whether a field of a cell says how to draw `num_gates` blocks; `argument` is its name.
+
+    Raises:
+      ValueError: an unknown name, a tuple that does not have one entry a gate, or what equal cells could not share: a
+        list, or a function made inside of another one, of which no two are equal.
+    """
+    specs = spec if isinstance(spec, tuple) else (spec,)
+    if isinstance(spec, tuple) and len(spec) != num_gates:
+        raise ValueError(f"{argument} is one initializer, or a tuple of {num_gates}, one a gate; got {spec!r}.")
+    for one in specs:
+        if isinstance(one, str) and one not in INITIALIZERS:
+            raise ValueError(f"{argument}: no initializer {one!r}; there are: {', '.join(sorted(INITIALIZERS))}.")
+        if not isinstance(one, str | int | float) and not _is_value(one):
+            raise ValueError(
+                f"{argument} is a name ({', '.join(sorted(INITIALIZERS))}), a number, a function defined at the top of "
+                f"a module, or initializer('normal', stddev=0.02), or a tuple of these, one a gate; got {one!r}."
+            )
+
+
+def _is_value(function: Any) -> bool:
+    """Whether equal descriptions compare equal: a function with a name of its own, or an object with an equality."""
+    if isinstance(function, types.FunctionType):
+        return "<" not in function.__qualname__  # <locals>, <lambda>
+    comparable = type(function).__eq__ is not object.__eq__ and type(function).__hash__ is not None
+    return callable(function) and (comparable or isinstance(function, type | types.BuiltinFunctionType))
+
+
 def get_initializer(spec: InitSpec) -> Initializer:
     """The function behind a name, a constant or a function.
 
@@ -73,7 +139,7 @@ def get_initializer(spec: InitSpec) -> Initializer:
             raise ValueError(f"No initializer {spec!r}; there are: {', '.join(sorted(INITIALIZERS))}.")
         return INITIALIZERS[spec]
     if isinstance(spec, int | float):
-        return constant(spec)
+        return jax.nn.initializers.constant(spec)
     return spec
 
 

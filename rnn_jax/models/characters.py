@@ -58,7 +58,7 @@ class CharacterEncoder(nnx.Module):
             vectors = max_pool(self.convolution(xs, mask=mask), mask)
         else:
             assert self.rnn is not None
-            vectors = self.rnn.run(xs, mask=mask).last
+            vectors = self.rnn.apply(xs, mask=mask).last
         return vectors.reshape(*characters.shape[:-1], self.size)
 
 

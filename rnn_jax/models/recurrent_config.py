@@ -59,7 +59,7 @@ def make_stack(config: RecurrentConfig, *, part: str = "") -> Stack:
     options = _parse_options(config.cell_options, f"--{part}cell_options")
     try:
         cells = [make_cell(name, size, options) for name, size in zip(names, sizes, strict=True)]
-        stack = Stack.of(
+        stack = Stack(
             *(_directed(cell, config) for cell in cells),
             dropout=config.layer_dropout,
             input_dropout=config.input_dropout,
@@ -76,7 +76,7 @@ def make_stack(config: RecurrentConfig, *, part: str = "") -> Stack:
 
 def _try(stack: Stack, key: Key) -> Any:
     """One step with dropout: what a cell or layer refuses, it refuses here."""
-    return stack.run(stack.init(key, 1), jnp.zeros((1, 1, 1)), key=key).ys
+    return stack.apply(stack.init(key, 1), jnp.zeros((1, 1, 1)), key=key).ys
 
 
 def _directed(cell, config: RecurrentConfig) -> Recurrent | Bidirectional:

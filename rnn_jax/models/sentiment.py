@@ -112,7 +112,7 @@ class SentimentClassifier(nnx.Module):
                 xs = jnp.concatenate([words, phrases], axis=-1)
         if self.convolution is not None:
             xs = self.convolution(xs, mask=mask)
-        encoded = self.encoder.run(xs, mask=mask, key=keys[3])
+        encoded = self.encoder.apply(xs, mask=mask, key=keys[3])
         pooled = dropout(self.pooling(encoded, mask), self.output_dropout, keys[4])
         return jnp.stack([self.output(pooled).astype(jnp.float32), *bag_logits])
 

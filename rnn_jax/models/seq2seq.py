@@ -9,8 +9,7 @@ from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
 from rnn_jax.dropout import variational_dropout, word_dropout
-from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
-from rnn_jax.layers.stepping import initial_carries, make_step
+from rnn_jax.layers import BidirectionalCarry, Stack
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.scanning.carries import cast_like
@@ -126,7 +125,7 @@ class Seq2Seq(nnx.Module):
         mask = lengths_to_mask(lengths, source.shape[-1])
         embedding = self.source_embedding or self.target_embedding
         tokens = word_dropout(source, self.word_dropout, keys[0], unknown_id=self.unknown_id)
-        encoded = self.encoder.run(embedding(tokens, key=keys[1]).astype(self.dtype), mask=mask, key=keys[2])
+        encoded = self.encoder.apply(embedding(tokens, key=keys[1]).astype(self.dtype), mask=mask, key=keys[2])
         memory = None
         if self.attention is not None:
             memory = self.attention.remember(_values(self.attention_params), encoded.ys, mask)
@@ -152,9 +151,8 @@ class Seq2Seq(nnx.Module):
         dropped = word_dropout(inputs[:, 1:], self.word_dropout, word_key, unknown_id=self.unknown_id)
         given = jnp.concatenate([inputs[:, :1], dropped], axis=1)  # the start token stays
         if not self.input_feeding and (teacher_forcing is None or key is None):
-            hs = self.decoder.run(embed(given), carry=encoded.carry, key=stack_key).ys
+            hs = self.decoder(embed(given), carry=encoded.carry, key=stack_key)
             return Readouts(*self._readout(hs, encoded.memory))
-        step = make_step(self._stack, self.decoder.layer_params(), stack_key)
 
         def body(state: tuple[Carry, Array, Array], now: tuple[Array, Array]):
             (carry, readout, drawn), (t, tokens) = state, now
@@ -165,7 +163,7 @@ class Seq2Seq(nnx.Module):
             x = embed(tokens)
             if self.input_feeding:
                 x = jnp.concatenate([x, readout], axis=-1)
-            carry, h = step(carry, x, t)
+            carry, h = self.decoder.step(carry, x, key=stack_key, step=t)
             readouts, weights = self._readout(h[:, None], encoded.memory)
             readout = readouts[:, 0]
             if sampling_key is not None and teacher_forcing is not None:
@@ -211,8 +209,7 @@ class Seq2Seq(nnx.Module):
             xs = jnp.concatenate([xs, state.readout], axis=-1)
         merge = lambda leaf: leaf.reshape(batch * beams, *leaf.shape[2:])  # noqa: E731
         split = lambda leaf: leaf.reshape(batch, beams, *leaf.shape[1:])  # noqa: E731
-        step = make_step(self._stack, self.decoder.layer_params())
-        carry, h = step(jax.tree.map(merge, state.carry), merge(xs), 0)
+        carry, h = self.decoder.step(jax.tree.map(merge, state.carry), merge(xs))
         readout, _ = self._readout(split(h), encoded.memory)
         return DecoderState(jax.tree.map(split, carry), readout), self._permitted(self.logits(readout))
 
@@ -229,29 +226,23 @@ class Seq2Seq(nnx.Module):
             hs = jnp.concatenate([hs, contexts], axis=-1)
         return jnp.tanh(self.readout(hs)), weights
 
-    @property
-    def _stack(self) -> Stack:
-        layer = as_layer(self.decoder.layer)
-        return layer if isinstance(layer, Stack) else Stack.of(layer)
-
-    def _initial_carries(self, batch: int) -> tuple[Carry, ...]:
-        xs = jnp.zeros((batch, 1, self.decoder.input_size), self.dtype)
-        return initial_carries(self._stack, self.decoder.layer_params(), xs)
+    def _initial_carry(self, batch: int) -> Carry:
+        return self.decoder.initial_carry(batch, x=jax.ShapeDtypeStruct((self.decoder.input_size,), self.dtype))
 
     def _make_bridges(self, rngs: nnx.Rngs) -> list[Linear] | None:
         """The maps of a linear bridge, one for each leaf of the decoder's carry; checks that a copy would fit."""
         if self.bridge not in BRIDGES:
             raise ValueError(f"No bridge {self.bridge!r}; there are: {', '.join(BRIDGES)}.")
-        carries = self._initial_carries(1)
+        carries = self._initial_carry(1)
         if self.bridge == "linear":
             return [Linear(self.encoder.output_size, leaf.shape[-1], rngs=rngs) for leaf in jax.tree.leaves(carries)]
         if self.bridge == "copy":
             xs = jnp.zeros((1, 1, self.encoder.input_size), self.dtype)
-            _require_same_shapes(jax.eval_shape(lambda: _joined_directions(self.encoder.run(xs).carry)), carries)
+            _require_same_shapes(jax.eval_shape(lambda: _joined_directions(self.encoder.apply(xs).carry)), carries)
         return None
 
     def _bridged(self, encoded: Any, batch: int) -> Carry:
-        fresh = self._initial_carries(batch)
+        fresh = self._initial_carry(batch)
         if self.bridge == "zero":
             return fresh
         if self.bridge == "linear":

@@ -5,14 +5,14 @@ large matmuls outside of the loop.
 """
 
 import dataclasses
-import math
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.base import SplitCell
-from rnn_jax.types import Cell, Params
+from rnn_jax.cells.contract import splits, start
+from rnn_jax.types import Cell, Inputs, Params
 
 ANY_DEVICE = ("auto", "plain", "deferred")
 BACKENDS = (*ANY_DEVICE, "cudnn")
@@ -30,11 +30,10 @@ class Backend:
     """Settings of `scan_cell`; the defaults choose by cell, platform and shape, from what was measured.
 
     name: "plain" is `lax.scan` and its own gradient: any cell, any transformation. "deferred" is the same forward
-      loop with a custom gradient, for cells whose step is made of `project`, `preactivate` and `activate`, on
-      floating-point numbers: the backward loop computes the carries' derivatives alone, and those of weights and
-      inputs follow as large matmuls, a chunk of steps at a time. It has no forward-mode derivative (`jax.jvp`,
-      `jax.jacfwd` of the scan itself; Hessian-vector products as `jvp` of `grad` are fine). "cudnn" is NVIDIA's LSTM:
-      float32, a GPU, no mask and no resets.
+      loop with a custom gradient, for `SplitCell`s on floating-point numbers: the backward loop computes the carries'
+      derivatives alone, and those of weights and inputs follow as large matmuls, a chunk of steps at a time. It has no
+      forward-mode derivative (`jax.jvp`, `jax.jacfwd` of the scan itself; Hessian-vector products as `jvp` of `grad`
+      are fine). "cudnn" is NVIDIA's LSTM: float32, a GPU, no mask and no resets.
     save: what the forward pass keeps for the deferred gradient. "preactivations": the carries and what enters the
       gates, at every step; of an LSTM, GRU or Elman cell nothing is computed twice but the activations. "carries":
       those alone; what enters the gates is recomputed, a chunk in one matmul. "borders": one carry a chunk; the
@@ -76,31 +75,18 @@ def as_backend(backend: Backend | str) -> Backend:
     return Backend(backend) if isinstance(backend, str) else backend
 
 
-def can_defer(cell: Cell) -> bool:
-    """Whether a cell's step is `project`, `preactivate` and `activate` and nothing else.
-
-    A subclass that overrides `step` or `recur`, to add a residual say, means something else than the parts that it
-    inherits. Of a cell that is no `SplitCell`, the class that defines `step` defines the parts too.
-    """
-    if isinstance(cell, SplitCell):
-        return type(cell).step is SplitCell.step and type(cell).recur is SplitCell.recur
-
-    def home(method: str) -> type | None:
-        return next((parent for parent in type(cell).__mro__ if method in vars(parent)), None)
-
-    return home("step") is home("preactivate") is home("activate") is not None and hasattr(cell, "project")
-
-
-def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: tuple[int, ...], dtype: Any) -> Backend:
-    """`wanted` with every "auto" replaced.
+def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs: Inputs) -> Backend:
+    """`wanted` for xs (B, T, …), with every "auto" replaced.
 
     Raises:
       ValueError: an unknown name, or settings of the deferred gradient for a cell or inputs that it cannot compute.
     """
     chosen = as_backend(wanted)
-    if chosen.name == "auto" and 0 in xs_shape:
-        return Backend("plain")  # nothing to compute: an empty batch is no reason to refuse a layer's settings
-    obstacle, bytes_a_step = _look_at(cell, params, xs_shape, dtype)
+    leading = jax.tree.leaves(xs)[0].shape[:2]
+    if chosen.name == "auto" and (0 in leading or leading[1] == 1):
+        return Backend("plain")  # nothing to compute or to defer, which is no reason to refuse a layer's settings
+    hashable: Any = cell
+    obstacle, bytes_a_step = _look_at(hashable, *_shapes(params), *_shapes(xs))
     if chosen.name == "auto":
         chosen = dataclasses.replace(chosen, name="plain" if obstacle else "deferred")
     ignored = [name for name in IGNORED.get(chosen.name, ()) if getattr(chosen, name) != getattr(DEFAULT, name)]
@@ -111,27 +97,33 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs_shape: 
         return chosen
     if obstacle:
         raise ValueError(f'The deferred gradient cannot be had: {obstacle}. Use backend="plain" or "auto".')
-    return dataclasses.replace(chosen, **_choices(chosen, xs_shape[-2], bytes_a_step))
+    return dataclasses.replace(chosen, **_choices(chosen, leading[1], leading[0] * bytes_a_step))
 
 
-def _look_at(cell: Any, params: Params, xs_shape: tuple[int, ...], dtype: Any) -> tuple[str, int]:
+def _shapes(tree: Any) -> tuple[Any, tuple[Any, ...]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, tuple(jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+
+
+@functools.lru_cache(maxsize=1024)  # a call outside of jit looks once
+def _look_at(cell: Any, params_tree: Any, params_leaves: Any, xs_tree: Any, xs_leaves: Any) -> tuple[str, int]:
     """Why the gradient cannot be deferred (empty if it can), and how many bytes the preactivations of a step have."""
     name = type(cell).__name__
-    if not can_defer(cell):
-        return f"a step of {name} is not made of project, preactivate and activate alone", 0
-    if 0 in xs_shape:
-        return f"xs is empty, {xs_shape}", 0
-
-    def first_preactivations(params: Params, x: Any) -> Any:
-        return cell.preactivate(params, cell.initial_carry(), cell.project(params, x))
-
-    *batch, _, features = xs_shape
-    x = jax.ShapeDtypeStruct((features,), dtype)
-    carry, preactivations = jax.eval_shape(cell.initial_carry), jax.eval_shape(first_preactivations, params, x)
-    if not all(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) for leaf in jax.tree.leaves((params, x, carry))):
+    if not splits(cell):
+        return f"{name} is no SplitCell, or has a step of its own", 0
+    params, leading = jax.tree.unflatten(params_tree, params_leaves), xs_leaves[0].shape[:2]
+    if 0 in leading:
+        return f"xs is empty, {leading}", 0
+    x = [jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype) for leaf in xs_leaves]
+    carry = jax.eval_shape(functools.partial(start, cell), params)
+    if not all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in (*params_leaves, *x, *jax.tree.leaves(carry))):
         return f"xs, params or carry of {name} hold other than floating-point numbers", 0
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(preactivations))
-    return "", math.prod(batch) * size
+
+    def first_preactivations(params: Params, x: Inputs) -> Any:
+        return cell.preactivate(params, start(cell, params), cell.project(params, x))
+
+    preactivations = jax.eval_shape(first_preactivations, params, jax.tree.unflatten(xs_tree, x))
+    return "", sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(preactivations))
 
 
 def _choices(chosen: Backend, time: int, bytes_a_step: int) -> dict[str, Any]:
@@ -142,5 +134,5 @@ def _choices(chosen: Backend, time: int, bytes_a_step: int) -> dict[str, Any]:
         size = max(1, round(time**0.5))  # grows both numbers, of borders and of steps between two, alike
     elif size is None:
         in_chunks = jax.default_backend() == "cpu" and bytes_a_step * time > WHOLE_BYTES
-        size = max(4, CHUNK_BYTES // bytes_a_step) if in_chunks else time
+        size = max(4, CHUNK_BYTES // max(1, bytes_a_step)) if in_chunks else time
     return {"save": save, "chunk_size": min(size, time), "project": project}

@@ -1,24 +1,47 @@
 """Carries as pytrees: the initial one, the check of one that was passed in, and the choice between two."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.types import Array, Bool, Carry, Cell, Params
+from rnn_jax.cells.contract import one_step, start
+from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Params
 
 
-def one_step(cell: Cell, params: Params, x: Array) -> tuple[Carry, Array]:
-    """The first step of one example."""
-    return cell.step(params, cell.initial_carry(), x)
+def initial_carry(cell: Cell, params: Params, xs: Inputs) -> Carry:
+    """The initial carry of every row of xs (B, T, …), (B, …), in the dtypes that a step returns (they follow xs).
+
+    Raises:
+      ValueError: a step does not return a carry of the structure and the shapes of the initial one.
+    """
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), xs)
+    return rows_like(xs, typed_start(cell, params, x))
 
 
-def initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    """The initial carry in the dtypes that a step returns (they follow xs), one a row for a batch (B, T, D)."""
-    x = jax.ShapeDtypeStruct(xs.shape[-1:], xs.dtype)
-    after, _ = jax.eval_shape(lambda p, x: one_step(cell, p, x), params, x)
-    carry = cast_like(cell.initial_carry(), after)
-    if xs.ndim == 3:
-        carry = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, xs.shape[:1] + leaf.shape), carry)
-    return carry
+def typed_start(cell: Cell, params: Params, x: Inputs) -> Carry:
+    """The initial carry of one example, in the dtypes that a step returns for an x like this one."""
+    carry = start(cell, params)
+    after, _ = jax.eval_shape(lambda params, x: one_step(cell, params, x), params, x)
+    before, returned = _shapes(carry), _shapes(after)
+    structures = {jax.tree.structure(carry), jax.tree.structure(after)}
+    if before != returned or len(structures) > 1:
+        raise ValueError(
+            f"A step of {type(cell).__name__} returns another carry than the one it starts from: {returned}, where "
+            f"initial_carry gives {before}."
+        )
+    return cast_like(carry, after)
+
+
+def rows_like(xs: Inputs, tree: Any) -> Any:
+    """`tree` once for every row of xs (B, …).
+
+    Made out of xs, so that it lies on the devices that the rows lie on: a loop that starts from it on a mesh, or inside
+    of a `shard_map`, must find it there.
+    """
+    leaf = jax.tree.leaves(xs)[0]
+    false = jnp.any(jnp.zeros_like(leaf, dtype=bool), axis=tuple(range(1, leaf.ndim)))
+    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), tree))(false)
 
 
 def cast_like(carry: Carry, like: Carry) -> Carry:
@@ -27,23 +50,25 @@ def cast_like(carry: Carry, like: Carry) -> Carry:
 
 
 def checked_carry(carry: Carry, initial: Carry) -> Carry:
-    """A carry that was passed in, in the dtypes of the initial one.
+    """A carry that was passed in, in the structure and dtypes of the initial one; a plain tuple of its leaves will do.
 
     Raises:
-      ValueError: it has another structure or other shapes.
+      ValueError: it has other shapes.
     """
-    given, wanted = ({name: leaf.shape for name, leaf in _named(tree)} for tree in (carry, initial))
+    given, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (carry, initial))
     if given != wanted:
-        raise ValueError(f"The carry does not fit the cell and the batch: shapes {given}, expected {wanted}.")
-    return cast_like(carry, initial)
+        raise ValueError(
+            f"The carry does not fit the cell and the batch: shapes {_shapes(carry)}, expected {_shapes(initial)}."
+        )
+    return cast_like(jax.tree.unflatten(jax.tree.structure(initial), jax.tree.leaves(carry)), initial)
 
 
-def _named(tree: Carry) -> list[tuple[str, Array]]:
-    return [(jax.tree_util.keystr(path), jnp.asarray(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+def _shapes(tree: Carry) -> dict[str, tuple[int, ...]]:
+    return {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def select(condition: Bool[Array, "*B"], if_true: Carry, if_false: Carry) -> Carry:
-    """`jnp.where` on carries: `condition` has the carries' leading axes only."""
+def select(condition: Bool[Array, "*B"], if_true: Any, if_false: Any) -> Any:
+    """`jnp.where` on pytrees: `condition` has the leading axes only."""
 
     def where(a: Array, b: Array) -> Array:
         return jnp.where(condition.reshape(condition.shape + (1,) * (a.ndim - condition.ndim)), a, b)
@@ -51,6 +76,6 @@ def select(condition: Bool[Array, "*B"], if_true: Carry, if_false: Carry) -> Car
     return jax.tree.map(where, if_true, if_false)
 
 
-def zeros_like(tree: Carry) -> Carry:
+def zeros_like(tree: Any) -> Any:
     """Zeros in the shapes and dtypes of a pytree."""
     return jax.tree.map(jnp.zeros_like, tree)

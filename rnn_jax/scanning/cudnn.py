@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells import LSTM, LSTMCarry, LSTMParams
-from rnn_jax.types import Array, Carry, Cell, Float, Params
+from rnn_jax.scanning.sequences import describe
+from rnn_jax.types import Array, Carry, Cell, Float, Inputs, Params
 
 
 def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
@@ -21,7 +22,7 @@ def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
 def scan_cudnn(
     cell: Cell,
     params: Params,
-    xs: Float[Array, "B T D"],
+    xs: Inputs,
     mask: Array | None,
     resets: Array | None,
     carry: Carry | None,
@@ -36,7 +37,7 @@ def scan_cudnn(
     """
     refusals = {
         f"the cell is {cell!r}": type(cell) is not LSTM,
-        f"xs is {xs.dtype}{list(xs.shape)}": xs.ndim != 3 or xs.dtype != jnp.float32,
+        f"xs is {describe(xs)}": not isinstance(xs, jax.Array) or xs.ndim != 3 or xs.dtype != jnp.float32,
         "there are masks or resets": mask is not None or resets is not None,
         "return_states was asked for": return_states,
         f"the device is {jax.default_backend()}": jax.default_backend() != "gpu",

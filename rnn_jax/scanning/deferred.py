@@ -13,35 +13,17 @@ Everything here is time-major: xs (T, B, D), flags (T, B).
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.scanning.backend import Backend
 from rnn_jax.scanning.carries import select, zeros_like
-from rnn_jax.types import Array, Carry, Params
+from rnn_jax.scanning.plan import Flags, Plan, real, rows, steps
+from rnn_jax.types import Carry, Inputs, Outputs, Params
 
 PyTree = Any
-
-
-class Flags(NamedTuple):
-    """mask and resets, (T, B) or (B,), or None where there are none."""
-
-    mask: Array | None
-    resets: Array | None
-
-
-class Plan(NamedTuple):
-    """What is fixed when the scan is compiled."""
-
-    cell: Any
-    backend: Backend
-    reverse: bool
-    return_states: bool
-    joined: bool  # see `_steps`
 
 
 class Saved(NamedTuple):
@@ -54,14 +36,27 @@ class Saved(NamedTuple):
     borders: PyTree = None
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def scan_deferred(
-    plan: Plan, params: Params, initial: Carry, carry: Carry, xs: Array, flags: Flags
-) -> tuple[Carry, Array, Carry | None]:
-    """The carry after the last step, ys (T, B, H), and with `plan.return_states` the carry after every step (T, B, …).
+    plan: Plan, params: Params, initial: Carry, carry: Carry, xs: Inputs, flags: Flags
+) -> tuple[Carry, Outputs, Carry | None]:
+    """The carry after the last step, ys (T, B, …), and with `plan.return_states` the carry after every step.
 
-    `initial` is the carry that resets go back to, a constant.
+    `initial` is the carry that resets go back to, (B, …).
     """
+    # Inside of a shard_map the params are the same on all devices and xs is not. Made varying here, their gradients
+    # are summed over the devices by JAX, once, where the custom gradient ends.
+    return _deferred(plan, _varying_like(xs, params), initial, carry, xs, flags)
+
+
+def _varying_like(xs: Inputs, params: Params) -> Params:
+    if jax.sharding.get_abstract_mesh().empty:
+        return params
+    false = jnp.any(jnp.stack([jnp.any(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(xs)]))
+    return jax.tree.map(lambda leaf: jnp.where(false, leaf, leaf), params)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _deferred(plan, params, initial, carry, xs, flags):
     return _forward(plan, params, initial, carry, xs, flags, save=None)[0]
 
 
@@ -80,9 +75,9 @@ def _forward(plan, params, initial, carry, xs, flags, *, save: str | None):
         return after, (ys, states, kept), carry if save == "borders" else None
 
     # By what would be saved, also if nothing is: vmap needs the same loops, and so the same place of its axis in the
-    # outputs, of `scan_deferred` and `_forward_and_save`; it takes the first one's for both.
+    # outputs, of `_deferred` and `_forward_and_save`; it takes the first one's for both.
     in_chunks = plan.backend.save == "borders" or plan.backend.project == "chunk"
-    size = plan.backend.chunk_size if in_chunks else xs.shape[0]
+    size = plan.backend.chunk_size if in_chunks else jax.tree.leaves(xs)[0].shape[0]
     carry, (ys, states, kept), borders = _over_chunks(chunk, carry, (xs, flags), None, size, plan.reverse)
     return (carry, ys, states), Saved(kept[0], kept[1], borders)
 
@@ -92,17 +87,17 @@ def _forward_chunk(plan, params, initial, carry, xs, flags, *, keep: bool):
     the last two if `keep`.
     """
     cell = plan.cell
-    xs = _real(flags, xs)
+    xs = real(flags, xs)
     in_step = plan.backend.project == "step"
-    zs = xs if in_step else _steps(plan, cell.project)(params, xs)
+    zs = xs if in_step else steps(plan, cell.project)(params, xs)
 
     def step(carry, inputs):
         z, flags = inputs
         if flags.resets is not None:
             carry = select(flags.resets, initial, carry)
-        z = _rows(cell.project)(params, z) if in_step else z
-        preactivations = _rows(cell.preactivate)(params, carry, z)
-        after, y = _rows(cell.activate)(params, carry, preactivations)
+        z = rows(cell.project)(params, z) if in_step else z
+        preactivations = rows(cell.preactivate)(params, carry, z, *flags.key)
+        after, y = rows(cell.activate)(params, carry, preactivations, *flags.key)
         if flags.mask is not None:
             after, y = select(flags.mask, after, carry), select(flags.mask, y, zeros_like(y))
         state = after if plan.return_states else None
@@ -115,43 +110,50 @@ def _gradient(plan, residuals, cotangents):
     params, initial, xs, flags, saved = residuals
     d_carry, d_ys, d_states = cotangents
 
-    def preactivate(params, carry, x):
-        return plan.cell.preactivate(params, carry, plan.cell.project(params, x))
+    def preactivate(params, carry, x, *key):
+        return plan.cell.preactivate(params, carry, plan.cell.project(params, x), *key)
 
-    back = functools.partial(_backward_step, plan.cell, params, _rows(preactivate))
+    back = functools.partial(_backward_step, plan.cell, params, rows(preactivate))
 
     def chunk(state, inputs, border):
         xs, flags, d_ys, d_states, carries, preactivations = inputs
         if carries is None:
             repeated = _forward_chunk(plan, params, initial, border, xs, flags, keep=True)
             _, (_, _, carries, preactivations) = repeated
-        xs = _real(flags, xs)
+        xs = real(flags, xs)
         if preactivations is None:
-            preactivations = _steps(plan, preactivate)(params, carries, xs)
-        steps = xs, flags, d_ys, d_states, carries, preactivations
-        (d_carry, d_params), d_preactivations = jax.lax.scan(
-            back, state, steps, reverse=not plan.reverse, unroll=plan.backend.unroll
+            preactivations = steps(plan, preactivate)(params, carries, xs, *flags.key)
+        inputs = xs, flags, d_ys, d_states, carries, preactivations
+        state, d_preactivations = jax.lax.scan(
+            back, state, inputs, reverse=not plan.reverse, unroll=plan.backend.unroll
         )
-        _, transpose = jax.vjp(lambda params, xs: _steps(plan, preactivate)(params, carries, xs), params, xs)
-        d_params_of_chunk, d_xs = transpose(d_preactivations)
-        d_params = jax.tree.map(jnp.add, d_params, d_params_of_chunk)
-        return (d_carry, d_params), _real(flags, d_xs), None
+        of_chunk = lambda params, xs: steps(plan, preactivate)(params, carries, xs, *flags.key)  # noqa: E731
+        d_params_of_chunk, d_xs = jax.vjp(of_chunk, params, xs)[1](d_preactivations)
+        state = state._replace(params=jax.tree.map(jnp.add, state.params, d_params_of_chunk))
+        return state, real(flags, d_xs), None
 
-    state = d_carry, zeros_like(params)
-    steps = xs, flags, d_ys, d_states, saved.carries, saved.preactivations
-    (d_carry, d_params), d_xs, _ = _over_chunks(
-        chunk, state, steps, saved.borders, plan.backend.chunk_size, not plan.reverse
-    )
-    return d_params, None, d_carry, d_xs, None
-
-
-scan_deferred.defvjp(_forward_and_save, _gradient)
+    d_initial = None if flags.resets is None else zeros_like(initial)
+    state = _Derivatives(d_carry, zeros_like(params), d_initial)
+    inputs = xs, flags, d_ys, d_states, saved.carries, saved.preactivations
+    state, d_xs, _ = _over_chunks(chunk, state, inputs, saved.borders, plan.backend.chunk_size, not plan.reverse)
+    return state.params, state.initial, state.carry, d_xs, None
 
 
-def _backward_step(cell, params, preactivations_of: Callable, state, step):
+_deferred.defvjp(_forward_and_save, _gradient)
+
+
+class _Derivatives(NamedTuple):
+    """What the backward loop carries: ∂carry after the step, and the sums ∂params and, with resets, ∂initial."""
+
+    carry: Carry
+    params: Params
+    initial: Carry | None
+
+
+def _backward_step(cell, params, preactivations_of: Callable, state: _Derivatives, inputs):
     """∂carry before the step from ∂carry after it and ∂y; adds to ∂params what `activate` itself read of them."""
-    d_after, d_params = state
-    x, flags, d_y, d_state, carry, preactivations = step
+    d_after = state.carry
+    x, flags, d_y, d_state, carry, preactivations = inputs
     if d_state is not None:
         d_after = jax.tree.map(jnp.add, d_after, d_state)
     skipped = None
@@ -159,16 +161,18 @@ def _backward_step(cell, params, preactivations_of: Callable, state, step):
         skipped = select(flags.mask, zeros_like(d_after), d_after)
         d_after, d_y = select(flags.mask, (d_after, d_y), zeros_like((d_after, d_y)))
     # The weights that only `preactivate` reads have a derivative of zero here, which the compiler removes.
-    _, transpose = jax.vjp(_rows(cell.activate), params, carry, preactivations)
-    d_activate, d_carry, d_preactivations = transpose((d_after, d_y))
-    d_params = jax.tree.map(jnp.add, d_params, d_activate)
-    _, transpose = jax.vjp(lambda carry: preactivations_of(params, carry, x), carry)
+    activate = lambda params, carry, preactivations: rows(cell.activate)(params, carry, preactivations, *flags.key)  # noqa: E731
+    d_activate, d_carry, d_preactivations = jax.vjp(activate, params, carry, preactivations)[1]((d_after, d_y))
+    _, transpose = jax.vjp(lambda carry: preactivations_of(params, carry, x, *flags.key), carry)
     d_carry = jax.tree.map(jnp.add, d_carry, transpose(d_preactivations)[0])
     if skipped is not None:
         d_carry = jax.tree.map(jnp.add, d_carry, skipped)
+    d_initial = state.initial
     if flags.resets is not None:
-        d_carry = select(flags.resets, zeros_like(d_carry), d_carry)
-    return (d_carry, d_params), d_preactivations
+        nothing = zeros_like(d_carry)
+        d_initial = jax.tree.map(jnp.add, d_initial, select(flags.resets, d_carry, nothing))
+        d_carry = select(flags.resets, nothing, d_carry)
+    return _Derivatives(d_carry, jax.tree.map(jnp.add, state.params, d_activate), d_initial), d_preactivations
 
 
 def _over_chunks(chunk: Callable, carry: PyTree, steps: PyTree, borders: PyTree, size: int, reverse: bool):
@@ -207,42 +211,3 @@ def _over_chunks(chunk: Callable, carry: PyTree, steps: PyTree, borders: PyTree,
         carry, later, border = last(carry)
     outputs = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), earlier, later)
     return carry, outputs, jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), first_borders, border)
-
-
-def _rows(function: Callable) -> Callable:
-    """A cell's function of params and one example as one of a batch."""
-
-    def on_rows(params, *rows):
-        return jax.vmap(function, in_axes=(None, *(0 for _ in rows)))(params, *rows)
-
-    return on_rows
-
-
-def join_steps() -> bool:
-    """Whether steps and batch become one axis for the matmuls over a chunk: on a single CPU device.
-
-    There XLA's matmuls are faster for it (the LSTM's gradient at B T D H = 32 200 128 128: 48 against 63 ms). A batch
-    that lies on several devices could not be split along the joined axis: each would gather and compute everything.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    on_one = jax.device_count() == 1 or (not mesh.empty and mesh.are_all_axes_manual)  # inside of a shard_map
-    return jax.default_backend() == "cpu" and on_one
-
-
-def _steps(plan: Plan, function: Callable) -> Callable:
-    """A cell's function as one of several steps of a batch, (K, B, …): one matmul over both axes."""
-
-    def on_steps(params, *steps):
-        if not plan.joined:
-            return _rows(_rows(function))(params, *steps)
-        shape = jax.tree.leaves(steps)[0].shape[:2]
-        joined = jax.tree.map(lambda leaf: leaf.reshape(math.prod(shape), *leaf.shape[2:]), steps)
-        outputs = _rows(function)(params, *joined)
-        return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), outputs)
-
-    return on_steps
-
-
-def _real(flags: Flags, xs: Array) -> Array:
-    """xs with zeros in place of the padding, whatever it holds."""
-    return xs if flags.mask is None else select(flags.mask, xs, jnp.zeros_like(xs))

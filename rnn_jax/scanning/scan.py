@@ -16,120 +16,115 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.scanning.backend import Backend, choose_backend
-from rnn_jax.scanning.carries import checked_carry, initial_carry, one_step, select
+from rnn_jax.cells.contract import takes_key
+from rnn_jax.scanning.backend import Backend, as_backend, choose_backend
+from rnn_jax.scanning.carries import checked_carry, initial_carry, select, zeros_like
 from rnn_jax.scanning.cudnn import scan_cudnn
-from rnn_jax.scanning.deferred import Flags, Plan, join_steps, scan_deferred
-from rnn_jax.types import Array, Bool, Carry, Cell, Float, Params
+from rnn_jax.scanning.deferred import scan_deferred
+from rnn_jax.scanning.plan import Flags, Plan, join_steps, real, rows
+from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape, step_keys
+from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Int, Key, Params
 
 
 def scan_cell(
     cell: Cell,
     params: Params,
-    xs: Float[Array, "*B T D"],
+    xs: Inputs,
     *,
-    mask: Bool[Array, "*B T"] | None = None,
-    resets: Bool[Array, "*B T"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
+    resets: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     carry: Carry | None = None,
+    key: Key | None = None,
+    first_step: int | Int[Array, ""] = 0,
     reverse: bool = False,
     return_states: bool = False,
+    batched: bool | None = None,
     backend: Backend | str = "auto",
 ) -> Any:
     """Runs a cell over time: xs (T, D) or (B, T, D) → (carry, ys), ys (T, H) or (B, T, H).
+
+    xs may be any pytree of arrays that begin with (T,) or (B, T): images (B, T, height, width, channels), a pair of
+    values and times, tokens; so may ys. `batched` says whether there is a B, where the shape does not: for all but
+    arrays of floats with two or three axes, and without a mask, which is (T,) or (B, T).
 
     The carry is that after each row's last real step (the first, if `reverse`); its leaves have a leading B for a
     batch. With `return_states`, returns (carry, ys, states): the carry after every step, leaves (…, T, …), as the
     mask left it.
 
-    `backend` is how it is computed, a name or a `Backend` with settings. By default a cell whose step is made of
-    `project`, `preactivate` and `activate` gets the deferred gradient, and everything else `lax.scan`'s own ("plain").
-    The deferred gradient is for reverse mode: for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say
-    backend="plain"; `jax.jvp` of its gradient (Hessian-vector products) works with both.
-    (Inside of an outer jit, and for `jax.linearize`, the refusal is JAX's own message about custom_vjp.)
+    `key` is for cells that draw at every step (zoneout): it is folded by the number of the row and of the step, which
+    count from 0 and from `first_step`; or it is one key a row, (B,). So a chunk that begins at step 100 draws with
+    `first_step=100` what the whole sequence would. Without a key such a cell computes the expectation.
+
+    `backend` is how it is computed, a name or a `Backend` with settings. By default a cell that is a `SplitCell` gets
+    the deferred gradient, and everything else `lax.scan`'s own ("plain"). The deferred gradient is for reverse mode:
+    for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say backend="plain"; `jax.jvp` of its gradient
+    (Hessian-vector products) works with both.
 
     Raises:
-      ValueError: xs is neither (T, D) nor (B, T, D), mask or resets do not have its leading shape, the carry is not
-        one of this cell and batch, or the backend cannot compute this.
-      TypeError: the cell is not hashable; xs is not of floating-point numbers; or forward-mode differentiation of a
-        scan whose gradient is deferred.
+      ValueError: arrays of xs, mask or resets that do not begin alike, an xs that leaves open whether there is a batch,
+        a carry that is not one of this cell and batch, or a backend that cannot compute this.
+      TypeError: the cell is not hashable; mask or resets hold floating-point numbers; or forward-mode differentiation
+        of a scan whose gradient is deferred.
     """
-    _check_shapes(xs, mask, resets)
     try:
         hash(cell)
     except TypeError as error:
         raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
-    backend = choose_backend(backend, cell, params, xs.shape, xs.dtype)
-    if backend.name == "cudnn":
+    xs = jax.tree.map(jnp.asarray, xs)
+    batched = is_batch(xs, mask, resets, batched)
+    shape = leading_shape(xs, batched)
+    mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
+    keys = None
+    if key is not None and takes_key(cell):
+        keys = step_keys(key, shape[0] if batched else None, shape[-1], first_step)
+    if as_backend(backend).name == "cudnn":
         return scan_cudnn(cell, params, xs, mask, resets, carry, reverse=reverse, return_states=return_states)
-    plan = Plan(cell, backend, reverse, return_states, joined=join_steps())
+    if not batched:  # from here on there is always a batch, here of one
+        lift = lambda leaf: jnp.asarray(leaf)[None]  # noqa: E731
+        xs, mask, resets, keys, carry = jax.tree.map(lift, (xs, mask, resets, keys, carry))
+    plan = Plan(cell, choose_backend(backend, cell, params, xs), reverse, return_states, join_steps())
     try:
-        return _scan(params, xs, mask, resets, carry, plan=plan)
+        out = _scan(params, xs, mask, resets, keys, carry, plan=plan)
     except TypeError as error:
-        if backend.name != "deferred" or "forward-mode" not in str(error):
-            raise
-        raise TypeError(
-            "scan_cell has a custom gradient, for reverse mode only: jax.jvp, jacfwd and linearize of the scan "
-            'itself need scan_cell(…, backend="plain"), or Recurrent(cell, backend="plain").'
-        ) from error
+        if plan.backend.name == "deferred":
+            error.add_note('scan_cell: jax.jvp, jacfwd and linearize of a scan need scan_cell(…, backend="plain").')
+        raise
+    return out if batched else jax.tree.map(lambda leaf: leaf[0], out)
 
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
 @functools.partial(jax.jit, static_argnames="plan", inline=True)
-def _scan(params, xs, mask, resets, carry, *, plan: Plan) -> Any:
+def _scan(params, xs, mask, resets, keys, carry, *, plan: Plan) -> Any:
     initial = initial_carry(plan.cell, params, xs)
     carry = initial if carry is None else checked_carry(carry, initial)
-    lifted = plan.backend.name == "deferred" and xs.ndim == 2  # a batch of one
-    if lifted:
-        xs, mask, resets, initial, carry = jax.tree.map(lambda leaf: leaf[None], (xs, mask, resets, initial, carry))
-    xs, flags = jnp.moveaxis(xs, -2, 0), Flags(_time_first(mask), _time_first(resets))
+    xs, flags = _swap_axes((xs, Flags(mask, resets, keys)))
     run = scan_deferred if plan.backend.name == "deferred" else _scan_plain
     carry, ys, states = run(plan, params, initial, carry, xs, flags)
-    if xs.ndim == 3:
-        ys, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), (ys, states))
-    if lifted:
-        carry, ys, states = jax.tree.map(lambda leaf: leaf[0], (carry, ys, states))
+    ys, states = _swap_axes((ys, states))
     return (carry, ys, states) if plan.return_states else (carry, ys)
 
 
 def _scan_plain(plan, params, initial, carry, xs, flags):
-    step = jax.vmap(plan.cell.step, in_axes=(None, 0, 0)) if xs.ndim == 3 else plan.cell.step
+    step = rows(plan.cell.step)
 
     def body(carry, inputs):
-        x, (real, reset) = inputs
-        if reset is not None:
-            carry = select(reset, initial, carry)
-        if real is None:
-            carry, y = step(params, carry, x)
-        else:
-            # Zeros in place of the padding before the step, not only after it: the step's derivative at a NaN is NaN,
-            # and the zero cotangent that `where` sends back would not cancel it.
-            proposed, y = step(params, carry, jnp.where(real[..., None], x, 0))
-            carry, y = select(real, proposed, carry), jnp.where(real[..., None], y, 0)
-        return carry, (y, carry if plan.return_states else None)
+        x, flags = inputs
+        if flags.resets is not None:
+            carry = select(flags.resets, initial, carry)
+        # Zeros in place of the padding before the step, not only after it: the step's derivative at a NaN is NaN, and
+        # the zero cotangent that `where` sends back would not cancel it.
+        after, y = step(params, carry, real(flags, x), *flags.key)
+        if flags.mask is not None:
+            after, y = select(flags.mask, after, carry), select(flags.mask, y, zeros_like(y))
+        return after, (y, after if plan.return_states else None)
 
+    if jax.tree.leaves(xs)[0].shape[0] == 1:  # no loop of one iteration
+        carry, out = body(carry, jax.tree.map(lambda leaf: leaf[0], (xs, flags)))
+        return carry, *jax.tree.map(lambda leaf: leaf[None], out)
     carry, (ys, states) = jax.lax.scan(body, carry, (xs, flags), reverse=plan.reverse, unroll=plan.backend.unroll)
     return carry, ys, states
 
 
-def _time_first(flags: Array | None) -> Array | None:
-    return None if flags is None else jnp.moveaxis(flags, -1, 0)
-
-
-def output_size(cell: Cell, input_size: int) -> int:
-    """How many numbers a step of `cell` returns for inputs of `input_size` numbers; nothing is computed."""
-    y = jax.eval_shape(lambda key: one_step(cell, cell.init(key, input_size), jnp.zeros(input_size)), _key_shape())[1]
-    return y.shape[-1]
-
-
-def _key_shape() -> jax.ShapeDtypeStruct:
-    return jax.eval_shape(lambda: jax.random.key(0))
-
-
-def _check_shapes(xs: Array, mask: Array | None, resets: Array | None) -> None:
-    if xs.ndim not in (2, 3):
-        raise ValueError(f"xs is (T, D) or (B, T, D); got shape {xs.shape}.")
-    if not jnp.issubdtype(xs.dtype, jnp.floating):
-        raise TypeError(f"xs holds floating-point numbers; got {xs.dtype}. Give xs.astype(jnp.float32), or embed ids.")
-    for name, array in (("mask", mask), ("resets", resets)):
-        if array is not None and array.shape != xs.shape[:-1]:
-            raise ValueError(f"{name} has the shape of xs without its last axis, {xs.shape[:-1]}; got {array.shape}.")
+def _swap_axes(tree: Any) -> Any:
+    """(B, T, …) ⇄ (T, B, …)."""
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), tree)

@@ -29,7 +29,7 @@ def assert_equals_separate_calls(combined, separate):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("stack", [Stack.of(LSTM(5)), Stack.of(Bidirectional(GRU(4)), LSTM(3))], ids=["one", "two"])
+@pytest.mark.parametrize("stack", [Stack(LSTM(5)), Stack(Bidirectional(GRU(4)), LSTM(3))], ids=["one", "two"])
 def test_train_steps_of_an_ensemble_are_those_of_its_models(method, stack):
     xs = jax.random.normal(jax.random.key(1), (SEEDS, 2, 7, 6))
     mask = lengths_to_mask(jnp.array([7, 3]), 7)  # the same for all models

@@ -126,7 +126,7 @@ def test_every_cell_by_finite_differences(name):
             carries, ys = step(params, carries, x)
         return np.asarray(ys) @ weights
 
-    flat, unflatten = ravel_pytree(jax.tree.map(np.float64, cell.initial_carry()))
+    flat, unflatten = ravel_pytree(jax.tree.map(np.float64, cell.initial_carry(None)))
     epsilon, expected = 1e-5, [np.linalg.norm(weights)]
     moves = epsilon * np.concatenate([np.eye(flat.size), -np.eye(flat.size)])
     states = [jax.tree.map(lambda leaf: leaf[None], unflatten(flat))]
@@ -187,8 +187,8 @@ def test_torch_with_retained_gradients(kind):
 
 
 STACKS = {
-    "mixed": Stack.of(LSTM(4), Elman(3)),
-    "residual": Stack.of(GRU(4), GRU(4), residual=True),
+    "mixed": Stack(LSTM(4), Elman(3)),
+    "residual": Stack(GRU(4), GRU(4), residual=True),
     "recurrent": Recurrent(GRU(4)),
 }
 
@@ -200,12 +200,12 @@ def test_layers_against_autodiff_of_the_rest_of_the_run(name):
     params = random_params(layer, D)
 
     # One compiled program each: a masked step keeps the carry.
-    state_after = quick_jit(lambda t: layer.run(params, xs, mask=jnp.tile(jnp.arange(T) < t, (B, 1))).carry)
+    state_after = quick_jit(lambda t: layer.apply(params, xs, mask=jnp.tile(jnp.arange(T) < t, (B, 1))).carry)
 
     @quick_jit
     @jax.grad
     def gradient(carry, t):
-        return layer.run(params, xs, carry=carry, mask=jnp.tile(jnp.arange(T) >= t, (B, 1))).last.sum()
+        return layer.apply(params, xs, carry=carry, mask=jnp.tile(jnp.arange(T) >= t, (B, 1))).last.sum()
 
     expected = [np.full(B, np.sqrt(layer.output_size(D)))]
     for t in range(T - 1, 0, -1):

@@ -13,40 +13,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import plain_loop
+from oracles.foreign_cells import ConvLSTM, DecayGRU, DecayingSum
 from oracles.jitting import quick_jit
 from oracles.plain_loop import Result, stack, take
 
 from rnn_jax import CELLS, Backend, Bidirectional, make_cell, scan_cell, segment_ids_to_resets
 from rnn_jax.cells import *  # noqa: F403 — eval(repr(cell)) needs the classes' names
+from rnn_jax.cells import GRU, LSTM, LearnedStart, Zoneout
+from rnn_jax.cells.contract import size_of, start
 
 B, T, D, H = 4, 6, 3, 4
 
 
-class DecayingSum:
-    """A user's own cell: a plain class, a dict of params, a tuple carry of two shapes that does not start at zero,
-    and an output wider than the state."""
-
-    def __init__(self, hidden_size):
-        self.hidden_size = hidden_size
-
-    def init(self, key, input_size):
-        key_in, key_rec = jax.random.split(key)
-        return {
-            "in": jax.random.normal(key_in, (input_size, self.hidden_size), jnp.float32),
-            "rec": 0.3 * jax.random.normal(key_rec, (self.hidden_size, self.hidden_size), jnp.float32),
-        }
-
-    def initial_carry(self):
-        return jnp.full(self.hidden_size, 0.5), jnp.ones(())
-
-    def step(self, params, carry, x):
-        h, energy = carry
-        h = jnp.tanh(x @ params["in"].astype(x.dtype) + h.astype(x.dtype) @ params["rec"].astype(x.dtype))
-        energy = (0.9 * energy.astype(x.dtype) + jnp.sum(h * h)).astype(x.dtype)
-        return (h, energy), jnp.concatenate([h, jnp.broadcast_to(energy, h.shape)])
-
-
-NAMES = (*CELLS, "a user's class")
+# Cells that are made elsewhere, with what their `init` is told of one x.
+VECTOR, IMAGE = jax.ShapeDtypeStruct((D,), float), jax.ShapeDtypeStruct((3, 2, D), float)
+FURTHER = {
+    "a user's class": (DecayingSum(H), VECTOR),
+    "images": (ConvLSTM(H, image=(3, 2)), IMAGE),
+    "values and times": (DecayGRU(H), (VECTOR, jax.ShapeDtypeStruct((), float))),
+    "zoneout": (Zoneout(LSTM(H), rate=(0.1, 0.5)), VECTOR),  # at its expectation; with keys in test_wrappers.py
+    "learned start": (LearnedStart(GRU(H)), VECTOR),
+    "wrapped user's class": (LearnedStart(DecayingSum(H)), VECTOR),
+}
+NAMES = (*CELLS, *FURTHER)
 # The scope puts all tests of one cell next to each other, so that parallel workers share few compiled programs.
 every_cell = pytest.mark.parametrize("name", NAMES, scope="module")
 every_built_in = pytest.mark.parametrize("name", tuple(CELLS), scope="module")
@@ -55,7 +44,20 @@ both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forwar
 
 @functools.cache
 def make(name):
-    return make_cell(name, H) if name in CELLS else DecayingSum(H)
+    return make_cell(name, H) if name in CELLS else FURTHER[name][0]
+
+
+def one_x(name):
+    return VECTOR if name in CELLS else FURTHER[name][1]
+
+
+def input_size(name):
+    """What `init` is told: D of a vector, the shape of an image, or the structs of a pair."""
+    return size_of(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), one_x(name)))
+
+
+def xs_like(name, *leading, dtype=float):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), dtype), one_x(name))
 
 
 @pytest.fixture
@@ -75,32 +77,38 @@ def random_tree(like, seed, scale=1.0):
 @functools.cache
 def float64_params(name):
     """Params with no zero left in them: biases, peepholes and scales are moved off their initial values."""
-    params = make(name).init(jax.random.key(7), D)
+    params = make(name).init(jax.random.key(7), input_size(name))
     return jax.tree.map(lambda leaf, noise: np.asarray(leaf, np.float64) + 0.3 * noise, params, random_tree(params, 1))
 
 
-def random_carry(name, batch=B, seed=2):
-    carry = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), make(name).initial_carry()
-    )
-    return random_tree(carry, seed, 0.5)
-
-
 def initial_carry(name, batch=B):
-    return stack([make(name).initial_carry()] * batch)
+    return stack([start(make(name), float64_params(name))] * batch)
 
 
-def random_xs(seed=3, shape=(B, T, D)):
-    return np.random.default_rng(seed).normal(size=shape)
+def random_carry(name, batch=B, seed=2):
+    return random_tree(initial_carry(name, batch), seed, 0.5)
+
+
+def random_xs(name, *leading, seed=3):
+    return random_tree(xs_like(name, *(leading or (B, T))), seed)
+
+
+def with_padding(mask, xs, padding):
+    """xs with `padding` where the mask is False."""
+
+    def fill(leaf):
+        return np.where(mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim)), leaf, padding)
+
+    return jax.tree.map(fill, xs)
 
 
 def random_cotangents(name, seed=4, shape=(B, T)):
     """∂L/∂ of (carry, ys, states) for runs over `shape`."""
 
     def run(params, xs):
-        return scan_cell(make(name), params, xs, return_states=True)
+        return scan_cell(make(name), params, xs, return_states=True, batched=True)
 
-    return random_tree(jax.eval_shape(run, float64_params(name), jax.ShapeDtypeStruct((*shape, D), float)), seed)
+    return random_tree(jax.eval_shape(run, float64_params(name), xs_like(name, *shape)), seed)
 
 
 def bools(*rows):
@@ -155,22 +163,23 @@ def assert_same_bits(actual, expected):
 
 
 @every_built_in
-def test_step_is_recur_of_project(name, float64):
-    """Projecting the whole sequence first and recurring over it gives the outputs of the plain loop over `step`."""
+def test_a_step_is_its_three_parts(name, float64):
+    """Projecting the whole sequence first and going on from there gives the outputs of the plain loop over `step`."""
     cell, steps = make(name), 3
     cotangents = random_cotangents(name, shape=(B, steps))
-    row = take((random_xs(shape=(B, steps, D)), random_carry(name), ALL[:, :steps], NONE[:, :steps], cotangents), 0)
+    row = take((random_xs(name, B, steps), random_carry(name), ALL[:, :steps], NONE[:, :steps], cotangents), 0)
 
     @quick_jit
-    def project_then_recur(params, xs, carry):
+    def in_parts(params, xs, carry):
         projected, ys = jax.vmap(cell.project, in_axes=(None, 0))(params, xs), []
         for t in range(steps):
-            carry, y = cell.recur(params, carry, take(projected, t))
+            preactivations = cell.preactivate(params, carry, take(projected, t))
+            carry, y = cell.activate(params, carry, preactivations)
             ys.append(y)
         return carry, jnp.stack(ys)
 
     expected = plain_loop.run_row(cell, float64_params(name), *row)
-    assert_close(project_then_recur(float64_params(name), *row[:2]), (expected.carry, expected.ys))
+    assert_close(in_parts(float64_params(name), *row[:2]), (expected.carry, expected.ys))
 
 
 @every_cell
@@ -179,21 +188,22 @@ def test_carry_keeps_structure_and_dtype(name, dtype):
     """y has the dtype of x; what a step returns is what it takes; gradients have the dtypes of what they belong to."""
     with jax.enable_x64(dtype == jnp.float64):
         cell = make(name)
-        params = jax.eval_shape(lambda key: cell.init(key, D), jax.random.key(0))
-        xs = jax.ShapeDtypeStruct((B, T, D), dtype)
+        params = jax.eval_shape(lambda key: cell.init(key, input_size(name)), jax.random.key(0))
+        xs = xs_like(name, B, T, dtype=dtype)
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
 
-        carry, ys, states = jax.eval_shape(lambda p, xs: scan_cell(cell, p, xs, return_states=True), params, xs)
+        run = lambda p, xs: scan_cell(cell, p, xs, return_states=True, batched=True)  # noqa: E731
+        carry, ys, states = jax.eval_shape(run, params, xs)
         after_one_step, y = jax.eval_shape(
-            jax.vmap(cell.step, in_axes=(None, 0, 0)), params, carry, jax.ShapeDtypeStruct((B, D), dtype)
+            jax.vmap(cell.step, in_axes=(None, 0, 0)), params, carry, xs_like(name, B, dtype=dtype)
         )
         assert after_one_step == carry
-        assert jax.tree.structure(carry) == jax.tree.structure(cell.initial_carry())
+        assert jax.tree.structure(carry) == jax.tree.structure(jax.eval_shape(lambda p: start(cell, p), params))
         assert ys == jax.ShapeDtypeStruct((B, T, *y.shape[1:]), dtype)
         assert states == jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((B, T, *leaf.shape[1:]), leaf.dtype), carry)
 
         def loss(params, xs):
-            return scan_cell(cell, params, xs)[1].astype(jnp.float32).sum()
+            return scan_cell(cell, params, xs, batched=True)[1].astype(jnp.float32).sum()
 
         params_bar, xs_bar = jax.eval_shape(jax.grad(loss, argnums=(0, 1)), params, xs)
         assert params_bar == params and xs_bar == xs
@@ -227,7 +237,7 @@ def test_repr_hash_and_replace(name):
 @both_directions
 def test_scan_equals_a_plain_loop(name, reverse, float64):
     """Outputs, carries of every step, and gradients wrt params, xs and carry; mask with gaps, resets, an empty row."""
-    arguments = (float64_params(name), random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    arguments = (float64_params(name), random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
     actual = program(name, reverse)(*arguments)
     expected = plain_loop.run_batch(make(name), *arguments[:3], MASK, RESETS, arguments[-1], reverse=reverse)
     assert_close(actual, expected)
@@ -239,7 +249,7 @@ def test_gradients_equal_finite_differences(name, float64):
     """Central differences along a random direction in each argument."""
     params, xs, carry, cotangents = (
         float64_params(name),
-        random_xs(),
+        random_xs(name),
         random_carry(name),
         random_cotangents(name),
     )
@@ -270,13 +280,13 @@ def test_gradients_equal_finite_differences(name, float64):
 @every_cell
 def test_jit_equals_eager(name, float64):
     """Without jit a scan is a Python loop over primitives."""
-    params, xs, carry = float64_params(name), random_xs(), random_carry(name)
+    params, xs, carry = float64_params(name), random_xs(name), random_carry(name)
     compiled = program(name)(params, xs, carry, MASK, RESETS, random_cotangents(name))
     with jax.disable_jit():
         eager = scan_cell(
             make(name),
             jax.tree.map(jnp.asarray, params),
-            jnp.asarray(xs),
+            jax.tree.map(jnp.asarray, xs),
             mask=jnp.asarray(MASK),
             resets=jnp.asarray(RESETS),
             carry=carry,
@@ -288,7 +298,7 @@ def test_jit_equals_eager(name, float64):
 @every_cell
 def test_vmap_equals_loop_and_gives_per_example_gradients(name, float64):
     """vmap over examples of the single-sequence form: each example's own gradients, params included."""
-    arguments = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    arguments = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
     mapped = quick_jit(jax.vmap(differentiated(name), in_axes=(None, 0, 0, 0, 0, 0)))(float64_params(name), *arguments)
     rows = plain_loop.run_rows(make(name), float64_params(name), *arguments)
     assert_close(mapped, stack(rows))
@@ -296,7 +306,7 @@ def test_vmap_equals_loop_and_gives_per_example_gradients(name, float64):
 
 @every_cell
 def test_single_sequence_is_a_batch_of_one(name, float64):
-    arguments = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    arguments = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
     row = 3
     single = program(name)(float64_params(name), *take(arguments, row))
     expected = plain_loop.run_row(make(name), float64_params(name), *take(arguments, row))
@@ -306,7 +316,7 @@ def test_single_sequence_is_a_batch_of_one(name, float64):
 @every_cell
 def test_ensemble_over_params_equals_a_loop_over_members(name, float64):
     members = [float64_params(name), jax.tree.map(lambda leaf: 0.5 - leaf, float64_params(name))]
-    shared = (random_xs(), random_carry(name), MASK, RESETS, random_cotangents(name))
+    shared = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
     ensemble = quick_jit(jax.vmap(differentiated(name), in_axes=(0, None, None, None, None, None)))
     actual = ensemble(stack(members), *shared)
     expected = [plain_loop.run_batch(make(name), member, *shared) for member in members]
@@ -316,7 +326,7 @@ def test_ensemble_over_params_equals_a_loop_over_members(name, float64):
 @every_cell
 def test_unroll_changes_nothing(name, float64):
     """2 does not divide T = 3."""
-    arguments = (random_xs(shape=(B, 3, D)), random_carry(name), MASK[:, 3:], RESETS[:, 3:])
+    arguments = (random_xs(name, B, 3), random_carry(name), MASK[:, 3:], RESETS[:, 3:])
     cotangents = random_cotangents(name, shape=(B, 3))
     unrolled = program(name, backend=Backend(unroll=2))(float64_params(name), *arguments, cotangents)
     assert_close(unrolled, plain_loop.run_batch(make(name), float64_params(name), *arguments, cotangents))
@@ -330,19 +340,20 @@ def test_unroll_changes_nothing(name, float64):
 @pytest.mark.parametrize("padding", [1e30, np.inf, np.nan], ids=["garbage", "inf", "nan"])
 def test_padding_is_invisible(name, reverse, padding, float64):
     """Not to outputs, carry or states, and not to any gradient: not a bit of them changes."""
-    xs = random_xs()
+    xs = random_xs(name)
     arguments = (random_carry(name), MASK, RESETS, random_cotangents(name))
-    clean = program(name, reverse)(float64_params(name), np.where(MASK[..., None], xs, 0.0), *arguments)
-    dirty = program(name, reverse)(float64_params(name), np.where(MASK[..., None], xs, padding), *arguments)
+    clean = program(name, reverse)(float64_params(name), with_padding(MASK, xs, 0.0), *arguments)
+    dirty = program(name, reverse)(float64_params(name), with_padding(MASK, xs, padding), *arguments)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(clean))
     assert_same_bits(dirty, clean)
-    assert not np.asarray(dirty.ys)[~MASK].any() and not np.asarray(dirty.xs_bar)[~MASK].any()
+    for leaf in jax.tree.leaves((dirty.ys, dirty.xs_bar)):
+        assert not np.asarray(leaf)[~MASK].any()
 
 
 @every_cell
 @both_directions
 def test_row_of_length_0_returns_the_carry_it_was_given_and_zeros(name, reverse, float64):
-    xs, cotangents = np.full((B, T, D), np.nan), random_cotangents(name)
+    xs, cotangents = with_padding(NONE, random_xs(name), np.nan), random_cotangents(name)
     for carry in (initial_carry(name), random_carry(name)):
         result = program(name, reverse)(float64_params(name), xs, carry, NONE, NONE, cotangents)
         assert_same_bits(result.carry, carry)
@@ -356,14 +367,13 @@ def test_row_of_length_0_returns_the_carry_it_was_given_and_zeros(name, reverse,
 def test_gaps_equal_the_sequence_without_them(name, float64):
     """Rows with holes against the same steps moved together, padded at the end."""
     gaps = bools("101101", "010101", "011110", "100001")
-    rows = [
-        np.concatenate([x[real], np.full((T - real.sum(), D), np.nan)])
-        for x, real in zip(random_xs(), gaps, strict=True)
-    ]
+    first = np.argsort(~gaps, axis=1, kind="stable")  # the real steps first, in their order
+    moved = jax.tree.map(lambda leaf: np.stack([row[order] for row, order in zip(leaf, first)]), random_xs(name))
     together = np.sort(gaps, axis=1)[:, ::-1]
     arguments = (float64_params(name), random_carry(name), random_cotangents(name))
-    with_gaps = program(name)(arguments[0], random_xs(), arguments[1], gaps, NONE, arguments[2])
-    without = program(name)(arguments[0], np.stack(rows), arguments[1], together, NONE, arguments[2])
+    with_gaps = program(name)(arguments[0], random_xs(name), arguments[1], gaps, NONE, arguments[2])
+    padded = with_padding(together, moved, np.nan)
+    without = program(name)(arguments[0], padded, arguments[1], together, NONE, arguments[2])
     assert_close(with_gaps.carry, without.carry)
     np.testing.assert_allclose(np.asarray(with_gaps.ys)[gaps], np.asarray(without.ys)[together], rtol=1e-12)
 
@@ -383,20 +393,17 @@ def packed_resets():
 
 
 def run_apart(name, params, xs, cotangents, reverse):
-    """Each packed sequence alone, by the plain loop: {(row, steps): Result}; no mask, no resets, no padding."""
-    apart, start = {}, make(name).initial_carry()
-    zero = jax.tree.map(np.zeros_like, start)
+    """Each packed sequence alone, by the plain loop, which begins with a reset: {(row, steps): Result}."""
+    apart, initial = {}, start(make(name), params)
+    zero = jax.tree.map(np.zeros_like, initial)
     for row, sequences in enumerate(SEQUENCES):
         for steps in sequences:
             index = np.array(steps)
-            bars = (
-                zero,
-                cotangents[1][row, index],
-                jax.tree.map(lambda leaf, r=row, i=index: leaf[r, i], cotangents[2]),
-            )
-            everywhere, nowhere = np.ones(len(steps), bool), np.zeros(len(steps), bool)
+            bars = (zero, take(cotangents[1], (row, index)), take(cotangents[2], (row, index)))
+            everywhere, at_its_start = np.ones(len(steps), bool), np.zeros(len(steps), bool)
+            at_its_start[-1 if reverse else 0] = True
             apart[row, steps] = plain_loop.run_row(
-                make(name), params, xs[row, index], start, everywhere, nowhere, bars, reverse=reverse
+                make(name), params, take(xs, (row, index)), initial, everywhere, at_its_start, bars, reverse=reverse
             )
     return apart
 
@@ -404,7 +411,7 @@ def run_apart(name, params, xs, cotangents, reverse):
 @every_cell
 def test_packed_rows_equal_separate_sequences(name, float64):
     """Outputs and gradients; NaN between the sequences."""
-    params, xs = float64_params(name), np.where(PACKED_MASK[..., None], random_xs(), np.nan)
+    params, xs = float64_params(name), with_padding(PACKED_MASK, random_xs(name), np.nan)
     final, ys_bar, states_bar = random_cotangents(name)
     zeros = jax.tree.map(np.zeros_like, (final, states_bar))
     packed = program(name)(params, xs, initial_carry(name), PACKED_MASK, packed_resets(), (zeros[0], ys_bar, zeros[1]))
@@ -418,11 +425,11 @@ def test_packed_rows_equal_separate_sequences(name, float64):
 @every_cell
 def test_bidirectional_packed_rows_equal_separate_sequences(name, float64):
     """Hence bidirectional results don't depend on the padding either: the separate sequences have none."""
-    layer, xs = Bidirectional(make(name)), np.where(PACKED_MASK[..., None], random_xs(), np.nan)
-    params = layer.init(jax.random.key(0), D)._replace(
+    layer, xs = Bidirectional(make(name)), with_padding(PACKED_MASK, random_xs(name), np.nan)
+    params = layer.init(jax.random.key(0), input_size(name))._replace(
         forward=float64_params(name), backward=jax.tree.map(lambda leaf: 0.5 - leaf, float64_params(name))
     )
-    run = quick_jit(lambda params, xs, mask, resets: layer.run(params, xs, mask=mask, resets=resets))
+    run = quick_jit(lambda params, xs, mask, resets: layer.apply(params, xs, mask=mask, resets=resets))
     out = run(params, xs, PACKED_MASK, packed_resets())
     cotangents = random_cotangents(name)
     forward = run_apart(name, params.forward, xs, cotangents, reverse=False)
@@ -432,16 +439,21 @@ def test_bidirectional_packed_rows_equal_separate_sequences(name, float64):
         assert_close(take(out.ys, (row, np.array(steps))), expected)
     for row, sequences in enumerate(SEQUENCES):
         if not sequences:
-            assert_close(take(out.carry.forward, row), make(name).initial_carry())
+            assert_close(take(out.carry.forward, row), start(make(name), params.forward))
             assert not out.last[row].any()
             continue
         # The scan that goes forward ends with the last sequence, the one that goes back with the first; a boundary
         # in the padding beyond them (here: of rows 1 and 3) leaves the initial carry.
-        initial, resets = make(name).initial_carry(), packed_resets()[row]
+        forward_start, backward_start = (start(make(name), way) for way in (params.forward, params.backward))
+        resets = packed_resets()[row]
         boundary_after, boundary_before = resets[sequences[-1][-1] + 1 :].any(), resets[1 : sequences[0][0] + 1].any()
-        assert_close(take(out.carry.forward, row), initial if boundary_after else forward[row, sequences[-1]].carry)
-        assert_close(take(out.carry.backward, row), initial if boundary_before else backward[row, sequences[0]].carry)
-        last = np.concatenate([forward[row, sequences[-1]].ys[-1], backward[row, sequences[0]].ys[0]])
+        assert_close(
+            take(out.carry.forward, row), forward_start if boundary_after else forward[row, sequences[-1]].carry
+        )
+        assert_close(
+            take(out.carry.backward, row), backward_start if boundary_before else backward[row, sequences[0]].carry
+        )
+        last = np.concatenate([forward[row, sequences[-1]].ys[-1], backward[row, sequences[0]].ys[0]], axis=-1)
         assert_close(out.last[row], last)
 
 
@@ -451,11 +463,11 @@ def test_reset_forgets_even_a_carry_that_is_not_a_number(name, reverse, float64)
     """A reset replaces the carry; a product with zero would keep the NaN, in the outputs and in the gradients."""
     first = np.zeros((B, T), bool)
     first[:, -1 if reverse else 0] = True
-    arguments = (float64_params(name), random_xs())
+    arguments = (float64_params(name), random_xs(name))
     broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), random_carry(name))
     reset = program(name, reverse)(*arguments, broken, ALL, first, random_cotangents(name))
     fresh = plain_loop.run_batch(
-        make(name), *arguments, initial_carry(name), ALL, NONE, random_cotangents(name), reverse=reverse
+        make(name), *arguments, initial_carry(name), ALL, first, random_cotangents(name), reverse=reverse
     )
     assert_close(reset._replace(carry_bar=None), fresh._replace(carry_bar=None))
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(reset.carry_bar))
@@ -474,7 +486,7 @@ def test_chunks_equal_the_whole(name, truncated, float64):
     """
     params, xs, start, (final_bar, ys_bar, states_bar) = (
         float64_params(name),
-        random_xs(),
+        random_xs(name),
         random_carry(name),
         random_cotangents(name),
     )
@@ -512,7 +524,7 @@ def test_reverse_equals_flipped(name, float64):
     """A reverse scan is a forward one over everything flipped in time."""
     params, xs, carry, (final, ys_bar, states_bar) = (
         float64_params(name),
-        random_xs(),
+        random_xs(name),
         random_carry(name),
         random_cotangents(name),
     )
@@ -534,7 +546,7 @@ def test_one_step_equals_the_step(name, float64):
     """T = 1, values and gradients."""
     arguments = (
         float64_params(name),
-        random_xs(shape=(B, 1, D)),
+        random_xs(name, B, 1),
         random_carry(name),
         bools("1", "1", "0", "1"),
         bools("0", "1", "1", "0"),
@@ -547,19 +559,19 @@ def test_one_step_equals_the_step(name, float64):
 def test_gradients_are_finite_after_1000_steps(name):
     """With the initial weights as drawn; the loss looks at all outputs. The first step's input still has a gradient."""
     cell = make(name)
-    params = cell.init(jax.random.key(0), D)
-    xs = jax.random.normal(jax.random.key(1), (2, 1000, D))
+    params = cell.init(jax.random.key(0), input_size(name))
+    xs = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), random_xs(name, 2, 1000))
 
     @quick_jit
     @functools.partial(jax.grad, argnums=(0, 1))
     def gradients(params, xs):
-        ys = scan_cell(cell, params, xs)[1]
+        ys = scan_cell(cell, params, xs, batched=True)[1]
         return jnp.mean(jnp.square(ys))
 
     params_bar, xs_bar = gradients(params, xs)
     for path, leaf in jax.tree.leaves_with_path((params_bar, xs_bar)):
         assert np.isfinite(leaf).all(), jax.tree_util.keystr(path)
-    assert np.abs(xs_bar[:, 0]).max() > 0
+    assert np.abs(jax.tree.leaves(xs_bar)[0][:, 0]).max() > 0
 
 
 @every_cell
@@ -569,16 +581,17 @@ def test_second_call_compiles_nothing(name):
 
     @functools.partial(quick_jit, static_argnames="cell")
     def run(cell, params, xs, mask):
-        traces.append(xs.shape)
+        traces.append(jax.tree.leaves(xs)[0].shape)
         return scan_cell(cell, params, xs, mask=mask)
 
     cell, mask = make(name), MASK
-    xs = jnp.asarray(np.random.default_rng(0).normal(size=(B, T, D)), jnp.float32)
-    first = run(cell, cell.init(jax.random.key(0), D), xs, mask)
+    xs = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), random_xs(name))
+    init = lambda seed: cell.init(jax.random.key(seed), input_size(name))  # noqa: E731
+    first = run(cell, init(0), xs, mask)
     again = make_cell(name, H) if name in CELLS else cell
-    second = run(again, cell.init(jax.random.key(1), D), 2 * xs, ALL)
+    second = run(again, init(1), jax.tree.map(lambda leaf: 2 * leaf, xs), ALL)
     assert len(traces) == 1 and not np.allclose(first[1], second[1])
-    run.lower(cell, cell.init(jax.random.key(0), D), xs[:, :2], mask[:, :2])
+    run.lower(cell, init(0), jax.tree.map(lambda leaf: leaf[:, :2], xs), mask[:, :2])
     assert len(traces) == 2
 
 
@@ -586,10 +599,10 @@ def test_second_call_compiles_nothing(name):
 def test_bfloat16_stays_near_float32(name):
     """bfloat16 has 8 bits: after 6 steps outputs are within 3 % of their largest value, carries likewise."""
     cell = make(name)
-    params = cell.init(jax.random.key(3), D)
-    xs = jnp.asarray(np.random.default_rng(5).normal(size=(B, T, D)), jnp.bfloat16)  # the same numbers in both runs
+    params = cell.init(jax.random.key(3), input_size(name))
+    xs = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), random_xs(name, seed=5))  # the same in both runs
     run = quick_jit(lambda params, xs: scan_cell(cell, params, xs, mask=jnp.asarray(MASK)))
-    exact, rounded = run(params, xs.astype(jnp.float32)), run(params, xs)
+    exact, rounded = run(params, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), xs)), run(params, xs)
     assert rounded[1].dtype == jnp.bfloat16
     for wide, narrow in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
         narrow, largest = np.asarray(narrow, np.float32), np.abs(wide).max()

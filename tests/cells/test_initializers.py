@@ -103,7 +103,7 @@ def test_a_gate_by_chrono_keeps_a_memory_as_long_as_asked_for():
     cell = LSTM(50, w_x_init="zeros", w_h_init="zeros", chrono=200)
     params = cell.init(KEY, 1)
     time_constants = 1 + np.exp(blocks(params.b, 4)[1])
-    carry = cell.initial_carry()._replace(c=jnp.ones(50))
+    carry = cell.initial_carry(None)._replace(c=jnp.ones(50))
     after, _ = cell.step(params, carry, jnp.zeros(1))
     np.testing.assert_allclose(1 / (1 - after.c), time_constants, rtol=1e-4)
     assert time_constants.min() >= 2 and 150 < time_constants.max() <= 200

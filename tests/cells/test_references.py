@@ -178,7 +178,7 @@ def test_grad_equals_bptt_by_hand(activation):
     params, xs, h_0, loss_bars = random_params(cell, D), random(1, T, D), random(2, H), random(3, T, H)
     expected = bptt.gradients(*params, xs, h_0, loss_bars, activation)
     gradients = quick_jit(jax.grad(chunked_loss(cell, loss_bars, chunk=T), argnums=(0, 1, 2)))
-    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry()._replace(h=h_0))
+    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(None)._replace(h=h_0))
     for name, actual in {**params_bar._asdict(), "xs": xs_bar, "h_0": carry_bar.h}.items():
         np.testing.assert_allclose(actual, getattr(expected, name), rtol=1e-10, atol=1e-12, err_msg=name)
 
@@ -190,7 +190,7 @@ def test_truncated_bptt_equals_the_sum_over_pairs_within_chunks(chunk):
     expected = bptt.gradients(*params, xs, h_0, loss_bars, chunk=chunk)
     whole = bptt.gradients(*params, xs, h_0, loss_bars)
     gradients = quick_jit(jax.grad(chunked_loss(cell, loss_bars, chunk), argnums=(0, 1, 2)))
-    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry()._replace(h=h_0))
+    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(None)._replace(h=h_0))
     for name, actual in {**params_bar._asdict(), "xs": xs_bar, "h_0": carry_bar.h}.items():
         np.testing.assert_allclose(actual, getattr(expected, name), rtol=1e-10, atol=1e-12, err_msg=name)
         assert not np.allclose(actual, getattr(whole, name)), name
@@ -251,13 +251,13 @@ def test_two_layers_equal_torch(kind, bidirectional):
     make_torch, cell = KINDS[kind]
     layers, directions = 2, 1 + bidirectional
     layer = Bidirectional(cell) if bidirectional else Recurrent(cell)
-    stack = Stack.of(layer, layer)
+    stack = Stack(layer, layer)
     cells = [
         random_params(cell, D if index < directions else directions * H, seed=index) for index in range(2 * directions)
     ]
     params = (BidirectionalParams(*cells[:2]), BidirectionalParams(*cells[2:])) if bidirectional else tuple(cells)
     xs, lengths, ys_bar = random(1, B, T, D), np.array([5, 2, 1]), random(2, B, T, directions * H)
-    states_bar = random(3, len(cell.initial_carry()), layers * directions, B, H)
+    states_bar = random(3, len(cell.initial_carry(None)), layers * directions, B, H)
 
     module = make_torch(
         input_size=D, hidden_size=H, num_layers=layers, bidirectional=bidirectional, batch_first=True

@@ -45,7 +45,7 @@ def scan(cell, params, xs, mask=None, reverse=False):
 
 @functools.partial(quick_jit, static_argnames="layer")
 def run(layer, params, xs, mask=None, resets=None, carry=None, key=None):
-    return layer.run(params, xs, mask=mask, resets=resets, carry=carry, key=key)
+    return layer.apply(params, xs, mask=mask, resets=resets, carry=carry, key=key)
 
 
 # --- Recurrent and Bidirectional --------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_bidirectional_gradients_do_not_depend_on_the_amount_of_padding():
     @quick_jit
     def loss_and_gradients(params, xs, mask):
         def loss(params):
-            out = layer.run(params, xs, mask=mask)
+            out = layer.apply(params, xs, mask=mask)
             return jnp.sum(jnp.square(out.ys)) + jnp.sum(out.last), out
 
         return jax.value_and_grad(loss, has_aux=True)(params)
@@ -143,7 +143,7 @@ def test_packed_gradients_equal_those_of_separate_sequences():
 
 
 def test_forward_layer_continues_from_a_carry():
-    layer = Stack.of(LSTM(H), GRU(3))
+    layer = Stack(LSTM(H), GRU(3))
     params = layer.init(KEY, D)
     whole = run(layer, params, XS)
     first = run(layer, params, XS[:, :2])
@@ -165,7 +165,7 @@ def test_bidirectional_continues_one_direction():
 
 
 def test_stack_of_mixed_cells_widths_and_directions():
-    stack = Stack.of(Bidirectional(LSTM(H)), Recurrent(GRU(3), reverse=True), Memoryless(2), Elman(5))
+    stack = Stack(Bidirectional(LSTM(H)), Recurrent(GRU(3), reverse=True), Memoryless(2), Elman(5))
     params = stack.init(KEY, D)
     out = run(stack, params, NAN_PADDED, MASK)
     below = run(stack.layers[0], params[0], NAN_PADDED, MASK).ys
@@ -184,13 +184,13 @@ def test_stack_of_mixed_cells_widths_and_directions():
 
 
 def test_layers_of_a_stack_start_apart():
-    params = Stack.of(Elman(2), Elman(2)).init(KEY, 2)
+    params = Stack(Elman(2), Elman(2)).init(KEY, 2)
     assert not np.allclose(params[0].w_x, params[1].w_x)
 
 
 def test_stacks_nest():
-    inner = Stack.of(GRU(3), GRU(H))
-    nested = Stack.of(inner, LSTM(H), residual=True)
+    inner = Stack(GRU(3), GRU(H))
+    nested = Stack(inner, LSTM(H), residual=True)
     params = nested.init(KEY, D)
     out, first = run(nested, params, XS, MASK), run(inner, params[0], XS, MASK)
     carry, top = scan(LSTM(H), params[1], first.ys, MASK)
@@ -200,7 +200,7 @@ def test_stacks_nest():
 
 
 def test_residual_adds_the_input_of_every_layer_but_the_first():
-    stack = Stack.of(*[Elman(D)] * 3, residual=True)
+    stack = Stack(*[Elman(D)] * 3, residual=True)
     params = stack.init(KEY, D)
     first = scan(Elman(D), params[0], NAN_PADDED, MASK)[1]
     second = first + scan(Elman(D), params[1], first, MASK)[1]
@@ -213,8 +213,8 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
 
 def test_residual_needs_equal_sizes():
     with pytest.raises(ValueError, match="residual: layer 1 maps 4 to 3 numbers; they must be equal"):
-        Stack.of(GRU(H), GRU(3), residual=True).init(KEY, D)
-    Stack.of(GRU(H), GRU(H), residual=True).init(KEY, D)  # the first may change the size
+        Stack(GRU(H), GRU(3), residual=True).init(KEY, D)
+    Stack(GRU(H), GRU(H), residual=True).init(KEY, D)  # the first may change the size
 
 
 # --- dropout in stacks ------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Echo:
     def output_size(self, input_size):
         return input_size
 
-    def run(self, params, xs, *, mask=None, resets=None, carry=None, key=None):
+    def apply(self, params, xs, *, mask=None, resets=None, carry=None, key=None, first_step=0, batched=None):
         return LayerOutput((), xs, xs[..., -1, :])
 
 
@@ -241,19 +241,19 @@ def test_user_layer_is_a_layer():
 
 
 def test_stack_drops_nothing_without_a_key():
-    stack = Stack.of(Echo(), Echo(), dropout=0.5, input_dropout=0.5)
+    stack = Stack(Echo(), Echo(), dropout=0.5, input_dropout=0.5)
     close(run(stack, ((), ()), ONES).ys, ONES)
 
 
 def test_dropout_acts_between_layers_not_after_the_last():
-    one, two = (run(Stack.of(*[Echo()] * layers, dropout=0.5), ((),) * layers, ONES, key=KEY).ys for layers in (1, 2))
+    one, two = (run(Stack(*[Echo()] * layers, dropout=0.5), ((),) * layers, ONES, key=KEY).ys for layers in (1, 2))
     close(one, ONES)
     assert (np.asarray(two) == 0).mean() == pytest.approx(0.5, abs=0.01)
     assert np.asarray(two).mean() == pytest.approx(1, abs=0.02)
 
 
 def test_input_dropout_acts_before_the_first_layer_only():
-    dropped = np.asarray(run(Stack.of(Echo(), Echo(), input_dropout=0.2), ((), ()), ONES, key=KEY).ys)
+    dropped = np.asarray(run(Stack(Echo(), Echo(), input_dropout=0.2), ((), ()), ONES, key=KEY).ys)
     assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.01)
     assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.8)}
 
@@ -262,7 +262,7 @@ def test_variational_dropout_in_a_stack():
     """One draw for all steps of a row; units and rows have their own. Plain dropout draws for every step."""
     masks = {}
     for variational in (False, True):
-        stack = Stack.of(Echo(), Echo(), dropout=0.5, variational=variational)
+        stack = Stack(Echo(), Echo(), dropout=0.5, variational=variational)
         masks[variational] = np.asarray(run(stack, ((), ()), ONES, key=KEY).ys) > 0
     assert (masks[True] == masks[True][:, :1]).all() and not (masks[False] == masks[False][:, :1]).all()
     assert len({mask.tobytes() for mask in masks[True][:, 0]}) == 40
@@ -271,12 +271,12 @@ def test_variational_dropout_in_a_stack():
 
 def test_every_layer_draws_its_own_dropout():
     """After two drops at rate 1/2 a quarter is left; the same draw twice would leave half."""
-    left = np.asarray(run(Stack.of(*[Echo()] * 3, dropout=0.5), ((),) * 3, ONES, key=KEY).ys) > 0
+    left = np.asarray(run(Stack(*[Echo()] * 3, dropout=0.5), ((),) * 3, ONES, key=KEY).ys) > 0
     assert left.mean() == pytest.approx(0.25, abs=0.01)
 
 
 def test_dropout_changes_with_the_key_and_repeats_with_it():
-    stack = Stack.of(LSTM(H), LSTM(H), dropout=0.5)
+    stack = Stack(LSTM(H), LSTM(H), dropout=0.5)
     params = stack.init(KEY, D)
     first, again, other = (run(stack, params, XS, key=jax.random.key(seed)).ys for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -286,7 +286,7 @@ def test_dropout_changes_with_the_key_and_repeats_with_it():
 def test_dropout_functions_are_those_of_the_library():
     """What the stack applies is `dropout` and `variational_dropout`; the layer above sees dropped, rescaled outputs."""
     for variational, function in ((False, dropout), (True, variational_dropout)):
-        ys = run(Stack.of(Echo(), input_dropout=0.5, variational=variational), ((),), ONES, key=KEY).ys
+        ys = run(Stack(Echo(), input_dropout=0.5, variational=variational), ((),), ONES, key=KEY).ys
         assert set(np.unique(ys)) == set(np.unique(function(ONES, 0.5, KEY))) == {0.0, 2.0}
 
 
@@ -298,7 +298,7 @@ def test_layers_are_values():
 
     def make():
         backward = Recurrent(CoupledLSTM(2), reverse=True, backend=Backend(save="borders"))
-        return Stack.of(Bidirectional(LSTM(H), backward_cell=GRU(3)), backward, dropout=0.1)
+        return Stack(Bidirectional(LSTM(H), backward_cell=GRU(3)), backward, dropout=0.1)
 
     assert make() == make() and hash(make()) == hash(make()) and len({make(), make()}) == 1
     assert eval(repr(make())) == make()
@@ -307,7 +307,7 @@ def test_layers_are_values():
 
 
 def test_cells_stand_where_layers_do():
-    assert Stack.of(LSTM(2)) == Stack.of(Recurrent(LSTM(2)))
+    assert Stack(LSTM(2)) == Stack(Recurrent(LSTM(2)))
     with pytest.raises(TypeError, match="A layer has init, output_size and run, a cell init, .*; got 3"):
         inspect.unwrap(as_layer)(3)  # without the type checker of the tests, which would speak first
 
@@ -316,19 +316,19 @@ def test_errors_of_descriptions():
     with pytest.raises(ValueError, match="No merge 'add'; there are: concat, sum, mean, max"):
         Bidirectional(LSTM(2), merge="add")
     with pytest.raises(ValueError, match="needs at least one layer"):
-        Stack.of()
+        Stack()
     with pytest.raises(ValueError, match="No activation 'gelu'; there are: tanh, relu"):
         Elman(2, activation="gelu")
 
 
 def test_a_stack_takes_cells_for_layers():
-    assert Stack((LSTM(3), Bidirectional(LSTM(4)))) == Stack.of(LSTM(3), Bidirectional(LSTM(4)))
-    assert hash(Stack((LSTM(3),))) == hash(Stack.of(LSTM(3)))
+    assert Stack((LSTM(3), Bidirectional(LSTM(4)))) == Stack(LSTM(3), Bidirectional(LSTM(4)))
+    assert hash(Stack((LSTM(3),))) == hash(Stack(LSTM(3)))
 
 
 def test_no_steps_at_all():
     layer = Bidirectional(LSTM(3))
-    carry, ys, last = layer.run(layer.init(jax.random.key(0), 2), jnp.zeros((4, 0, 2)))
+    carry, ys, last = layer.apply(layer.init(jax.random.key(0), 2), jnp.zeros((4, 0, 2)))
     assert ys.shape == (4, 0, 6)
     np.testing.assert_array_equal(last, 0.0)
     np.testing.assert_array_equal(carry.forward.h, 0.0)

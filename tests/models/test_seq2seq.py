@@ -21,8 +21,8 @@ def model_of(kind="general", decoder=None, encoder=None, **options):
         None if kind == "none" else make_attention(kind, 6, **({"num_heads": 2} if kind == "multi_head" else {}))
     )
     return Seq2Seq(
-        encoder or Stack.of(Bidirectional(LSTM(H // 2))),
-        decoder or Stack.of(LSTM(H)),
+        encoder or Stack(Bidirectional(LSTM(H // 2))),
+        decoder or Stack(LSTM(H)),
         source_vocabulary_size=SOURCES,
         target_vocabulary_size=TARGETS,
         embedding_size=E,
@@ -58,7 +58,7 @@ def test_all_steps_at_once_are_one_after_the_other(kind, input_feeding):
 
 
 def test_the_decoder_may_be_deep_and_mixed():
-    model = model_of(decoder=Stack.of(GRU(5), LSTM(H), LSTM(H), residual=False), input_feeding=True)
+    model = model_of(decoder=Stack(GRU(5), LSTM(H), LSTM(H), residual=False), input_feeding=True)
     np.testing.assert_allclose(stepped(model)[:, 0], logits_of(model), rtol=1e-4, atol=1e-5)
 
 
@@ -96,7 +96,7 @@ def test_against_the_equations_in_numpy(input_feeding):
         memory = np.stack([np.concatenate([states["forward", t], states["backward", t]]) for t in range(length)])
         last = np.concatenate([states["forward", length - 1], states["backward", 0]])
         (h_bridge, c_bridge) = map(of, model.bridges)
-        names = [str(path[-1]) for path, _ in jax.tree_util.tree_leaves_with_path(model._initial_carries(1))]
+        names = [str(path[-1]) for path, _ in jax.tree_util.tree_leaves_with_path(model._initial_carry(1))]
         assert names == [".h", ".c"]
         h, c = (np.tanh(last @ w + b) for w, b in (h_bridge, c_bridge))
         readout = np.zeros(E)
@@ -121,10 +121,8 @@ def test_bridges(bridge):
 
 
 def test_a_copied_carry_is_the_encoders():
-    model = model_of(
-        bridge="copy", encoder=Stack.of(LSTM(5), Bidirectional(LSTM(4))), decoder=Stack.of(LSTM(5), LSTM(8))
-    )
-    run = model.encoder.run(model.source_embedding(SOURCE), mask=jnp.arange(5)[None] < LENGTHS[:, None])
+    model = model_of(bridge="copy", encoder=Stack(LSTM(5), Bidirectional(LSTM(4))), decoder=Stack(LSTM(5), LSTM(8)))
+    run = model.encoder.apply(model.source_embedding(SOURCE), mask=jnp.arange(5)[None] < LENGTHS[:, None])
     first, second = model.encode(SOURCE, LENGTHS).carry
     np.testing.assert_array_equal(first.c, run.carry[0].c)
     np.testing.assert_array_equal(second.h, jnp.concatenate([run.carry[1].forward.h, run.carry[1].backward.h], axis=-1))
@@ -163,8 +161,8 @@ def test_gradients_reach_everything(input_feeding):
 
 def test_tied_embeddings_are_one_table():
     model = Seq2Seq(
-        Stack.of(LSTM(4)),
-        Stack.of(LSTM(4)),
+        Stack(LSTM(4)),
+        Stack(LSTM(4)),
         source_vocabulary_size=13,
         target_vocabulary_size=13,
         embedding_size=E,
@@ -210,7 +208,7 @@ def test_what_is_drawn_follows_the_model():
 @pytest.mark.parametrize("name", ["word_dropout", "embedding_dropout"])
 def test_both_ways_drop_alike(name):
     """With the right token always given, the way of scheduled sampling is that of all steps at once, dropout too."""
-    decoder = Stack.of(Recurrent(LSTM(H), recurrent_dropout=0.3), input_dropout=0.4, variational=True)
+    decoder = Stack(Recurrent(LSTM(H), recurrent_dropout=0.3), input_dropout=0.4, variational=True)
     model, key = model_of(decoder=decoder, **{name: 0.4}), jax.random.key(5)
     at_once = logits_of(model, key=key)
     np.testing.assert_allclose(logits_of(model, key=key, teacher_forcing=jnp.ones(3)), at_once, rtol=1e-4, atol=1e-5)
@@ -251,7 +249,7 @@ def test_half_precision():
         ({"bridge": "bend"}, "No bridge 'bend'; there are: linear, copy, zero"),
         ({"tie_output": True, "readout_size": 7}, "readouts of the embeddings' size; got 7 and 6"),
         ({"tie_embeddings": True}, "one vocabulary for source and target"),
-        ({"decoder": Stack.of(Recurrent(LSTM(4), reverse=True))}, "from left to right only"),
+        ({"decoder": Stack(Recurrent(LSTM(4), reverse=True))}, "from left to right only"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):
@@ -260,6 +258,6 @@ def test_what_does_not_fit_is_refused(options, message):
 
 
 def test_a_carry_that_cannot_be_copied_is_refused():
-    for decoder in (Stack.of(LSTM(9)), Stack.of(GRU(8)), Stack.of(GRU(8), GRU(8))):
+    for decoder in (Stack(LSTM(9)), Stack(GRU(8)), Stack(GRU(8), GRU(8))):
         with pytest.raises(ValueError, match=r"cannot copy the encoder's carries, .*h=8, c=8.*, to the decoder's"):
             model_of(bridge="copy", decoder=decoder)

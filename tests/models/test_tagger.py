@@ -63,7 +63,7 @@ def test_character_bilstm_reads_every_word_by_itself():
     layer, params = encoder.rnn.layer, encoder.rnn.layer_params()
     for sentence, word, length in ((0, 0, 4), (0, 1, 2), (1, 0, 4)):
         xs = encoder.embedding(CHARACTERS[sentence, word, :length])  # no padding at all
-        forward, backward = (d.run(p, xs).ys for d, p in zip(layer.directions, params, strict=True))
+        forward, backward = (d.apply(p, xs).ys for d, p in zip(layer.directions, params, strict=True))
         expected = np.concatenate([forward[-1], backward[0]])
         np.testing.assert_allclose(vectors[sentence, word], expected, rtol=1e-5, atol=1e-6)
     assert not vectors[2, 2].any()  # a word without characters

@@ -6,6 +6,7 @@ Everything but that step is numpy, which compiles nothing.
 """
 
 import functools
+import inspect
 from typing import Any, NamedTuple
 
 import jax
@@ -25,34 +26,42 @@ class Result(NamedTuple):
     carry_bar: Any
 
 
-def run_row(cell, params, xs, carry, mask, resets, cotangents, *, reverse=False, cuts=()) -> Result:
-    """One row: xs (T, D), mask and resets (T,), cotangents of (carry, ys, states).
+def run_row(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, reverse=False, cuts=()) -> Result:
+    """One row: xs (T, …), mask, resets and keys of the steps (T,), cotangents of (carry, ys, states).
 
     At the steps in `cuts` the gradient does not flow into the step before: truncated BPTT.
     """
     step, step_vjp = _compiled(cell)
     final_bar, ys_bar, states_bar = cotangents
-    steps = list(range(len(xs)))[:: -1 if reverse else 1]
-    initial = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), cell.initial_carry(), carry)
-    before, ys, states = {}, [np.zeros_like(ys_bar[0])] * len(xs), [None] * len(xs)
+    time, of_time = len(mask), lambda tree, t: jax.tree.map(lambda leaf: leaf[t], tree)
+    steps = list(range(time))[:: -1 if reverse else 1]
+    key = (lambda t: ()) if keys is None else (lambda t: (keys[t],))
+    initial, initial_vjp = jax.vjp(lambda params: _start(cell, params), params)
+    typed = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), initial, carry)
+    nothing = jax.tree.map(np.zeros_like, of_time(ys_bar, 0))
+    before, ys, states = {}, [nothing] * time, [None] * time
     for t in steps:
         if resets[t]:
-            carry = initial
+            carry = typed
         if mask[t]:
             before[t] = carry
-            carry, ys[t] = step(params, carry, xs[t])
+            carry, ys[t] = step(params, carry, of_time(xs, t), *key(t))
         states[t] = carry
 
     params_bar, bar = jax.tree.map(np.zeros_like, params), final_bar
-    xs_bar = [np.zeros_like(xs[0])] * len(xs)
+    xs_bar = [jax.tree.map(np.zeros_like, of_time(xs, 0))] * time
     for t in reversed(steps):
-        bar = _add(bar, jax.tree.map(lambda leaf, t=t: leaf[t], states_bar))
+        bar = _add(bar, of_time(states_bar, t))
         if mask[t]:
-            from_step, bar, xs_bar[t] = step_vjp(params, before[t], xs[t], bar, ys_bar[t])
+            bars = (bar, of_time(ys_bar, t))
+            from_step, bar, xs_bar[t] = step_vjp(params, before[t], of_time(xs, t), *bars, *key(t))
             params_bar = _add(params_bar, from_step)
+        if resets[t]:
+            as_drawn = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), bar, initial)
+            params_bar = _add(params_bar, initial_vjp(as_drawn)[0])
         if resets[t] or t in cuts:
             bar = jax.tree.map(np.zeros_like, bar)
-    return Result(carry, np.stack(ys), stack(states), params_bar, np.stack(xs_bar), bar)
+    return Result(carry, stack(ys), stack(states), params_bar, stack(xs_bar), bar)
 
 
 def run_batch(cell, params, xs, carry, mask, resets, cotangents, **options) -> Result:
@@ -62,11 +71,17 @@ def run_batch(cell, params, xs, carry, mask, resets, cotangents, **options) -> R
     return stack(rows)._replace(params_bar=params_bar)
 
 
-def run_rows(cell, params, xs, carry, mask, resets, cotangents, **options) -> list[Result]:
+def run_rows(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, **options) -> list[Result]:
     """A `Result` a row."""
     return [
-        run_row(cell, params, xs[row], take(carry, row), mask[row], resets[row], take(cotangents, row), **options)
-        for row in range(len(xs))
+        run_row(
+            cell,
+            params,
+            *(take(tree, row) for tree in (xs, carry, mask, resets, cotangents)),
+            keys=None if keys is None else keys[row],
+            **options,
+        )
+        for row in range(len(mask))
     ]
 
 
@@ -84,9 +99,14 @@ def _add(a, b):
     return jax.tree.map(np.add, a, b)
 
 
+def _start(cell, params):
+    """The initial carry, whichever way the cell writes it."""
+    return cell.initial_carry(params) if inspect.signature(cell.initial_carry).parameters else cell.initial_carry()
+
+
 @functools.cache
 def _compiled(cell):
-    def step_vjp(params, carry, x, carry_bar, y_bar):
-        return jax.vjp(cell.step, params, carry, x)[1]((carry_bar, y_bar))
+    def step_vjp(params, carry, x, carry_bar, y_bar, *key):
+        return jax.vjp(lambda *arguments: cell.step(*arguments, *key), params, carry, x)[1]((carry_bar, y_bar))
 
     return quick_jit(cell.step), quick_jit(step_vjp)

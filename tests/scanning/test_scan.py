@@ -10,7 +10,7 @@ import pytest
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, GRU, LSTM, Cell, Elman, make_cell, scan_cell
-from rnn_jax.scanning.scan import output_size
+from rnn_jax.cells.contract import output_size
 
 
 class Counter:
@@ -115,7 +115,7 @@ def test_gradient_equals_autodiff_of_a_python_loop(cell):
     def unrolled(params, xs):
         total = 0.0
         for row in xs:
-            carry = cell.initial_carry()
+            carry = cell.initial_carry(params)
             for x in row:
                 carry, y = cell.step(params, carry, x)
                 total += jnp.sum(jnp.sin(y))
@@ -128,10 +128,11 @@ def test_gradient_equals_autodiff_of_a_python_loop(cell):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"xs": jnp.zeros(4)}, r"xs is \(T, D\) or \(B, T, D\); got shape \(4,\)"),
-        ({"xs": jnp.zeros((1, 2, 3, 4))}, r"got shape \(1, 2, 3, 4\)"),
-        ({"xs": XS, "mask": bools("111", "111")}, r"mask has the shape .* \(2, 4\); got \(2, 3\)"),
-        ({"xs": XS, "resets": bools("1111")[0]}, r"resets has the shape .* \(2, 4\); got \(4,\)"),
+        ({"xs": jnp.zeros(4)}, r"give batched=True or False. Got float32\[4\]"),
+        ({"xs": jnp.zeros((1, 2, 3, 4))}, r"give batched=True or False. Got float32\[1, 2, 3, 4\]"),
+        ({"xs": (XS, XS[:, :2]), "batched": True}, r"begin with the same \(B, T\); got .*2, 4, 2.*2, 2, 2"),
+        ({"xs": XS, "mask": bools("111", "111")}, r"mask has the leading shape of xs, \(2, 4\); got \(2, 3\)"),
+        ({"xs": XS, "resets": bools("1111")[0]}, r"resets has the leading shape of xs, \(2, 4\); got \(4,\)"),
     ],
 )
 def test_wrong_shapes_are_named(arguments, message):
@@ -148,7 +149,7 @@ def test_a_carry_of_another_batch_is_refused():
     cell = LSTM(3)
     params, xs = cell.init(jax.random.key(0), 2), jnp.zeros((4, 5, 2))
     with pytest.raises(ValueError, match=r"carry does not fit.*\(3,\).*\(4, 3\)"):
-        scan_cell(cell, params, xs, carry=cell.initial_carry())
+        scan_cell(cell, params, xs, carry=cell.initial_carry(params))
 
 
 def test_a_cell_that_is_not_hashable_is_refused():

@@ -47,7 +47,7 @@ def named(value, name):
 
 
 def test_numbers_take_the_places_of_their_names_and_of_nothing_else():
-    layer = Stack.of(
+    layer = Stack(
         Recurrent(LSTM(3), recurrent_dropout=named(0.5, "a")),
         Bidirectional(GRU(3), recurrent_dropout=0.5),
         dropout=named(0.5, "b"),

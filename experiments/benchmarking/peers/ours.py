@@ -32,7 +32,7 @@ def ours(problem: Problem, *, name: str = "ours", **program: Any) -> JaxProgram:
     """`Stack.apply`; rows are ragged by its mask. `program`: arguments of JaxProgram."""
 
     def apply(params, xs, lengths):
-        return problem.stack.apply(params, xs, mask=_mask(lengths, xs))[1]
+        return problem.stack.apply(params, xs, mask=_mask(lengths, xs)).ys
 
     return JaxProgram(name, problem, problem.params, apply, directions_of, **program)
 

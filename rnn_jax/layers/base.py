@@ -1,0 +1,149 @@
+"""What all layers share: what they return, one step of them, and dropout that a step and a sequence agree on."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.dropout import Rate, dropout, is_off
+from rnn_jax.layers.pooling import last_pool
+from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape
+from rnn_jax.types import Array, Bool, Carry, Inputs, Int, Key, Outputs, Params, Static
+
+
+class LayerOutput(NamedTuple):
+    """What a layer returns: the carry, the outputs of all steps, and the output of the step that it made last.
+
+    `last` is ys at the last real step for a layer that reads from left to right, at the first one for a reverse
+    layer, and both merged for a bidirectional one: the usual summary of a sequence. Zeros for a row of length 0.
+    """
+
+    carry: Carry
+    ys: Outputs
+    last: Outputs
+
+
+class Sequence(NamedTuple):
+    """What comes with the xs of a layer, checked: the arguments of `apply` that go on to the layers inside."""
+
+    mask: Array | None
+    resets: Array | None
+    first_step: int | Array
+    batched: bool
+
+    @property
+    def axis(self) -> int:
+        """The axis of time."""
+        return 1 if self.batched else 0
+
+
+class LayerBase(Static):
+    """A layer of ours: what follows from `init`, `output_size`, `initial_carry`, `run`, `ends`, `reads_backwards`."""
+
+    @property
+    def reads_backwards(self) -> bool:
+        """Whether any output depends on later steps."""
+        raise NotImplementedError
+
+    def run(self, params: Params, xs: Inputs, carry: Any, key: Key | None, sequence: Sequence) -> LayerOutput:
+        """`apply`, given what it checked."""
+        raise NotImplementedError
+
+    def ends(self, ys: Any, sequence: Sequence) -> Any:
+        """`LayerOutput.last` of ys, or of what is added to them: at the steps that the layer ends with."""
+        raise NotImplementedError
+
+    def apply(
+        self,
+        params: Params,
+        xs: Inputs,
+        *,
+        mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
+        resets: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
+        carry: Carry | None = None,
+        key: Key | None = None,
+        first_step: int | Int[Array, ""] = 0,
+        batched: bool | None = None,
+    ) -> LayerOutput:
+        """Runs over time: xs (T, D) or (B, T, D) → carry, ys and last; arguments and errors as those of `scan_cell`.
+
+        `resets` mark where sequences start in reading order, in both directions. The carry is that of a `LayerOutput`
+        before, or of `initial_carry`. With a key the layer's dropout is on, drawn by the number of the step.
+        """
+        xs = jax.tree.map(jnp.asarray, xs)
+        batched = is_batch(xs, mask, resets, batched)
+        shape = leading_shape(xs, batched)
+        mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
+        return self.run(params, xs, carry, key, Sequence(mask, resets, first_step, batched))
+
+    def step(
+        self,
+        params: Params,
+        carry: Carry,
+        x: Inputs,
+        *,
+        reset: Bool[Array, "*B"] | None = None,
+        key: Key | None = None,
+        step: int | Int[Array, ""] = 0,
+        batched: bool | None = None,
+    ) -> tuple[Carry, Outputs]:
+        """One step: x (D,) or (B, D) → the carry after it and y; exactly what `apply` makes of that step.
+
+        With `reset`, one boolean a row, the initial carry takes the place of the carry first. `step` is the number of
+        the step, which its dropout is drawn by: with the same key the draws are those of `apply`. `batched` says
+        whether x has a leading B, where the shape does not.
+
+        Raises:
+          ValueError: the layer reads backwards.
+        """
+        if self.reads_backwards:
+            raise ValueError(f"One step at a time goes from left to right only; got {self!r}.")
+        x = jax.tree.map(jnp.asarray, x)
+        if batched is None:  # as for a sequence, of which it is one step; `reset` tells like its resets
+            rank = jax.tree.map(lambda leaf: leaf[None], x)
+            batched = is_batch(rank, None, None if reset is None else jnp.asarray(reset)[None], None)
+        axis = 1 if batched else 0
+        lengthen = lambda leaf: jnp.expand_dims(jnp.asarray(leaf), axis)  # noqa: E731
+        xs, resets = jax.tree.map(lengthen, (x, reset))
+        out = self.apply(params, xs, resets=resets, carry=carry, key=key, first_step=step, batched=batched)
+        return out.carry, jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis), out.ys)
+
+
+def drop_steps(xs: Inputs, rate: Rate, key: Key | None, sequence: Sequence, *, variational: bool) -> Inputs:
+    """Dropout on xs (T, …) or (B, T, …): single numbers, drawn by the number of their step, or whole sequences' units.
+
+    So the same key drops the same numbers whether a sequence comes at once, in chunks, or step by step.
+
+    Raises:
+      ValueError: xs is more than one array: not everything in it may be something to drop.
+    """
+    if key is None or is_off(rate):
+        return xs
+    if not isinstance(xs, jax.Array):
+        raise ValueError("Dropout on the inputs of a layer is for one array; drop what may be dropped before it.")
+    axis = sequence.axis
+    if variational:
+        return dropout(xs, rate, key, shared_axes=(axis,))
+    numbers = jnp.asarray(sequence.first_step, jnp.uint32) + jnp.arange(xs.shape[axis], dtype=jnp.uint32)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
+    return jax.vmap(lambda x, key: dropout(x, rate, key), in_axes=(axis, 0), out_axes=axis)(xs, keys)
+
+
+def end(ys: Outputs, sequence: Sequence, *, first: bool) -> Outputs:
+    """ys (…, T, …) at the last real step of each row, or at the first; zeros where there is none."""
+    axis, mask = sequence.axis, sequence.mask
+
+    def of_leaf(leaf: Array) -> Array:
+        steps, shape = leaf.shape[axis], leaf.shape[:axis] + leaf.shape[axis + 1 :]
+        if leaf.size == 0:
+            return jnp.zeros(shape, leaf.dtype)
+        if mask is None:
+            return jnp.take(leaf, 0 if first else steps - 1, axis=axis)
+        return last_pool(leaf.reshape(*mask.shape, -1), mask, first=first).reshape(shape)
+
+    return jax.tree.map(of_leaf, ys)
+
+
+def split_key(key: Key | None, num: int) -> tuple[Key | None, ...]:
+    """`num` keys, or as many None."""
+    return (None,) * num if key is None else tuple(jax.random.split(key, num))
