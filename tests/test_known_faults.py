@@ -22,7 +22,7 @@ def test_row_of_length_0_keeps_its_carry(cell):
     """Flax linen and NNX take the carry at index length − 1 = −1: that of the last step, all padding."""
     params = cell.init(jax.random.key(0), D)
     mask = jnp.asarray([[False] * T, [True] * T])
-    given = jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), 0.25, leaf.dtype), cell.initial_carry(None))
+    given = jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), 0.25, leaf.dtype), cell.initial_carry(params))
     for start, expected in ((None, 0.0), (given, 0.25)):
         carry, ys = quick_jit(lambda start: scan_cell(cell, params, XS, mask=mask, carry=start))(start)
         for leaf in jax.tree.leaves(carry):

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 
+from rnn_jax.scanning.carries import varying_like
+
 METHODS = ("auto", "vmap", "map")
 
 
@@ -62,6 +64,7 @@ def ensemble(
             return function(*(next(shared_args if axis is None else own_args) for axis in axes), **own[1])
 
         def of_some(stacked: Any, shared: Any) -> Any:
+            shared = varying_like(stacked, shared)  # a gradient by what models share is each model's own, not their sum
             if (choose_method(jax.default_backend()) if method == "auto" else method) == "map":
                 return jax.lax.map(lambda own: of_one(own, shared), stacked)
             return jax.vmap(of_one, in_axes=(0, None))(stacked, shared)
@@ -69,8 +72,7 @@ def ensemble(
         if mesh is None:
             return of_some(stacked, shared)
         models, copied = PartitionSpec(mesh.axis_names), PartitionSpec()
-        # Unchecked: loops inside of the function may start from constants, which do not vary over the devices.
-        over_devices = jax.shard_map(of_some, mesh=mesh, in_specs=(models, copied), out_specs=models, check_vma=False)
+        over_devices = jax.shard_map(of_some, mesh=mesh, in_specs=(models, copied), out_specs=models)
         return over_devices(stacked, shared)
 
     return of_all

@@ -9,7 +9,7 @@ from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
 from rnn_jax.dropout import variational_dropout, word_dropout
-from rnn_jax.layers import BidirectionalCarry, Stack
+from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.scanning.carries import cast_like
@@ -89,6 +89,8 @@ class Seq2Seq(nnx.Module):
             )
         if tie_embeddings and source_vocabulary_size != target_vocabulary_size:
             raise ValueError("Tied embeddings need one vocabulary for source and target.")
+        if as_layer(decoder).reads_backwards:
+            raise ValueError(f"A decoder reads from left to right only; got {decoder!r}.")
         self.attention, self.bridge, self.input_feeding = attention, bridge, input_feeding
         self.word_dropout, self.output_dropout = word_dropout, output_dropout
         self.unknown_id, self.forbidden, self.dtype = unknown_id, forbidden, dtype

@@ -44,6 +44,14 @@ def rows_like(xs: Inputs, tree: Any) -> Any:
     return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), tree))(false)
 
 
+def varying_like(like: Any, tree: Any) -> Any:
+    """`tree`, which inside of a `shard_map` counts as different on every device if any array of `like` is."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return tree
+    false = jnp.stack([jnp.any(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(like)]).any()
+    return jax.tree.map(lambda leaf: jnp.where(false, leaf, leaf), tree)
+
+
 def cast_like(carry: Carry, like: Carry) -> Carry:
     """`carry` in the dtypes of `like`."""
     return jax.tree.map(lambda leaf, target: jnp.asarray(leaf, target.dtype), carry, like)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.scanning.carries import select, zeros_like
+from rnn_jax.scanning.carries import select, varying_like, zeros_like
 from rnn_jax.scanning.plan import Flags, Plan, real, rows, steps
 from rnn_jax.types import Carry, Inputs, Outputs, Params
 
@@ -45,14 +45,7 @@ def scan_deferred(
     """
     # Inside of a shard_map the params are the same on all devices and xs is not. Made varying here, their gradients
     # are summed over the devices by JAX, once, where the custom gradient ends.
-    return _deferred(plan, _varying_like(xs, params), initial, carry, xs, flags)
-
-
-def _varying_like(xs: Inputs, params: Params) -> Params:
-    if jax.sharding.get_abstract_mesh().empty:
-        return params
-    false = jnp.any(jnp.stack([jnp.any(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(xs)]))
-    return jax.tree.map(lambda leaf: jnp.where(false, leaf, leaf), params)
+    return _deferred(plan, varying_like(xs, params), initial, carry, xs, flags)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from rnn_jax import GRU, LSTM, Bidirectional, Stack, ensembles, lengths_to_mask
+from rnn_jax import GRU, LSTM, Bidirectional, Stack, lengths_to_mask
+from rnn_jax.analysis import ensembles
 from rnn_jax.analysis.ensembles import ensemble
 
 SEEDS = 3
@@ -92,7 +93,7 @@ EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np, pytest
 from jax.sharding import Mesh
 from rnn_jax import GRU, scan_cell
-from rnn_jax.scanning.deferred import join_steps
+from rnn_jax.scanning.plan import join_steps
 from rnn_jax.analysis.ensembles import ensemble
 
 cell, joined = GRU(5), []

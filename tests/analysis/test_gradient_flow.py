@@ -126,7 +126,7 @@ def test_every_cell_by_finite_differences(name):
             carries, ys = step(params, carries, x)
         return np.asarray(ys) @ weights
 
-    flat, unflatten = ravel_pytree(jax.tree.map(np.float64, cell.initial_carry(None)))
+    flat, unflatten = ravel_pytree(jax.tree.map(np.float64, cell.initial_carry(params)))
     epsilon, expected = 1e-5, [np.linalg.norm(weights)]
     moves = epsilon * np.concatenate([np.eye(flat.size), -np.eye(flat.size)])
     states = [jax.tree.map(lambda leaf: leaf[None], unflatten(flat))]

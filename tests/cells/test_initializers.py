@@ -34,8 +34,12 @@ def test_forget_gate_starts_open():
     assert CoupledLSTM(2).init(KEY, 3).b.tolist() == [1, 1, 0, 0, 0, 0]  # f g o
 
 
+def sevens(key, shape, dtype):
+    return jnp.full(shape, 7.0, dtype)
+
+
 def test_one_initializer_a_gate():
-    b = LSTM(1, b_init=(1.0, "zeros", -2.0, lambda key, shape, dtype: jnp.full(shape, 7.0, dtype))).init(KEY, 2).b
+    b = LSTM(1, b_init=(1.0, "zeros", -2.0, sevens)).init(KEY, 2).b
     assert b.tolist() == [1, 0, -2, 7]
 
 
@@ -103,7 +107,7 @@ def test_a_gate_by_chrono_keeps_a_memory_as_long_as_asked_for():
     cell = LSTM(50, w_x_init="zeros", w_h_init="zeros", chrono=200)
     params = cell.init(KEY, 1)
     time_constants = 1 + np.exp(blocks(params.b, 4)[1])
-    carry = cell.initial_carry(None)._replace(c=jnp.ones(50))
+    carry = cell.initial_carry(params)._replace(c=jnp.ones(50))
     after, _ = cell.step(params, carry, jnp.zeros(1))
     np.testing.assert_allclose(1 / (1 - after.c), time_constants, rtol=1e-4)
     assert time_constants.min() >= 2 and 150 < time_constants.max() <= 200
@@ -129,7 +133,9 @@ def test_same_key_same_params_other_key_others():
 
 
 def test_errors_name_what_there_is():
+    with pytest.raises(ValueError, match="w_h_init: no initializer 'ortogonal'; there are: .*orthogonal"):
+        Elman(2, w_h_init="ortogonal")
     with pytest.raises(ValueError, match="No initializer 'ortogonal'; there are: .*orthogonal"):
-        Elman(2, w_h_init="ortogonal").init(KEY, 2)
+        init_gates(KEY, "ortogonal", 1, (2,))
     with pytest.raises(ValueError, match="One initializer a gate: 4 gates, but 3 given"):
         init_gates(KEY, ("zeros",) * 3, 4, (2,))

@@ -178,7 +178,7 @@ def test_grad_equals_bptt_by_hand(activation):
     params, xs, h_0, loss_bars = random_params(cell, D), random(1, T, D), random(2, H), random(3, T, H)
     expected = bptt.gradients(*params, xs, h_0, loss_bars, activation)
     gradients = quick_jit(jax.grad(chunked_loss(cell, loss_bars, chunk=T), argnums=(0, 1, 2)))
-    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(None)._replace(h=h_0))
+    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(params)._replace(h=h_0))
     for name, actual in {**params_bar._asdict(), "xs": xs_bar, "h_0": carry_bar.h}.items():
         np.testing.assert_allclose(actual, getattr(expected, name), rtol=1e-10, atol=1e-12, err_msg=name)
 
@@ -190,7 +190,7 @@ def test_truncated_bptt_equals_the_sum_over_pairs_within_chunks(chunk):
     expected = bptt.gradients(*params, xs, h_0, loss_bars, chunk=chunk)
     whole = bptt.gradients(*params, xs, h_0, loss_bars)
     gradients = quick_jit(jax.grad(chunked_loss(cell, loss_bars, chunk), argnums=(0, 1, 2)))
-    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(None)._replace(h=h_0))
+    params_bar, xs_bar, carry_bar = gradients(params, xs, cell.initial_carry(params)._replace(h=h_0))
     for name, actual in {**params_bar._asdict(), "xs": xs_bar, "h_0": carry_bar.h}.items():
         np.testing.assert_allclose(actual, getattr(expected, name), rtol=1e-10, atol=1e-12, err_msg=name)
         assert not np.allclose(actual, getattr(whole, name)), name
@@ -257,7 +257,7 @@ def test_two_layers_equal_torch(kind, bidirectional):
     ]
     params = (BidirectionalParams(*cells[:2]), BidirectionalParams(*cells[2:])) if bidirectional else tuple(cells)
     xs, lengths, ys_bar = random(1, B, T, D), np.array([5, 2, 1]), random(2, B, T, directions * H)
-    states_bar = random(3, len(cell.initial_carry(None)), layers * directions, B, H)
+    states_bar = random(3, len(cell.initial_carry(cells[0])), layers * directions, B, H)
 
     module = make_torch(
         input_size=D, hidden_size=H, num_layers=layers, bidirectional=bidirectional, batch_first=True
@@ -268,7 +268,7 @@ def test_two_layers_equal_torch(kind, bidirectional):
     expected_ys, expected_states, expected_xs_bar = run_torch(module, xs, lengths, ys_bar, states_bar)
 
     def loss(params, xs):
-        carry, ys = stack.apply(params, xs, mask=lengths_to_mask(jnp.asarray(lengths), T))
+        carry, ys, _ = stack.apply(params, xs, mask=lengths_to_mask(jnp.asarray(lengths), T))
         carries = [way for layer in carry for way in layer] if bidirectional else list(carry)
         states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
         return jnp.sum(ys * ys_bar) + sum(map(jnp.vdot, states, jnp.asarray(states_bar))), (ys, states)
@@ -304,7 +304,7 @@ def test_bidirectional_lstm_equals_lstm_ref():
         )
     layer = Bidirectional(cell)
     run = quick_jit(lambda params, xs: layer.apply(params, xs, mask=lengths_to_mask(jnp.asarray(lengths), T)))
-    carry, ys = run(BidirectionalParams(*ways), xs)
+    carry, ys, _ = run(BidirectionalParams(*ways), xs)
     real = np.arange(T) < lengths[:, None]  # past the length lstm_ref promises nothing
     np.testing.assert_allclose(np.asarray(ys)[real], np.asarray(expected)[real], rtol=1e-10)
     for way, ours in enumerate(carry):

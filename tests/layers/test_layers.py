@@ -308,7 +308,7 @@ def test_layers_are_values():
 
 def test_cells_stand_where_layers_do():
     assert Stack(LSTM(2)) == Stack(Recurrent(LSTM(2)))
-    with pytest.raises(TypeError, match="A layer has init, output_size and run, a cell init, .*; got 3"):
+    with pytest.raises(TypeError, match="A layer has init, output_size and apply, a cell init, .*; got 3"):
         inspect.unwrap(as_layer)(3)  # without the type checker of the tests, which would speak first
 
 
@@ -321,9 +321,10 @@ def test_errors_of_descriptions():
         Elman(2, activation="gelu")
 
 
-def test_a_stack_takes_cells_for_layers():
-    assert Stack((LSTM(3), Bidirectional(LSTM(4)))) == Stack(LSTM(3), Bidirectional(LSTM(4)))
-    assert hash(Stack((LSTM(3),))) == hash(Stack(LSTM(3)))
+def test_a_stack_takes_its_layers_by_name_too():
+    """As dataclasses.replace gives them."""
+    assert Stack(layers=(LSTM(3), Bidirectional(LSTM(4)))) == Stack(LSTM(3), Bidirectional(LSTM(4)))
+    assert dataclasses.replace(Stack(LSTM(3)), layers=(LSTM(4),), dropout=0.1) == Stack(LSTM(4), dropout=0.1)
 
 
 def test_no_steps_at_all():

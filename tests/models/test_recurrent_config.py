@@ -40,8 +40,8 @@ def test_directions_and_options():
         ({"cell": ("no.such.module:Cell",)}, "cannot be imported"),
         ({"cell": ("collections:Counter",)}, "is no cell"),
         ({"residual": True, "num_layers": 2, "hidden_size": (4, 8)}, "residual"),
-        ({"recurrent_dropout": 0.5, "cell": ("memoryless",)}, "w_h"),
-        ({"cell_options": ("w_h_init=nope",)}, "No initializer 'nope'"),
+        ({"recurrent_dropout": 0.5, "cell": ("memoryless",)}, "recurrent_weights"),
+        ({"cell_options": ("w_h_init=nope",)}, "w_h_init: no initializer 'nope'"),
     ],
 )
 def test_messages(knobs, message):
