@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 class TrainingDiverged(Exception):
-    """The loss or its gradient became NaN or infinite; scripts exit with code 3."""
+    """The loss or its gradient is not finite, or the loss is above its limit; scripts exit with code 3."""
 
     exit_code = 3
 

@@ -165,6 +165,11 @@ class Checkpointer:
         if jax.process_index() == 0:
             self._remove([saved for saved in self._find("latest") if saved.step not in steps])
 
+    def withdraw(self, step: int) -> None:
+        """Deletes the latest checkpoint of this step, where there is one: what it holds turned out to be no good."""
+        if jax.process_index() == 0:
+            self._remove([saved for saved in self._find("latest") if saved.step == step])
+
     def close(self) -> None:
         """Releases Orbax's threads."""
         if self._orbax is not None:

@@ -21,6 +21,7 @@ import jax
 from rnn_jax import config as configuration
 from rnn_jax.config import Config, knob
 from rnn_jax.errors import UserError
+from rnn_jax.training.divergence import SMALLEST_FIRST_LOSS
 from rnn_jax.training.files import explain_write_errors, read_json, read_metrics, to_json_number, write_atomically
 from rnn_jax.training.provenance import provenance
 from rnn_jax.training.tensorboard import TensorBoard
@@ -48,6 +49,13 @@ class RunConfig:
     eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
     checkpoint_every_seconds: float = knob(60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False)
     checkpoint_every_steps: int = knob(0, "steps between checkpoints (0 = off)", minimum=0, identity=False)
+    divergence_factor: float = knob(
+        1e4,
+        "stop as diverged when the loss exceeds so many times its first value, counted as at least "
+        f"{SMALLEST_FIRST_LOSS:g} (0 = only when it is not finite)",
+        minimum=0.0,
+        identity=False,
+    )
     early_stopping_patience: int = knob(0, "stop after so many evaluations without a new best (0 = off)", minimum=0)
     average_checkpoints: int = knob(
         0, "use the mean of the parameters of so many evaluations, not those of the best one (0 = off)", minimum=0

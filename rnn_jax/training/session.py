@@ -10,13 +10,14 @@ import jax
 from rnn_jax.data.inputs import Inputs, require_unchanged_data
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process
+from rnn_jax.training.divergence import DivergenceRule, Finding, diverged
 from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.plan import TrainingPlan
 from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
 from rnn_jax.training.progress import Progress
 from rnn_jax.training.run import Run
 from rnn_jax.training.state import TrainState
-from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
+from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal
 from rnn_jax.training.window import Window, mean_over_steps, prefixed, shown, to_floats
 
 Scores = dict[str, float]
@@ -54,6 +55,7 @@ class Session:
         self._eval_every = config.eval_every_steps or plan.steps_per_epoch
         self._patience = Patience(config.early_stopping_patience, best=(-math.inf,))
         self._plateau = Patience(config.plateau_patience, best=(-math.inf,))
+        self._divergence = DivergenceRule(config.divergence_factor)
         self._scale = 1.0
         self._digest = inputs.digest()
         self._window: Window = []
@@ -84,6 +86,8 @@ class Session:
             require_unchanged_data(self.inputs, began_with, self.run.path)
             self._window = host["window"]
             self._patience = Patience(self.config.early_stopping_patience, host["best"], host["waited"])
+            # Runs of earlier releases noted no first loss: the first one known takes its place.
+            self._divergence = DivergenceRule(self.config.divergence_factor, host.get("first_loss"))
             before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it
             self._plateau = Patience(self.config.plateau_patience, *before)
             self._scale = learning_rate_scale(state.opt_state)
@@ -121,21 +125,24 @@ class Session:
         It is the state given, but for a learning rate that falls on a plateau.
 
         Raises:
-          TrainingDiverged: the loss or the gradient is not finite.
+          TrainingDiverged: by `DivergenceRule`, of this evaluation, or of an update since numbers were last fetched;
+            nothing of it is logged, saved or kept.
           TrainingInterrupted: a signal came; the state is saved.
         """
         self.step += 1
         self._window.append(dict(metrics))
         self._progress.update(self.step, num_tokens, loss=metrics["loss"])
         stopping = any_process(self._stop.requested)
-        evaluating = self.step % self._eval_every == 0 or self.step == self.plan.total_steps
+        evaluating = self._is_evaluated(self.step)
         logging = evaluating or self.step % self.config.log_every_steps == 0
         saving = evaluating or stopping or any_process(self._timer.due(self.step))
         if logging or saving:
             self._window = to_floats(self._window)
             losses, norms = [m["loss"] for m in self._window], [m["gradient_norm"] for m in self._window]
-            check_finite(losses, norms, self.step, checkpoint=self.run.checkpoints)
+            self._stop_if_diverged(self._divergence.of_updates(losses, norms, self.step))
         validation, is_best = (evaluate(state) if evaluating else None), False
+        if validation is not None and "loss" in validation:
+            self._stop_if_diverged(self._divergence.of_evaluation(validation["loss"], self.step))
         if logging:
             is_best = self._log(validation)
         if validation is not None:
@@ -145,10 +152,26 @@ class Session:
         if saving:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
             host |= {"plateau": [self._plateau.best, self._plateau.waited], "inputs": self._digest}
+            host |= {"first_loss": self._divergence.first_loss}
             self._checkpoints.save(self.step, state, host, best=is_best)
         if stopping:
             raise self._stop.interruption(self.step)
         return state
+
+    def _is_evaluated(self, step: int) -> bool:
+        return step % self._eval_every == 0 or step == self.plan.total_steps
+
+    def _stop_if_diverged(self, found: Finding | None) -> None:
+        """Raises TrainingDiverged, once the checkpoints are good ones.
+
+        A state that was saved without an evaluation is judged by the next update, whose loss is that state's: where it
+        is found bad, its checkpoint goes.
+        """
+        if found is None:
+            return
+        if not self._is_evaluated(found.state_step):
+            self._checkpoints.withdraw(found.state_step)
+        raise diverged(found, self.run.checkpoints, self._checkpoints.latest_step())
 
     def _on_plateau(self, state: TrainState, rank: tuple[float, ...]) -> TrainState:
         """The state with a lower learning rate, where --plateau_patience says so."""

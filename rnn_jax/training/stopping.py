@@ -1,21 +1,14 @@
-"""Reasons to end a run early: a signal, a diverged loss, no more progress; and when a checkpoint is due."""
+"""Reasons to end a run early: a signal, no more progress; and when a checkpoint is due."""
 
 import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar
 
-import numpy as np
-from jaxtyping import Array, Float
-
-from rnn_jax.errors import TrainingDiverged, TrainingInterrupted
-
-Numbers = Float[Array, "*steps"] | Float[np.ndarray, "*steps"] | Sequence[float] | float
+from rnn_jax.errors import TrainingInterrupted
 
 
 class StopSignal:
@@ -74,32 +67,6 @@ class StopSignal:
             print("stopping after this step; press Ctrl-C again to stop without saving", file=sys.stderr, flush=True)
         for stop in cls._listening:
             stop.signal_number = number
-
-
-def check_finite(
-    loss: Numbers,
-    gradient_norm: Numbers,
-    step: int,
-    *,
-    checkpoint: str | Path | None = None,
-) -> None:
-    """Raises TrainingDiverged when the loss or the gradient norm is NaN or infinite.
-
-    Both may hold several consecutive steps, of which `step` is the last; the message names the first bad one.
-    checkpoint: where the last good state lies, if there is one, for the message. Waits for the device.
-    """
-    losses, norms = (np.atleast_1d(np.asarray(loss)), np.atleast_1d(np.asarray(gradient_norm)))
-    bad = ~(np.isfinite(losses) & np.isfinite(norms))
-    if not bad.any():
-        return
-    first = int(np.argmax(bad))
-    saved = checkpoint is not None and Path(checkpoint).exists()
-    kept = f"The last good checkpoint is kept: {checkpoint}." if saved else "No checkpoint had been saved."
-    raise TrainingDiverged(
-        f"training diverged at step {step - len(bad) + 1 + first}: loss {losses[first]:g}, "
-        f"gradient norm {norms[first]:g}. {kept} "
-        "Try a lower --learning_rate, more --warmup_steps or --clip_global_norm=1, with another --workdir."
-    )
 
 
 class Patience:

@@ -256,7 +256,7 @@ def test_cutting():
     everything = [[True] * 4] * 2
     assert kept() == kept(top_k=4) == kept(top_k=9) == everything
     assert kept(top_k=2) == [[False, True, False, True], [True, True, False, False]]  # of equal ones, the first
-    assert kept(top_p=0.5)[1] == [True, True, False, False]
+    assert kept(top_p=0.49)[1] == [True, True, False, False]  # at 0.5 itself the rounding of a sum would decide
     assert kept(top_p=0.65)[0] == [False, True, False, True]
     assert kept(top_p=0.71)[0] == [False, True, True, True]
     assert kept(top_k=3, top_p=0.45)[0] == [False, True, False, True]  # of 0.9: 0.44 is not enough

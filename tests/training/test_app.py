@@ -189,7 +189,7 @@ def test_divergence_is_code_3_and_keeps_the_checkpoint(tmp_path):
     done = call(f"--workdir={tmp_path}", "--poison_step=8", "--checkpoint_every_steps=2")
     assert done.returncode == 3
     assert done.stderr.startswith("error: training diverged at step 8: loss nan, gradient norm nan.")
-    assert f"The last good checkpoint is kept: {tmp_path / 'checkpoints'}." in done.stderr
+    assert f"The last good checkpoint, of step 6, is kept in {tmp_path / 'checkpoints'}." in done.stderr
     assert {"latest_000000006", "best_000000005"} <= set(os.listdir(tmp_path / "checkpoints"))
     assert not (tmp_path / "result.json").exists()
 

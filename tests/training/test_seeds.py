@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from sentiment_runs import TINY, is_refused, metrics_of, run_here
+from sentiment_runs import NO_LOSS_IS_LOW_ENOUGH, TINY, is_refused, metrics_of, run_here
 
 from rnn_jax.errors import TrainingDiverged
+from rnn_jax.training.files import LOG
 from rnn_jax.training.seeds import lines_of, summary
 
 FLAGS = (*TINY, "--num_steps=4", "--num_buckets=1", "--seed=5")
@@ -54,7 +55,10 @@ def test_other_flags_than_before_are_refused_by_name(trained):
 
 def test_seeds_that_diverge_are_named(tmp_path):
     with pytest.raises(TrainingDiverged, match=r"seed_5 \(exit code 3\), seed_6 \(exit code 3\); see run.log"):
-        run_here(*FLAGS, "--learning_rate=1e30", "--num_seeds=2", "--seeds_mode=map", f"--workdir={tmp_path / 'runs'}")
+        factor = f"--divergence_factor={NO_LOSS_IS_LOW_ENOUGH}"
+        run_here(*FLAGS, factor, "--num_seeds=2", "--seeds_mode=map", f"--workdir={tmp_path / 'runs'}")
+    assert "diverged at step 1: loss 0." in (tmp_path / "runs" / "seed_5" / LOG).read_text()
+    assert not list(tmp_path.glob("runs/seed_*/result.json")) and not (tmp_path / "runs" / "seeds.json").exists()
 
 
 def test_the_summary_of_results():

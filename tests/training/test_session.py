@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnn_jax.errors import TrainingDiverged
 from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.files import read_metrics
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from rnn_jax.training.plan import TrainingPlan
 from rnn_jax.training.plateau import learning_rate_scale
@@ -51,8 +53,11 @@ def plan_of(config: Config) -> TrainingPlan:
     return TrainingPlan({}, PER_EPOCH, TOTAL, make_optimizer(config, TOTAL), make_schedule(config, TOTAL), 0.0)
 
 
-def train(workdir, config: Config, crash=lambda session: None, scores=SCORES):
-    """½‖w − target‖² with a target for each step; after each one `crash` may raise. The last state and all weights."""
+def train(workdir, config: Config, crash=lambda session: None, scores=SCORES, losses=None):
+    """½‖w − target‖² with a target for each step; after each one `crash` may raise. The last state and all weights.
+
+    scores, losses: of the evaluation after each step.
+    """
     plan = plan_of(config)
     state = create_state({"w": jnp.array(START)}, plan.optimizer, config.ema_decay)
 
@@ -71,7 +76,8 @@ def train(workdir, config: Config, crash=lambda session: None, scores=SCORES):
         session.begin("toy")
 
         def evaluate(state: TrainState) -> dict[str, float]:
-            return {"accuracy": scores[session.step - 1]}
+            loss = {} if losses is None else {"loss": losses[session.step - 1]}
+            return {"accuracy": scores[session.step - 1], **loss}
 
         for target in TARGETS[session.step :]:
             if session.exhausted:
@@ -212,3 +218,73 @@ def test_a_run_of_an_earlier_release_goes_on(tmp_path):
         saved.save(5, state, {"best": [0.6], "waited": 1, "window": []})
     train(tmp_path, config)
     assert [line["step"] for line in lines_of(tmp_path)] == [6, 7, 8, 9]
+
+
+# The distance from the targets grows a thousandfold in each update, the loss a millionfold from a first one near 2:
+# powers of ten away from the limits below, so that no processor's rounding decides.
+EXPLODING = {"learning_rate": 1001.0, "divergence_factor": 1e10, "eval_every_steps": 100}
+
+
+def diverges(workdir, config: Config, **more) -> str:
+    with pytest.raises(TrainingDiverged) as caught:
+        train(workdir, config, **more)
+    return str(caught.value)
+
+
+def saved_names(workdir) -> list[str]:
+    return sorted(path.name for path in workdir.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize(("log_every", "logged"), [(1, [1, 2]), (2, [2]), (100, [])])
+def test_a_finite_loss_above_the_limit_is_divergence(tmp_path, log_every, logged):
+    """Named by its step, whenever the numbers are fetched; nothing of it is logged or saved."""
+    said = diverges(tmp_path, configured(**EXPLODING, log_every_steps=log_every))
+    assert said.startswith("training diverged at step 3: loss ") and "; the limit is " in said
+    assert "No good checkpoint had been saved." in said
+    assert [line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")] == logged and saved_names(tmp_path) == []
+
+
+def test_without_a_limit_only_what_is_not_finite_is_divergence(tmp_path):
+    config = configured(**EXPLODING | {"divergence_factor": 0.0})
+    assert "the limit is" not in diverges(tmp_path, config)  # beyond float32's 1e38
+    assert len(lines_of(tmp_path)) >= 4
+
+
+@pytest.mark.parametrize("crash", [lambda session: None, kill_after(1), kill_after(2)])
+def test_a_state_that_the_next_update_finds_bad_is_no_checkpoint(tmp_path, crash):
+    """That of step 2 is saved before its loss is known; a kill in between changes nothing, nor does another try."""
+    config = configured(**EXPLODING, checkpoint_every_steps=1)
+    with pytest.raises((TrainingDiverged, KeyboardInterrupt)):
+        train(tmp_path, config, crash)
+    for _ in range(2):
+        said = diverges(tmp_path, config)
+        assert said.startswith("training diverged at step 3: ") and "last good checkpoint, of step 1, is kept" in said
+        assert saved_names(tmp_path) == ["latest_000000001"]
+
+
+def test_a_state_that_its_evaluation_found_good_stays(tmp_path):
+    config = configured(**EXPLODING | {"eval_every_steps": 2})
+    assert "last good checkpoint, of step 2, is kept" in diverges(tmp_path, config, losses=[1.0] * TOTAL)
+    assert saved_names(tmp_path) == ["best_000000002", "latest_000000002"]
+
+
+@pytest.mark.parametrize("loss", [np.nan, np.inf, 1e9])
+def test_an_evaluation_can_find_that_a_run_has_diverged(tmp_path, loss):
+    """However high its score: it is not logged, not the best, and not among what is averaged."""
+    config = configured(eval_every_steps=1, average_checkpoints=2)
+    scores, losses = [0.1, 0.2, 0.9, *[0.0] * 6], [1.0, 1.0, loss, *[1.0] * 6]
+    said = diverges(tmp_path, config, scores=scores, losses=losses)
+    assert said.startswith(f"training diverged at step 3: validation loss {loss:g}")
+    assert "last good checkpoint, of step 2, is kept" in said
+    assert [line["step"] for line in lines_of(tmp_path)] == [1, 2]
+    assert saved_names(tmp_path) == ["best_000000002", "latest_000000001", "latest_000000002"]
+    assert sorted(path.name for path in tmp_path.glob("averaged/*")) == ["latest_000000001", "latest_000000002"]
+
+
+def test_a_resumed_run_judges_by_the_first_loss_of_all(tmp_path):
+    config = configured(eval_every_steps=100, checkpoint_every_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, config, kill_after(4))
+    first = lines_of(tmp_path)[0]["train/loss"]
+    said = diverges(tmp_path, dataclasses.replace(config, divergence_factor=1e-6))  # below any loss there is
+    assert said.startswith("training diverged at step 5: ") and f"times the first loss of {first:g}, " in said

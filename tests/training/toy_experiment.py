@@ -14,10 +14,11 @@ from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.training.app import Invocation, run_app
 from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.divergence import DivergenceRule, diverged
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
 from rnn_jax.training.run import RunConfig, open_run
 from rnn_jax.training.state import apply_gradients, create_state, evaluation_params
-from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal, check_finite
+from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +39,11 @@ def train(config: Config, workdir: str) -> dict:
         optimizer = make_optimizer(config, config.num_steps)
         state = create_state({"w": jnp.ones((config.width, 1)), "b": jnp.zeros(1)}, optimizer, config.ema_decay)
         checkpointer = Checkpointer(run.checkpoints, config_hash=run.config_hash)
+        rule = DivergenceRule(config.divergence_factor)
         patience, timer = Patience(0), SaveTimer(config.checkpoint_every_seconds, config.checkpoint_every_steps)
         if (restored := checkpointer.restore_latest(state)) is not None:
             state, patience.best = jax.device_put(restored.tree), restored.extra["best"]
+            rule.first_loss = restored.extra["first_loss"]
         step = int(state.step)
         run.truncate_metrics(step if restored else -1)
 
@@ -57,12 +60,13 @@ def train(config: Config, workdir: str) -> dict:
             state, metrics = update(state, x, np.float32(np.nan) * y if step + 1 == config.poison_step else y)
             step += 1
             time.sleep(config.pause)
-            check_finite(metrics["loss"], metrics["gradient_norm"], step, checkpoint=str(run.checkpoints))
+            if (found := rule.of_updates(metrics["loss"], metrics["gradient_norm"], step)) is not None:
+                raise diverged(found, run.checkpoints, checkpointer.latest_step())
             run.log(step, step / 10, {"train/loss": metrics["loss"], "train/gradient_norm": metrics["gradient_norm"]})
             print(f"step {step}", flush=True)
             is_best = step % 5 == 0 and patience.update(-float(metrics["loss"]))
             if is_best or timer.due(step) or stop.requested or step == config.num_steps:
-                checkpointer.save(step, state, {"best": patience.best}, best=is_best)
+                checkpointer.save(step, state, {"best": patience.best, "first_loss": rule.first_loss}, best=is_best)
             if stop.requested and step < config.num_steps:
                 raise stop.interruption(step)
         best = checkpointer.restore_best(state)
