@@ -5,18 +5,24 @@ Importing this package needs only jax; what needs Flax, Optax, Orbax or TFDS is 
 `data`, which are imported by name.
 """
 
-from rnn_jax.analysis import ensemble
+from rnn_jax.analysis import ensemble, gate_values
 from rnn_jax.cells import (
     CELLS,
     GRU,
     LSTM,
     CoupledLSTM,
     Elman,
+    HiddenDropout,
     LayerNormGRU,
     LayerNormLSTM,
+    LearnedStart,
     Memoryless,
     PeepholeLSTM,
+    ProjectedLSTM,
     ResetBeforeGRU,
+    SplitCell,
+    Zoneout,
+    initializer,
     make_cell,
 )
 from rnn_jax.layers import Bidirectional, LayerOutput, Recurrent, Stack
@@ -36,17 +42,24 @@ __all__ = [
     "Cell",
     "CoupledLSTM",
     "Elman",
+    "HiddenDropout",
     "Layer",
     "LayerNormGRU",
     "LayerNormLSTM",
     "LayerOutput",
+    "LearnedStart",
     "Memoryless",
     "PeepholeLSTM",
+    "ProjectedLSTM",
     "Recurrent",
     "ResetBeforeGRU",
+    "SplitCell",
     "Stack",
+    "Zoneout",
     "crf",
     "ensemble",
+    "gate_values",
+    "initializer",
     "lengths_to_mask",
     "make_cell",
     "scan_cell",

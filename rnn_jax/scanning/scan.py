@@ -70,7 +70,7 @@ def scan_cell(
         hash(cell)
     except TypeError as error:
         raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
-    xs = jax.tree.map(jnp.asarray, xs)
+    params, xs = jax.tree.map(jnp.asarray, (params, xs))
     batched = is_batch(xs, mask, resets, batched)
     shape = leading_shape(xs, batched)
     mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)

@@ -23,6 +23,7 @@ from rnn_jax import (
     LayerNormLSTM,
     Memoryless,
     PeepholeLSTM,
+    ProjectedLSTM,
     Recurrent,
     ResetBeforeGRU,
     Stack,
@@ -129,7 +130,14 @@ def named(params, gates):
             p[f"Wh{gate}"] = params.w_h[:, block]
     if hasattr(params, "p"):
         p |= {f"wc{gate}": params.p[row] for row, gate in enumerate("ifo")}
-    others = {"b_hn": "bhn", "scale_x": "alpha_x", "scale_h": "alpha_h", "scale_c": "alpha_c", "b_c": "beta_c"}
+    others = {
+        "b_hn": "bhn",
+        "scale_x": "alpha_x",
+        "scale_h": "alpha_h",
+        "scale_c": "alpha_c",
+        "b_c": "beta_c",
+        "w_p": "Wp",
+    }
     return p | {theirs: getattr(params, ours) for ours, theirs in others.items() if hasattr(params, ours)}
 
 
@@ -142,6 +150,7 @@ EQUATIONS = {
     LayerNormLSTM(H): (equations.layer_norm_lstm, "ifgo"),
     GRU(H): (equations.gru, "rzn"),
     ResetBeforeGRU(H): (equations.reset_before_gru, "rzn"),
+    ProjectedLSTM(H, projection_size=2): (equations.projected_lstm, "ifgo"),
     LayerNormGRU(H): (equations.layer_norm_gru, "rzn"),
 }
 
@@ -152,6 +161,33 @@ def test_cell_follows_its_paper(cell):
     params, xs = random_params(cell, D), random(1, T, D)
     ys = quick_jit(lambda params, xs: scan_cell(cell, params, xs)[1])(params, xs)
     np.testing.assert_allclose(ys, equation(named(params, gates), xs), rtol=1e-12, atol=1e-13)
+
+
+def test_projected_lstm_is_torchs():
+    """`proj_size`, values and gradients, with our weights transposed."""
+    cell = ProjectedLSTM(H, projection_size=2)
+    params, xs, ys_bar = random_params(cell, D), random(1, B, T, D), random(2, B, T, 2)
+    module = torch.nn.LSTM(D, H, proj_size=2, batch_first=True, dtype=torch.float64)
+    theirs = {
+        "weight_ih_l0": params.w_x,
+        "weight_hh_l0": params.w_h,
+        "bias_ih_l0": params.b,
+        "weight_hr_l0": params.w_p,
+    }
+    with torch.no_grad():
+        module.bias_hh_l0.zero_()
+        for name, array in theirs.items():
+            getattr(module, name).copy_(torch.tensor(np.array(array.T)))
+    expected, (h, c) = module(torch.tensor(xs))
+    (expected * torch.tensor(ys_bar)).sum().backward()
+    (carry, ys), vjp = jax.vjp(lambda params: scan_cell(cell, params, xs), params)
+    (gradient,) = vjp((jax.tree.map(jnp.zeros_like, carry), jnp.asarray(ys_bar)))
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-11)
+    close(ys, expected.detach())
+    close(carry.h, h[0].detach())
+    close(carry.c, c[0].detach())
+    for name, field in zip(theirs, ("w_x", "w_h", "b", "w_p")):
+        close(getattr(gradient, field), getattr(module, name).grad.numpy().T)
 
 
 # --- backpropagation through time, by hand ----------------------------------------------------------------------------

@@ -46,6 +46,19 @@ def lstm(p, xs):
     return np.stack(ys)
 
 
+def projected_lstm(p, xs):
+    """Sak et al. (2014), eqs. 7–13, without peepholes and the second projection: r_t = W_rm m_t goes back."""
+    r, c, ys = np.zeros(p["Wp"].shape[1]), np.zeros(p["bi"].size), []
+    for x in xs:
+        i = sigmoid(x @ p["Wxi"] + r @ p["Whi"] + p["bi"])
+        f = sigmoid(x @ p["Wxf"] + r @ p["Whf"] + p["bf"])
+        c = f * c + i * np.tanh(x @ p["Wxg"] + r @ p["Whg"] + p["bg"])
+        o = sigmoid(x @ p["Wxo"] + r @ p["Who"] + p["bo"])
+        r = (o * np.tanh(c)) @ p["Wp"]
+        ys.append(r)
+    return np.stack(ys)
+
+
 def peephole_lstm(p, xs):
     """Graves (2013), eqs. 7–11: i and f see the old memory, o the new one."""
     h, c, ys = np.zeros(p["bi"].size), np.zeros(p["bi"].size), []
