@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from rnn_jax.layers import Stack
 from rnn_jax.layers.pooling import last_pool
 from rnn_jax.layers.stepping import initial_carries, make_step
+from rnn_jax.numerics import norm_parts
 from rnn_jax.scanning.carries import select, zeros_like
 from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
 
@@ -106,8 +107,8 @@ def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Floa
 
 def row_norms(tree: Any) -> Float[Array, " B"]:
     """√ of the sum of squares of all numbers in each row of a pytree, whose leaves begin with B."""
-    squares = [jnp.sum(jnp.square(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares[1:], squares[0]))
+    scale, norm = norm_parts(jax.tree.leaves(tree), num_kept=1)
+    return scale * norm
 
 
 def _by_distance(norms: Float[Array, "B T"], mask: Bool[Array, "B T"], distance: Array) -> Float[Array, "B T"]:
