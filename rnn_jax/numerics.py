@@ -80,11 +80,12 @@ def norm_parts(leaves: Sequence[Array], num_kept: int = 0) -> tuple[Array, Array
 
 
 def _power_of_two(x: Array) -> Array:
-    """The power of two at or below each x ≥ 0; 1 for 0, ∞ and NaN."""
+    """The power of two at or below each x ≥ 0, or near it where x is at an end of the range; 1 for 0, ∞ and NaN."""
     usual = jnp.isfinite(x) & (x > 0)
     _, exponent = jnp.frexp(jnp.where(usual, x, 1))
-    smallest = jnp.finfo(x.dtype).minexp  # below it are the subnormal numbers, which some devices take for 0
-    return jnp.where(usual, jnp.ldexp(jnp.ones_like(x), jnp.maximum(exponent - 1, smallest)), 1)
+    # Neither it nor its inverse, which compilers multiply by, may be subnormal: devices take such numbers for 0.
+    smallest = jnp.finfo(x.dtype).minexp
+    return jnp.where(usual, jnp.ldexp(jnp.ones_like(x), jnp.clip(exponent - 1, smallest, -smallest)), 1)
 
 
 def known_number(value: float | Array) -> float | None:
