@@ -176,7 +176,7 @@ def _check_bounds(field: Field, value: Any) -> None:
 
 def _in_float32(value: float) -> float:
     """The number as float32 has it, with 0 for those so small that devices flush them to it."""
-    if abs(value) < np.finfo(np.float32).tiny:
+    if abs(value) < float(np.finfo(np.float32).tiny):
         return 0.0
     with np.errstate(over="ignore"):
         return float(np.float32(value))
