@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_jax import masking
+from rnn_jax import LSTM, masking
+from rnn_jax.analysis.gradient_flow import gradient_norms
 from rnn_jax.attention import ATTENTIONS, Memory, make_attention
 from rnn_jax.layers import pooling
 from rnn_jax.tagging import crf
@@ -59,6 +60,7 @@ FUNCTIONS = {
     "viterbi": lambda flags: crf.viterbi(PARAMS, EMISSIONS, flags),
     "nbest": lambda flags: crf.nbest(PARAMS, EMISSIONS, flags, 2),
     "legal": lambda flags: crf.constrain(PARAMS, legal(flags)),
+    "gradient_norms": lambda flags: gradient_norms(LSTM(2), LSTM(2).init(jax.random.key(4), F), YS, mask=flags),
     **{kind: of_attention(kind) for kind in ATTENTIONS},
     **{f"memory_{kind}": of_memory(kind) for kind in ATTENTIONS},
 }

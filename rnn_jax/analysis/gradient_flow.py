@@ -19,9 +19,10 @@ import jax.numpy as jnp
 from rnn_jax.layers import Stack
 from rnn_jax.layers.pooling import last_pool
 from rnn_jax.layers.stepping import initial_carries, make_step
+from rnn_jax.masking import as_flags
 from rnn_jax.numerics import norm_parts
 from rnn_jax.scanning.carries import select, zeros_like
-from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
+from rnn_jax.types import Array, Bool, Cell, Float, Int, Layer, Params
 
 Loss = Callable[[Float[Array, "B F"]], Float[Array, ""]]
 """From the last outputs of a batch to one number: a sum over the rows, so that each row has the gradient of its own."""
@@ -34,7 +35,7 @@ def gradient_norms(
     params: Params,
     xs: Float[Array, "*B T D"],
     *,
-    mask: Bool[Array, "*B T"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
 ) -> Float[Array, "*B T"]:
@@ -53,8 +54,7 @@ def gradient_norms(
     """
     if of not in QUANTITIES:
         raise ValueError(f"The gradient of {of!r}? It can be that of: {', '.join(QUANTITIES)}.")
-    if mask is None:
-        mask = jnp.ones(xs.shape[:-1], dtype=bool)
+    mask = jnp.ones(xs.shape[:-1], dtype=bool) if mask is None else as_flags("mask", mask, xs.shape[:-1])
     if xs.ndim == 2:
         return _gradient_norms(layer, params, xs[None], mask[None], loss, of)[0]
     return _gradient_norms(layer, params, xs, mask, loss, of)
@@ -65,7 +65,7 @@ def gradient_by_distance(
     params: Params,
     xs: Float[Array, "B T D"],
     *,
-    mask: Bool[Array, "B T"] | None = None,
+    mask: Bool[Array, "B T"] | Int[Array, "B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
 ) -> Float[Array, " T"]:

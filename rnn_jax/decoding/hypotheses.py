@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.numerics import known_number, log_softmax
+from rnn_jax.numerics import known_number, log_softmax, logsumexp
 from rnn_jax.types import Array, Bool, Carry, Float, Int
 
 Step = Callable[[Carry, Array], tuple[Carry, Array]]
@@ -42,9 +42,9 @@ class Hypotheses(NamedTuple):
 
 def token_log_probs(logits: Float[Array, "B K V"]) -> tuple[Float[Array, "B K V"], Bool[Array, "B K"]]:
     """log softmax in float32, and which hypotheses have NaN among their logits; those have −∞ for all tokens."""
-    broken = jnp.isnan(logits).any(axis=-1)
-    log_probs = log_softmax(jnp.where(broken[..., None], -jnp.inf, logits.astype(jnp.float32)))
-    return log_probs, broken
+    logits = logits.astype(jnp.float32)
+    broken = jnp.isnan(logsumexp(logits))  # computed once, with the softmax: looking for NaN would be another pass
+    return jnp.where(broken[..., None], -jnp.inf, log_softmax(logits)), broken
 
 
 def ranked_by(log_probs: Float[Array, "B K"], lengths: Int[Array, "*B K"], exponent: Number) -> Float[Array, "B K"]:

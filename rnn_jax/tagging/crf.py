@@ -13,13 +13,10 @@ gaps, and rows without real steps, which have one path, the empty one, of score 
 reaches neither values nor gradients; start belongs to the first real step, end to the last. Scores are computed and
 returned in float32, or float64 if emissions or params are, whatever the emissions' dtype. Labels are in 0…L − 1; at
 padded and unobserved steps they may be anything.
-
 A score of −∞, of emissions and params alike, makes its paths impossible: probability 0, and its gradient is 0. A row
 without any possible path has log Z = −∞, marginals of 0, log-likelihood −∞ for every path, and gradient 0; the other
 rows know nothing of it. Scores of a path must not add up to +∞.
-
-Masks and other flags are booleans, or integers that are 0 or not: TypeError for other numbers. ValueError is raised
-where shapes disagree.
+Flags are booleans, or integers that are 0 or not: TypeError for other numbers. ValueError where shapes disagree.
 """
 
 import functools
@@ -82,8 +79,8 @@ def sequence_score(
     """score(labels), not normalised: (*B, T, L), (*B, T) → (*B,)."""
     params, emissions, mask = _prepared(params, emissions, mask)
     _check_labels(labels, mask)
-    row = functools.partial(_score_of_row, params)
-    return jnp.vectorize(row, signature="(t,l),(t),(t)->()")(emissions, labels.astype(jnp.int32), mask)
+    row = jnp.vectorize(functools.partial(_score_of_row, params), signature="(t,l),(t),(t)->()")
+    return row(emissions, labels.astype(jnp.int32), mask)
 
 
 def log_partition(
@@ -115,18 +112,16 @@ def log_likelihood(
     """log p(labels) = score(labels) − log Z, at most 0 up to rounding: (*B, T, L), (*B, T) → (*B,).
 
     With `observed`, the log probability of the observed labels alone: log Z over the paths that have them, whatever
-    they have at the real steps that are not observed, − log Z (Tsuboi et al. 2008). −∞, without gradient, for labels
-    that are impossible.
+    they have at the real steps that are not observed, − log Z (Tsuboi et al. 2008). Impossible ones: −∞, no gradient.
     """
     if observed is None:
         score = sequence_score(params, emissions, labels, mask)
     else:
-        mask = as_flags("mask", mask, emissions.shape[:-1])
         _check_labels(labels, mask)
         free = ~as_flags("observed", observed, mask.shape)
         consistent = jax.nn.one_hot(labels, emissions.shape[-1], dtype=bool) | free[..., None]
         score = log_partition(params, emissions, mask, consistent)
-    # Where the labels are impossible, everything may be, and the difference would be −∞ + ∞.
+    # If these are impossible, all may be: −∞ + ∞.
     return jnp.where(score == -jnp.inf, -jnp.inf, score - log_partition(params, emissions, mask))
 
 
@@ -240,9 +235,8 @@ def _first(mask):
 def _prepared(params: CRFParams, emissions: Array, mask: Array) -> tuple[CRFParams, Array, Array]:
     """Params and emissions in the dtype to compute in, and the mask as booleans, once their shapes are checked.
 
-    No zeros are put in place of the padding: the emissions are only added to things, which `where` then drops, and the
-    derivative of a sum, unlike a cell's, is finite whatever is summed. Scores of −∞ are cut off from their gradient,
-    which the sums would pass on to those of them that a path has.
+    Padding is not zeroed: emissions are only added to things, which `where` then drops, and a sum's derivative, unlike
+    a cell's, is always finite. Scores of −∞ are cut off from their gradient, which sums would pass on.
     """
     if emissions.ndim < 2 or emissions.shape[-1:] != params.start.shape:
         raise ValueError(f"emissions is (…, T, L) for params of L={params.start.size}; got shape {emissions.shape}.")
