@@ -20,6 +20,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from absl import flags
 
 from rnn_jax.errors import UserError
@@ -42,6 +43,8 @@ class Field(NamedTuple):
     choices: tuple | None
     minimum: int | float | None
     maximum: int | float | None
+    above: float | None
+    below: float | None
     identity: bool
     traced: bool
 
@@ -53,16 +56,20 @@ def knob(
     choices: tuple | None = None,
     minimum: int | float | None = None,
     maximum: int | float | None = None,
+    above: float | None = None,
+    below: float | None = None,
     identity: bool = True,
     traced: bool = False,
 ) -> Any:
-    """A dataclass field with help text and rules. Bounds are inclusive; they and choices hold for each tuple element.
+    """A dataclass field with help text and rules; bounds and choices hold for each tuple element.
 
+    minimum and maximum may be reached, above and below may not: not in float32 either, which runs compute in and in
+    which 0.99999999 is 1 and 1e-50 is 0.
     identity=False marks what may differ between two runs of one run directory (where data lies, how often to log).
     traced=True marks a number that a compiled train step takes as an argument: runs that differ in it share a program.
     """
     rules = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
-    rules |= {"identity": identity, "traced": traced}
+    rules |= {"above": above, "below": below, "identity": identity, "traced": traced}
     return dataclasses.field(default=default, metadata=rules)
 
 
@@ -93,6 +100,8 @@ def _fields_of(config_class: Any) -> dict[str, Field]:
             "choices": None,
             "minimum": None,
             "maximum": None,
+            "above": None,
+            "below": None,
             "identity": True,
             "traced": False,
         } | dict(field.metadata)
@@ -141,13 +150,36 @@ def _check_scalar(field: Field, value: Any) -> Any:
     if field.choices is not None and value not in field.choices:
         allowed = ", ".join(map(str, field.choices))
         raise ValueError(f"allowed: {allowed}.{did_you_mean(str(value), map(str, field.choices))}")
-    low, high = field.minimum, field.maximum
-    if (low is not None and value < low) or (high is not None and value > high):
-        bounds = (
-            f"at least {low}" if high is None else f"at most {high}" if low is None else f"between {low} and {high}"
-        )
-        raise ValueError(f"must be {bounds}")
+    _check_bounds(field, value)
     return value
+
+
+def _check_bounds(field: Field, value: Any) -> None:
+    low, high, above, below = field.minimum, field.maximum, field.above, field.below
+    broken = (
+        (low is not None and value < low)
+        or (high is not None and value > high)
+        or (above is not None and _in_float32(value) <= above)
+        or (below is not None and _in_float32(value) >= below)
+    )
+    if broken:
+        between = low is not None and high is not None
+        bounds = [
+            f"between {low} and {high}" if between else "",
+            f"at least {low}" if low is not None and not between else "",
+            f"at most {high}" if high is not None and not between else "",
+            f"above {above}" if above is not None else "",
+            f"below {below}" if below is not None else "",
+        ]
+        raise ValueError(f"must be {' and '.join(filter(None, bounds))}")
+
+
+def _in_float32(value: float) -> float:
+    """The number as float32 has it, with 0 for those so small that devices flush them to it."""
+    if abs(value) < float(np.finfo(np.float32).tiny):
+        return 0.0
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
 
 
 def parse_text(field: Field, text: str) -> Any:

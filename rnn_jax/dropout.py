@@ -1,14 +1,16 @@
 """Dropout, with explicit keys: on activations, on whole sequences, on words, on embedding rows, on recurrent weights.
 
 All are inverted dropout: what is kept is divided by 1 − rate, so that evaluation needs no rescaling. A rate of 0 or a
-key of None leaves the argument as it is. A rate may be traced: a number that a compiled program takes as an argument.
+key of None leaves the argument as it is, a rate of 1 leaves zeros (of words: the unknown one). A rate may be traced: a
+number that a compiled program takes as an argument. Any other is checked: ValueError outside of [0, 1].
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.numerics import known_number
 from rnn_jax.types import Array, Float, Int, Key
 
 P = TypeVar("P")
@@ -17,14 +19,31 @@ Rate = float | Float[Array, ""]
 
 def dropout(x: Float[Array, "..."], rate: Rate, key: Key | None, *, shared_axes: tuple[int, ...] = ()):
     """x ⊙ m / (1 − rate), m ~ Bernoulli(1 − rate), one m along `shared_axes` (Srivastava et al. 2014)."""
+    check_rate("rate", rate)
     if key is None or is_off(rate):
         return x
     shape = list(x.shape)
     for axis in shared_axes:
         shape[axis] = 1
-    kept = 1.0 - rate
-    keep = jax.random.bernoulli(key, kept, shape)
-    return jnp.where(keep, x / jnp.asarray(kept, x.dtype), jnp.zeros_like(x))
+    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+    return jnp.where(keep, x / kept_share(rate, x.dtype), jnp.zeros_like(x))
+
+
+def check_rate(name: str, rate: Rate) -> None:
+    """That a rate is a probability; a traced one cannot be checked.
+
+    Raises:
+      ValueError: it is below 0, above 1, or NaN.
+    """
+    number = known_number(rate)
+    if number is not None and not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} is a probability of dropping, in [0, 1]; got {number:g}.")
+
+
+def kept_share(rate: Rate, dtype: Any) -> Float[Array, ""]:
+    """1 − rate, which whatever is kept is divided by; 1 where nothing is, as 0 / 0 would be NaN in the gradient."""
+    share = jnp.asarray(1.0 - rate, dtype)
+    return jnp.where(share > 0, share, 1)
 
 
 def is_off(rate: Rate) -> bool:
@@ -39,6 +58,7 @@ def variational_dropout(xs: Float[Array, "*B T D"], rate: Rate, key: Key | None)
 
 def word_dropout(tokens: Int[Array, "..."], rate: Rate, key: Key | None, *, unknown_id: int) -> Int[Array, "..."]:
     """Replaces each token by `unknown_id` with probability `rate` (Dai & Le 2015); nothing is rescaled."""
+    check_rate("rate", rate)
     if key is None or is_off(rate):
         return tokens
     return jnp.where(jax.random.bernoulli(key, rate, tokens.shape), jnp.asarray(unknown_id, tokens.dtype), tokens)
@@ -56,8 +76,9 @@ def recurrent_dropout(params: P, rate: Rate, key: Key | None, *, names: tuple[st
     they lie deeper.
 
     Raises:
-      ValueError: there are no names, or the params have no such weights.
+      ValueError: there are no names, the params have no such weights, or the rate is none.
     """
+    check_rate("rate", rate)
     if key is None or is_off(rate):
         return params
     named, structure = jax.tree_util.tree_flatten_with_path(params)

@@ -42,14 +42,15 @@ def segment_ids_to_resets(
     `previous_ids`: the ids of the step before, if the rows continue a chunk whose carry is passed on.
     """
     if previous_ids is None:
-        previous_ids = jnp.zeros_like(segment_ids[..., 0])
-    before = jnp.concatenate([previous_ids[..., None], segment_ids[..., :-1]], axis=-1)
+        previous_ids = jnp.zeros(segment_ids.shape[:-1], segment_ids.dtype)
+    before = jnp.concatenate([previous_ids[..., None], segment_ids], axis=-1)[..., :-1]
     return (segment_ids != before) & (segment_ids > 0)
 
 
-def reverse_resets(resets: Bool[Array, "*B T"]) -> Bool[Array, "*B T"]:
+def reverse_resets(resets: Bool[Array, "*B T"] | Int[Array, "*B T"]) -> Bool[Array, "*B T"]:
     """The resets that a reverse scan needs: a sequence that starts at t + 1 makes one end at t.
 
     Read backwards, the sequence that ends at t starts there. The last step starts none: the scan starts there anyway.
     """
+    resets = as_flags("resets", resets)
     return jnp.concatenate([resets[..., 1:], jnp.zeros_like(resets[..., :1])], axis=-1)

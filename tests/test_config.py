@@ -179,3 +179,27 @@ def test_a_class_with_a_bad_knob_is_refused():
         define_flags(Wrong, flags.FlagValues())
     with pytest.raises(TypeError, match=r"Odd.table: a knob cannot have type"):
         define_flags(Odd, flags.FlagValues())
+
+
+@dataclasses.dataclass(frozen=True)
+class Open:
+    decay: float = knob(0.9, "of an average", minimum=0.0, below=1.0)
+    epsilon: float = knob(1e-8, "of a denominator", above=0.0)
+    both: float = knob(0.5, "between, without the ends", above=0.0, below=1.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decay": 1.0}, "decay=1.0: must be at least 0.0 and below 1.0"),
+        ({"decay": 0.99999999}, "decay=0.99999999: must be at least 0.0 and below 1.0"),  # 1 in float32
+        ({"decay": 1e300}, r"decay=1e\+300: must be at least 0.0 and below 1.0"),
+        ({"epsilon": 0}, "epsilon=0: must be above 0.0"),
+        ({"epsilon": 1e-50}, "epsilon=1e-50: must be above 0.0"),
+        ({"both": 1}, "both=1: must be above 0.0 and below 1.0"),
+    ],
+)
+def test_bounds_that_may_not_be_reached(given, message):
+    with pytest.raises(UserError, match=message):
+        with_overrides(Open(), given)
+    assert with_overrides(Open(), {"decay": 0, "epsilon": 1e-37, "both": 0.9999999}) == Open(0.0, 1e-37, 0.9999999)

@@ -6,7 +6,14 @@ from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, LSTM, Bidirectional, Memoryless, Recurrent
 from rnn_jax.cells import ElmanParams, GRUParams
-from rnn_jax.dropout import dropout, embedding_dropout, recurrent_dropout, variational_dropout, word_dropout
+from rnn_jax.dropout import (
+    check_rate,
+    dropout,
+    embedding_dropout,
+    recurrent_dropout,
+    variational_dropout,
+    word_dropout,
+)
 
 KEY = jax.random.key(0)
 ONES = jnp.ones((20, 30, 50))
@@ -111,3 +118,52 @@ def test_every_cell_with_memory_has_recurrent_weights_to_drop(name):
 
 def test_dropout_keeps_bfloat16():
     assert dropout(jnp.ones((2, 2), jnp.bfloat16), 0.5, KEY).dtype == jnp.bfloat16
+
+
+DROPS = {  # each as a function of floats of any shape (rows, columns)
+    "dropout": dropout,
+    "shared": lambda x, rate, key: dropout(x, rate, key, shared_axes=(0,)),
+    "variational": variational_dropout,
+    "embedding": embedding_dropout,
+    "recurrent": lambda w, rate, key: recurrent_dropout(ElmanParams(w, w, w), rate, key).w_h,
+}
+every_drop = pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS)
+
+
+@every_drop
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
+def test_at_a_rate_of_1_nothing_is_left_and_no_gradient(drop, dtype):
+    """Known or traced."""
+    x = jnp.full((4, 5), 3.0, dtype)
+    loss = lambda x, rate: jnp.sum(drop(x, rate, KEY).astype(jnp.float32))  # noqa: E731
+    for gradient in (jax.value_and_grad(lambda x: loss(x, 1.0)), lambda x: jax.jit(jax.value_and_grad(loss))(x, 1.0)):
+        total, of_x = gradient(x)
+        assert total == 0 and not np.asarray(of_x, np.float32).any()
+
+
+def test_at_a_rate_of_1_every_word_is_unknown():
+    tokens = jnp.arange(5, 15)
+    traced = jax.jit(lambda rate: word_dropout(tokens, rate, KEY, unknown_id=1))
+    assert word_dropout(tokens, 1.0, KEY, unknown_id=1).tolist() == traced(1.0).tolist() == [1] * 10
+
+
+@every_drop
+def test_a_traced_rate_is_the_known_one(drop):
+    x = jnp.ones((20, 30))
+    traced = jax.jit(lambda rate: drop(x, rate, KEY))
+    for rate in (0.0, 0.25, 1.0):
+        np.testing.assert_allclose(traced(rate), drop(x, rate, KEY), rtol=1e-6)
+    assert traced._cache_size() == 1
+
+
+@pytest.mark.parametrize("rate", [-0.5, 1.5, float("nan"), float("inf"), jnp.float32(1.5)])
+@pytest.mark.parametrize("key", [KEY, None], ids=["key", "no_key"])
+def test_rates_that_are_no_probabilities_are_refused(rate, key):
+    """With a key and without: a wrong rate should not wait for the first step of training."""
+    x = jnp.ones((2, 3))
+    drops = [*DROPS.values(), lambda x, rate, key: word_dropout(x.astype(jnp.int32), rate, key, unknown_id=1)]
+    for drop in drops:
+        with pytest.raises(ValueError, match=r"rate is a probability of dropping, in \[0, 1\]; got (-0.5|1.5|nan|inf)"):
+            drop(x, rate, key)
+    with pytest.raises(ValueError, match="layer_dropout is a probability"):
+        check_rate("layer_dropout", rate)

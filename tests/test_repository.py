@@ -29,6 +29,7 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 LEVELS = (
     ("types", "errors"),
     ("config",),
+    ("numerics",),
     ("masking", "dropout"),
     ("cells",),  # one time step
     ("scanning",),  # over time

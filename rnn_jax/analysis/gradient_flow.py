@@ -19,8 +19,10 @@ import jax.numpy as jnp
 
 from rnn_jax.layers import as_layer
 from rnn_jax.layers.pooling import last_pool
+from rnn_jax.masking import as_flags
+from rnn_jax.numerics import norm_parts
 from rnn_jax.scanning.carries import select, zeros_like
-from rnn_jax.types import Array, Bool, Cell, Float, Layer, Params
+from rnn_jax.types import Array, Bool, Cell, Float, Int, Layer, Params
 
 Loss = Callable[[Float[Array, "B F"]], Float[Array, ""]]
 """From the last outputs of a batch to one number: a sum over the rows, so that each row has the gradient of its own."""
@@ -33,7 +35,7 @@ def gradient_norms(
     params: Params,
     xs: Float[Array, "*B T D"],
     *,
-    mask: Bool[Array, "*B T"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
 ) -> Float[Array, "*B T"]:
@@ -52,8 +54,7 @@ def gradient_norms(
     """
     if of not in QUANTITIES:
         raise ValueError(f"The gradient of {of!r}? It can be that of: {', '.join(QUANTITIES)}.")
-    if mask is None:
-        mask = jnp.ones(xs.shape[:-1], dtype=bool)
+    mask = jnp.ones(xs.shape[:-1], dtype=bool) if mask is None else as_flags("mask", mask, xs.shape[:-1])
     if xs.ndim == 2:
         return _gradient_norms(layer, params, xs[None], mask[None], loss, of)[0]
     return _gradient_norms(layer, params, xs, mask, loss, of)
@@ -64,7 +65,7 @@ def gradient_by_distance(
     params: Params,
     xs: Float[Array, "B T D"],
     *,
-    mask: Bool[Array, "B T"] | None = None,
+    mask: Bool[Array, "B T"] | Int[Array, "B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
 ) -> Float[Array, " T"]:
@@ -107,8 +108,8 @@ def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Floa
 
 def row_norms(tree: Any) -> Float[Array, " B"]:
     """√ of the sum of squares of all numbers in each row of a pytree, whose leaves begin with B."""
-    squares = [jnp.sum(jnp.square(leaf), axis=tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares[1:], squares[0]))
+    scale, norm = norm_parts(jax.tree.leaves(tree), num_kept=1)
+    return scale * norm
 
 
 def _by_distance(norms: Float[Array, "B T"], mask: Bool[Array, "B T"], distance: Array) -> Float[Array, "B T"]:

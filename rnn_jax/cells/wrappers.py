@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from rnn_jax.cells.base import SplitCell
 from rnn_jax.cells.contract import splits, start, takes_key
-from rnn_jax.dropout import dropout
+from rnn_jax.dropout import check_rate, dropout
 from rnn_jax.types import Array, Carry, Cell, Inputs, InputSize, Key, Outputs, Params
 
 
@@ -148,8 +148,7 @@ class Zoneout(Wrapper):
 
     def __post_init__(self):
         for rate in self.rate if isinstance(self.rate, tuple) else (self.rate,):
-            if not 0 <= rate <= 1:
-                raise ValueError(f"The rate of zoneout lies in [0, 1]; got {self.rate}.")
+            check_rate("rate", rate)
 
     def leave(self, carry: Carry, after: Carry, y: Outputs, key: Key | None) -> tuple[Carry, Outputs]:
         """The mix of both carries, and y as it is in there.
@@ -203,8 +202,7 @@ class HiddenDropout(Wrapper):
     def __post_init__(self):
         if not splits(self.cell):
             raise ValueError(f"HiddenDropout is for cells that are SplitCells; {type(self.cell).__name__} is none.")
-        if not 0 <= self.rate <= 1:
-            raise ValueError(f"The rate of dropout lies in [0, 1]; got {self.rate}.")
+        check_rate("rate", self.rate)
 
     def enter(self, carry: Carry, key: Key | None) -> Carry:
         """The carry with some units of its state dropped."""

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnn_jax.dropout import dropout, word_dropout
+from rnn_jax.dropout import dropout, kept_share, word_dropout
 from rnn_jax.layers.pooling import mean_pool
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.modules import RNN, Embedding, Linear, NGramConvolution, Pooling
@@ -119,6 +119,6 @@ class SentimentClassifier(nnx.Module):
     def _sum_ngrams(self, embedding: Embedding, ngrams: Int[Array, "B T N"], key: Key | None) -> Float[Array, "B T F"]:
         """n_t; a dropped n-gram is missing at this step only, and those that stay make up for it."""
         kept = word_dropout(ngrams, self.ngram_dropout, key, unknown_id=0)
-        scale = 1.0 if key is None else jnp.asarray(1.0 / (1.0 - self.ngram_dropout), self.dtype)
+        scale = 1.0 if key is None else 1.0 / kept_share(self.ngram_dropout, self.dtype)
         rows = jnp.where((kept > 0)[..., None], embedding(kept).astype(self.dtype), 0)
         return rows.sum(axis=-2) * scale

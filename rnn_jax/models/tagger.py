@@ -131,7 +131,8 @@ class Tagger(nnx.Module):
         mask = lengths_to_mask(lengths, emissions.shape[-2])
         params = self.crf_params()
         labels, scores = crf.nbest(params, emissions, mask, n)
-        return labels, jnp.exp(scores - crf.log_partition(params, emissions, mask)[..., None])
+        partition = crf.log_partition(params, emissions, mask)[..., None]
+        return labels, jnp.where(scores == -jnp.inf, 0, jnp.exp(scores - partition))  # both −∞: no path is possible
 
     def crf_params(self) -> CRFParams:
         """The CRF's scores, illegal transitions ruled out."""

@@ -109,12 +109,12 @@ class Translator(NamedTuple):
         """
         mesh = data_mesh()
         settings = _Settings.of(self.config, n_best)
-        decode = self.steps.compiled(_decoder(settings))
+        decode, numbers = self.steps.compiled(_decoder(settings)), _numbers(self.config)
 
         def of_batch(batch: Batch) -> Any:
             rows = np.maximum(batch.indices, 0) + first_row
             arrays = {"source": batch.tokens, "lengths": batch.lengths, "rows": rows.astype(np.int32)}
-            return jax.device_get(decode(self.params, shard_batch(arrays, mesh)))
+            return jax.device_get(decode(self.params, {**shard_batch(arrays, mesh), "numbers": numbers}))
 
         found = map_rows(
             sources,
@@ -183,30 +183,33 @@ class Translator(NamedTuple):
 
 
 class _Settings(NamedTuple):
-    """What the compiled search depends on."""
+    """What the compiled search depends on, without the numbers that are arguments of it."""
 
     num: int
     num_best: int
     seed: int
     ratio: float
-    length_penalty: float
     sampling: bool
-    temperature: float
     top_k: int
-    top_p: float
+    cuts_by_probability: bool
 
     @classmethod
     def of(cls, config: Any, num_best: int) -> "_Settings":
         num = num_best if config.decoding == "sample" else config.beam_size
-        common = (num, num_best, config.sampling_seed, config.max_length_ratio, config.length_penalty)
+        common = (num, num_best, config.sampling_seed, config.max_length_ratio)
         if config.decoding != "sample":
-            return cls(*common, sampling=False, temperature=1.0, top_k=0, top_p=1.0)
-        return cls(*common, True, config.temperature, config.top_k, config.top_p)
+            return cls(*common, sampling=False, top_k=0, cuts_by_probability=False)
+        return cls(*common, True, config.top_k, config.top_p < 1)
+
+
+def _numbers(config: Any) -> dict[str, np.float32]:
+    return {name: np.float32(getattr(config, name)) for name in ("length_penalty", "temperature", "top_p")}
 
 
 @functools.cache
-def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], Hypotheses]:
-    def decode(model: Seq2Seq, arrays: dict[str, jax.Array]) -> Hypotheses:
+def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, Any]], Hypotheses]:
+    def decode(model: Seq2Seq, arrays: dict[str, Any]) -> Hypotheses:
+        numbers = arrays["numbers"]
         encoded = model.encode(arrays["source"], arrays["lengths"])
 
         limit = int(settings.ratio * arrays["source"].shape[1]) + MORE_TOKENS
@@ -215,11 +218,13 @@ def _decoder(settings: _Settings) -> Callable[[Seq2Seq, dict[str, jax.Array]], H
         common: dict[str, Any] = {"start": START_ID, "end": END_ID, "max_lengths": wanted, "limit": limit}
         if settings.sampling:
             keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(settings.seed)))(arrays["rows"])
-            cut: Any = {"temperature": settings.temperature, "top_k": settings.top_k, "top_p": settings.top_p}
+            # Cutting by probability sorts the vocabulary at every step: not where nothing is cut.
+            top_p = numbers["top_p"] if settings.cuts_by_probability else 1.0
+            cut: Any = {"temperature": numbers["temperature"], "top_k": settings.top_k, "top_p": top_p}
             return sample(step, state, keys, **common, **cut)
         if settings.num == 1:
-            return greedy(step, state, **common, length_penalty=settings.length_penalty)
-        ranking: Any = {"length_penalty": settings.length_penalty, "num_best": settings.num_best}
+            return greedy(step, state, **common, length_penalty=numbers["length_penalty"])
+        ranking: Any = {"length_penalty": numbers["length_penalty"], "num_best": settings.num_best}
         return beam_search(step, state, **common, **ranking)
 
     return decode

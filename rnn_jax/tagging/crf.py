@@ -12,7 +12,11 @@ What holds for every function here: leading axes are batches. `mask` (True = a r
 gaps, and rows without real steps, which have one path, the empty one, of score 0. What padded steps hold, NaN included,
 reaches neither values nor gradients; start belongs to the first real step, end to the last. Scores are computed and
 returned in float32, or float64 if emissions or params are, whatever the emissions' dtype. Labels are in 0…L − 1; at
-padded and unobserved steps they may be anything. ValueError is raised where shapes disagree.
+padded and unobserved steps they may be anything.
+A score of −∞, of emissions and params alike, makes its paths impossible: probability 0, and its gradient is 0. A row
+without any possible path has log Z = −∞, marginals of 0, log-likelihood −∞ for every path, and gradient 0; the other
+rows know nothing of it. Scores of a path must not add up to +∞.
+Flags are booleans, or integers that are 0 or not: TypeError for other numbers. ValueError where shapes disagree.
 """
 
 import functools
@@ -21,10 +25,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.masking import as_flags
+from rnn_jax.numerics import logsumexp, wide_dtype
 from rnn_jax.types import Array, Bool, Float, Int
 
 _ILLEGAL = -1e6  # Beats what emissions of hundreds add up to over thousands of steps; its own rounding stays below 0.1.
-_FORBIDDEN = -1e30  # For labels that `allowed` leaves out: worse than any number of illegal steps, and still finite.
 
 
 class CRFParams(NamedTuple):
@@ -38,9 +43,9 @@ class CRFParams(NamedTuple):
 class Legal(NamedTuple):
     """transitions[i, j]: label j may follow i; start and end: it may be the first, the last of a sequence."""
 
-    transitions: Bool[Array, "L L"]
-    start: Bool[Array, " L"]
-    end: Bool[Array, " L"]
+    transitions: Bool[Array, "L L"] | Int[Array, "L L"]
+    start: Bool[Array, " L"] | Int[Array, " L"]
+    end: Bool[Array, " L"] | Int[Array, " L"]
 
 
 def init_crf(num_labels: int) -> CRFParams:
@@ -61,36 +66,39 @@ def constrain(params: CRFParams, legal: Legal) -> CRFParams:
     penalty. Where no path is legal, the result is finite and says so by its size; `nbest` lists illegal paths (score
     about −10⁶) after the legal ones. Constrain for training and decoding alike.
     """
-    return CRFParams(*(jnp.where(allowed, scores, _ILLEGAL) for allowed, scores in zip(legal, params, strict=True)))
+    flags = (as_flags(f"legal.{name}", flags, getattr(params, name).shape) for name, flags in legal._asdict().items())
+    return CRFParams(*(jnp.where(allowed, scores, _ILLEGAL) for allowed, scores in zip(flags, params, strict=True)))
 
 
 def sequence_score(
-    params: CRFParams, emissions: Float[Array, "*B T L"], labels: Int[Array, "*B T"], mask: Bool[Array, "*B T"]
+    params: CRFParams,
+    emissions: Float[Array, "*B T L"],
+    labels: Int[Array, "*B T"],
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"],
 ) -> Float[Array, "*B"]:
     """score(labels), not normalised: (*B, T, L), (*B, T) → (*B,)."""
-    _check_shape("labels", labels, mask.shape)
-    params, emissions = _prepared(params, emissions, mask)
-    row = functools.partial(_score_of_row, params)
-    return jnp.vectorize(row, signature="(t,l),(t),(t)->()")(emissions, labels.astype(jnp.int32), mask)
+    params, emissions, mask = _prepared(params, emissions, mask)
+    _check_labels(labels, mask)
+    row = jnp.vectorize(functools.partial(_score_of_row, params), signature="(t,l),(t),(t)->()")
+    return row(emissions, labels.astype(jnp.int32), mask)
 
 
 def log_partition(
     params: CRFParams,
     emissions: Float[Array, "*B T L"],
-    mask: Bool[Array, "*B T"],
-    allowed: Bool[Array, "*B T L"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"],
+    allowed: Bool[Array, "*B T L"] | Int[Array, "*B T L"] | None = None,
 ) -> Float[Array, "*B"]:
     """log Z by the forward algorithm: (*B, T, L) → (*B,).
 
     α_1 = start + emissions[1],  α_t[j] = emissions[t, j] + log Σ_i exp(α_{t−1}[i] + transitions[i, j]),
     log Z = log Σ_i exp(α_T[i] + end[i]).
 
-    With `allowed`, the sum is over the paths whose labels are allowed at each real step; about −10³⁰ if there are none.
+    With `allowed`, the sum is over the paths whose labels are allowed at each real step; −∞ if there are none.
     """
-    params, emissions = _prepared(params, emissions, mask)
+    params, emissions, mask = _prepared(params, emissions, mask)
     if allowed is not None:
-        _check_shape("allowed", allowed, emissions.shape)
-        emissions = jnp.where(allowed, emissions, _FORBIDDEN)
+        emissions = jnp.where(as_flags("allowed", allowed, emissions.shape), emissions, -jnp.inf)
     return _log_partition(params, emissions, mask)
 
 
@@ -98,35 +106,38 @@ def log_likelihood(
     params: CRFParams,
     emissions: Float[Array, "*B T L"],
     labels: Int[Array, "*B T"],
-    mask: Bool[Array, "*B T"],
-    observed: Bool[Array, "*B T"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"],
+    observed: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
 ) -> Float[Array, "*B"]:
     """log p(labels) = score(labels) − log Z, at most 0 up to rounding: (*B, T, L), (*B, T) → (*B,).
 
     With `observed`, the log probability of the observed labels alone: log Z over the paths that have them, whatever
-    they have at the real steps that are not observed, − log Z (Tsuboi et al. 2008).
+    they have at the real steps that are not observed, − log Z (Tsuboi et al. 2008). Impossible ones: −∞, no gradient.
     """
     if observed is None:
-        return sequence_score(params, emissions, labels, mask) - log_partition(params, emissions, mask)
-    _check_shape("labels", labels, mask.shape)
-    _check_shape("observed", observed, mask.shape)
-    consistent = jax.nn.one_hot(labels, emissions.shape[-1], dtype=bool) | ~observed[..., None]
-    return log_partition(params, emissions, mask, consistent) - log_partition(params, emissions, mask)
+        score = sequence_score(params, emissions, labels, mask)
+    else:
+        _check_labels(labels, mask)
+        free = ~as_flags("observed", observed, mask.shape)
+        consistent = jax.nn.one_hot(labels, emissions.shape[-1], dtype=bool) | free[..., None]
+        score = log_partition(params, emissions, mask, consistent)
+    # If these are impossible, all may be: −∞ + ∞.
+    return jnp.where(score == -jnp.inf, -jnp.inf, score - log_partition(params, emissions, mask))
 
 
 def marginals(
-    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"]
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"] | Int[Array, "*B T"]
 ) -> Float[Array, "*B T L"]:
     """p(y_t = l) = ∂ log Z / ∂ emissions[t, l], zeros at padded steps: (*B, T, L) → (*B, T, L).
 
     So the backward algorithm is the forward one's gradient (Eisner 2016); it can be differentiated again.
     """
-    params, emissions = _prepared(params, emissions, mask)
+    params, emissions, mask = _prepared(params, emissions, mask)
     return jax.grad(lambda emissions: _log_partition(params, emissions, mask).sum())(emissions)
 
 
 def viterbi(
-    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"]
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"] | Int[Array, "*B T"]
 ) -> tuple[Int[Array, "*B T"], Float[Array, "*B"]]:
     """argmax_y score(y), int32 with 0 at padded steps, and its score: (*B, T, L) → (*B, T), (*B,)."""
     labels, scores = nbest(params, emissions, mask, 1)
@@ -134,7 +145,7 @@ def viterbi(
 
 
 def nbest(
-    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"], n: int
+    params: CRFParams, emissions: Float[Array, "*B T L"], mask: Bool[Array, "*B T"] | Int[Array, "*B T"], n: int
 ) -> tuple[Int[Array, "*B n T"], Float[Array, "*B n"]]:
     """The n best different paths, best first, and their scores: (*B, T, L) → (*B, n, T) int32, (*B, n).
 
@@ -147,7 +158,7 @@ def nbest(
     """
     if n < 1:
         raise ValueError(f"nbest gives at least one path; got n={n}.")
-    params, emissions = _prepared(params, emissions, mask)
+    params, emissions, mask = _prepared(params, emissions, mask)
     return _nbest(params, emissions, mask, n=n)
 
 
@@ -178,11 +189,11 @@ def _score_of_row(params, emissions, labels, mask):
 def _log_partition_of_row(params, emissions, mask):
     def step(alpha, inputs):
         emission, real, first = inputs
-        arrived = jax.nn.logsumexp(alpha[:, None] + params.transitions, axis=0)
+        arrived = logsumexp(alpha[:, None] + params.transitions, axis=0)
         return jnp.where(real, emission + jnp.where(first, params.start, arrived), alpha), None
 
     alpha, _ = jax.lax.scan(step, jnp.zeros_like(params.start), (emissions, mask, _first(mask)))
-    return jnp.where(mask.any(), jax.nn.logsumexp(alpha + params.end), 0)
+    return jnp.where(mask.any(), logsumexp(alpha + params.end), 0)
 
 
 def _nbest_of_row(params, emissions, mask, n):
@@ -221,19 +232,20 @@ def _first(mask):
     return mask & (jnp.cumsum(mask, dtype=jnp.int32) == 1)
 
 
-def _prepared(params: CRFParams, emissions: Array, mask: Array) -> tuple[CRFParams, Array]:
-    """Both in the dtype to compute in, once their shapes are checked.
+def _prepared(params: CRFParams, emissions: Array, mask: Array) -> tuple[CRFParams, Array, Array]:
+    """Params and emissions in the dtype to compute in, and the mask as booleans, once their shapes are checked.
 
-    No zeros are put in place of the padding: the emissions are only added to things, which `where` then drops, and the
-    derivative of a sum, unlike a cell's, is finite whatever is summed.
+    Padding is not zeroed: emissions are only added to things, which `where` then drops, and a sum's derivative, unlike
+    a cell's, is always finite. Scores of −∞ are cut off from their gradient, which sums would pass on.
     """
     if emissions.ndim < 2 or emissions.shape[-1:] != params.start.shape:
         raise ValueError(f"emissions is (…, T, L) for params of L={params.start.size}; got shape {emissions.shape}.")
-    _check_shape("mask", mask, emissions.shape[:-1])
-    dtype = jnp.float64 if jnp.float64 in (emissions.dtype, params.transitions.dtype) else jnp.float32
-    return CRFParams(*(leaf.astype(dtype) for leaf in params)), emissions.astype(dtype)
+    mask = as_flags("mask", mask, emissions.shape[:-1])
+    dtype = wide_dtype(emissions, *params)
+    *scores, emissions = (jnp.where(leaf == -jnp.inf, -jnp.inf, leaf.astype(dtype)) for leaf in (*params, emissions))
+    return CRFParams(*scores), emissions, mask
 
 
-def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {shape}, like the emissions and the mask; got {array.shape}.")
+def _check_labels(labels: Array, mask: Array) -> None:
+    if labels.shape != mask.shape:
+        raise ValueError(f"labels has shape {mask.shape}, like the mask; got {labels.shape}.")

@@ -3,7 +3,7 @@
 One update of the weights w with the gradient g of the data loss, in this order:
 
     g ← clip(g, ±clip_value)                          each entry by itself
-    g ← g · min(1, clip_global_norm / ‖g‖)            ‖g‖ over all parameters
+    g ← g · min(1, clip_global_norm / ‖g‖)            ‖g‖ over all parameters, however large
     g ← g + l2 · w + l1 · sign(w)                     only arrays of rank ≥ 2: weights, not biases or gains
     u ← rule(g)                                       sgd … adamw, below
     u ← u + weight_decay · w                          adamw only, rank ≥ 2: decoupled from the rule's scaling
@@ -32,6 +32,7 @@ from jaxtyping import Array, Float
 
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
+from rnn_jax.numerics import norm_parts
 from rnn_jax.training.plateau import scale_by_plateau
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
@@ -63,9 +64,9 @@ class OptimizerConfig:
     )
     plateau_factor: float = knob(0.5, "factor of --plateau_patience, on top of the schedule", minimum=0.0, maximum=1.0)
     momentum: float = knob(0.9, "coefficient of --optimizer=momentum", minimum=0.0, maximum=1.0)
-    beta1: float = knob(0.9, "decay of the gradient average (adam, adamw)", minimum=0.0, maximum=1.0)
-    beta2: float = knob(0.999, "decay of the squared-gradient average (rmsprop, adam, adamw)", minimum=0.0, maximum=1.0)
-    epsilon: float = knob(1e-8, "added to the denominator (adagrad, rmsprop, adam, adamw)", minimum=0.0)
+    beta1: float = knob(0.9, "decay of the gradient average (adam, adamw)", minimum=0.0, below=1.0)
+    beta2: float = knob(0.999, "decay of the squared-gradient average (rmsprop, adam, adamw)", minimum=0.0, below=1.0)
+    epsilon: float = knob(1e-8, "added to the denominator (adagrad, rmsprop, adam, adamw)", above=0.0)
     clip_global_norm: float = knob(0.0, "scale gradients down to this norm over all parameters (0 = off)", minimum=0.0)
     clip_value: float = knob(0.0, "clip each gradient entry to ± this value (0 = off)", minimum=0.0)
     l1: float = knob(0.0, "adds l1·sign(w) to the gradient of weight matrices", minimum=0.0)
@@ -133,7 +134,7 @@ def make_optimizer(
     if config.clip_value:
         parts.append(optax.clip(config.clip_value))
     if config.clip_global_norm:
-        parts.append(optax.clip_by_global_norm(config.clip_global_norm))
+        parts.append(clip_by_global_norm(config.clip_global_norm))
     if config.l1 or config.l2:
         parts.append(add_penalty_gradients(config.l1, config.l2))
     parts.append(_rule(config))
@@ -159,6 +160,25 @@ def _rule(config: OptimizerConfig) -> optax.GradientTransformation:
         case "adam" | "adamw":
             return optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
     raise UserError(f"--optimizer={config.optimizer}: allowed: {', '.join(OPTIMIZERS)}")
+
+
+def clip_by_global_norm(max_norm: float) -> optax.GradientTransformation:
+    """g ← g · min(1, max_norm / ‖g‖), ‖g‖ over all arrays; a direction, however long g is.
+
+    Optax's squares the entries, and from 1e20 on makes zeros of them. An entry that is ∞ or NaN becomes NaN here too.
+    """
+
+    def update(updates: Any, params: Any) -> Any:
+        del params
+        scale, norm = norm_parts(jax.tree.leaves(updates))
+
+        def clip(gradient: Array) -> Array:
+            clipped = gradient.astype(scale.dtype) / scale * (max_norm / norm)
+            return jnp.where(scale * norm <= max_norm, gradient, clipped.astype(gradient.dtype))
+
+        return jax.tree.map(clip, updates)
+
+    return optax.stateless(update)
 
 
 def add_penalty_gradients(l1: float, l2: float) -> optax.GradientTransformation:

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from rnn_jax.numerics import norm_parts
+
 PyTree = Any
 
 
@@ -63,6 +65,6 @@ def evaluation_params(state: TrainState, ema_decay: float = 0.0) -> PyTree:
 
 
 def global_norm(tree: PyTree) -> Float[Array, ""]:
-    """√(sum of squares over all arrays), accumulated in float32."""
-    squares = [jnp.sum(jnp.square(jnp.abs(leaf.astype(jnp.float32)))) for leaf in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares, start=jnp.zeros((), jnp.float32)))
+    """√(sum of squares over all arrays), accumulated in float32; ∞ or NaN only where an entry or the norm itself is."""
+    scale, norm = norm_parts(jax.tree.leaves(tree))
+    return (scale * norm).astype(jnp.float32)

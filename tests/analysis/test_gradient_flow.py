@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Elman, Memoryless, Recurrent, Stack, make_cell
-from rnn_jax.analysis.gradient_flow import gradient_by_distance, gradient_norms
+from rnn_jax.analysis.gradient_flow import gradient_by_distance, gradient_norms, row_norms
 
 B, T, D, H = 3, 5, 4, 3
 
@@ -285,3 +285,18 @@ def test_a_layer_that_reads_backwards_is_refused(layer):
 def test_other_quantities_are_refused():
     with pytest.raises(ValueError, match="gradient of 'weights'.*carry, input"):
         gradient_norms(GRU(H), GRU(H).init(jax.random.key(0), D), random(0, T, D), of="weights")
+
+
+@pytest.mark.parametrize("size", [1e20, 1.0, 1e-25])
+def test_norms_of_rows_are_numpys_whatever_their_squares(size):
+    """In float32; a row of zeros, NaN and ∞ are what they are, each in its own row."""
+    rng = np.random.default_rng(0)
+    leaves = [(size * rng.normal(size=(4, *shape))).astype(np.float32) for shape in ((3,), (2, 2))]
+    for leaf, value in zip((leaf[1:] for leaf in leaves), (np.nan, np.inf)):
+        leaf[0 if np.isnan(value) else 1].flat[0] = value
+    for leaf in leaves:
+        leaf[3] = 0
+    rows = np.concatenate([leaf.reshape(4, -1) for leaf in leaves], axis=1).astype(np.float64)
+    np.testing.assert_allclose(
+        row_norms([jnp.asarray(leaf) for leaf in leaves]), np.linalg.norm(rows, axis=1), rtol=1e-6
+    )

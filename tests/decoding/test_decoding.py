@@ -201,7 +201,7 @@ def test_the_loop_ends_when_nothing_can_be_better(num_best, num_steps):
 @pytest.mark.parametrize("options_", [{"length_penalty": -0.5}, {"num_best": 4}, {"num_best": -1}])
 def test_a_senseless_search_is_refused(options_):
     step, first = machine(0)
-    with pytest.raises(ValueError, match="length_penalty=.*num_best="):
+    with pytest.raises(ValueError, match="length_penalty=|num_best="):
         beam_search(step, start_of(first, 3), **options([3, 3]), **options_)
 
 

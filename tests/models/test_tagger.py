@@ -186,3 +186,11 @@ def test_unknown_names():
         tagger_of("hmm")
     with pytest.raises(ValueError, match="No character encoder 'rnn'; there are: cnn, bilstm"):
         encoder_of("rnn")
+
+
+def test_a_sentence_that_cannot_be_labelled_has_paths_of_probability_0():
+    """Emissions of −∞ for every label of a word: no path, and no NaN; the other sentence's best is 1/9 of all."""
+    model = Tagger(LSTM(3), vocabulary_size=5, num_labels=3, embedding_size=4, decoder="crf", rngs=nnx.Rngs(0))
+    emissions = jnp.zeros((2, 2, 3)).at[0, 1].set(-jnp.inf)
+    _, probabilities = model.best_paths(emissions, jnp.array([2, 2]), 2)
+    np.testing.assert_allclose(probabilities, [[0, 0], [1 / 9, 1 / 9]], rtol=1e-5)

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnn_jax.config import with_overrides
 from rnn_jax.errors import UserError
 from rnn_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.state import apply_gradients, create_state, evaluation_params, global_norm
 
 STEPS = 6
 
@@ -159,6 +161,41 @@ def test_clipping_by_hand():
     np.testing.assert_allclose(both["a"][0] + both["b"], [-math.sqrt(0.5)] * 2, rtol=1e-6)  # (3, 3) → norm 1
 
 
+@pytest.mark.parametrize("size", [1e20, 3e38, 1e-25])
+def test_clipping_of_any_length(size):
+    """Four equal entries and clip c: each becomes c/2, also where their squares are no float32 numbers."""
+    clip = min(1.0, size)
+    config = OptimizerConfig(optimizer="sgd", learning_rate=1.0, clip_global_norm=clip)
+    updates = one_sgd_step(config, {"a": [[0.0, 0.0]], "b": [0.0, 0.0]}, {"a": [[size, size]], "b": [size, size]})
+    np.testing.assert_allclose(np.ravel([*updates["a"], updates["b"]]), [-clip / 2] * 4, rtol=1e-6)
+
+
+def test_clipping_leaves_what_is_short_enough_to_the_bit():
+    rng = np.random.default_rng(0)
+    grads = {"a": rng.normal(size=(3, 3)).astype(np.float32), "b": rng.normal(size=3).astype(np.float32)}
+    config = OptimizerConfig(optimizer="sgd", learning_rate=1.0, clip_global_norm=100.0)
+    updates = one_sgd_step(config, jax.tree.map(np.zeros_like, grads), grads)
+    jax.tree.map(np.testing.assert_array_equal, updates, {name: (-value).tolist() for name, value in grads.items()})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_clipping_does_not_hide_what_is_not_finite(wrong):
+    config = OptimizerConfig(optimizer="sgd", learning_rate=1.0, clip_global_norm=1.0)
+    updates = one_sgd_step(config, {"a": [[0.0]], "b": [0.0]}, {"a": [[wrong]], "b": [1.0]})
+    assert np.isnan(updates["a"][0][0])
+
+
+def test_the_norm_that_is_logged_is_right_for_large_and_small_gradients():
+    for size in (1e20, 1.0, 1e-25):
+        _, metrics = apply_gradients(
+            create_state({"a": jnp.zeros(4)}, make_optimizer(OptimizerConfig(), 1)),
+            {"a": jnp.full(4, size)},
+            make_optimizer(OptimizerConfig(), 1),
+        )
+        assert float(metrics["gradient_norm"]) == pytest.approx(2 * size, rel=1e-6)
+    assert np.isinf(global_norm([jnp.array([1.0, jnp.inf])])) and np.isnan(global_norm([jnp.array([jnp.nan])]))
+
+
 def test_penalties_leave_vectors_alone():
     params = {"w": [[2.0, -4.0, 0.0]], "b": [2.0]}
     grads = {"w": [[0.0, 0.0, 0.0]], "b": [0.0]}
@@ -224,3 +261,43 @@ def test_impossible_settings_are_refused():
         make_optimizer(OptimizerConfig(optimizer="adam", weight_decay=0.1), 10)
     with pytest.raises(UserError, match=r"--optimizer=lion: allowed: sgd, momentum"):
         make_optimizer(OptimizerConfig(optimizer="lion"), 10)
+
+
+@pytest.mark.parametrize("name", ["beta1", "beta2"])
+@pytest.mark.parametrize("value", ["1", "1.0", "0.99999999", "-0.1", "nan"])
+def test_decays_of_averages_are_below_1(name, value):
+    """In float32 as well, where 0.99999999 is 1 and 1 − β, which the averages are divided by, is 0."""
+    allowed = "must be at least 0.0 and below 1.0|expected a finite number"
+    with pytest.raises(UserError, match=f"{name}='{value}': ({allowed})"):
+        with_overrides(OptimizerConfig(), {name: value})
+
+
+@pytest.mark.parametrize("value", ["0", "1e-46", "1e-40", "-1e-8"])
+def test_epsilon_is_above_0(value):
+    """0 / 0 for a weight without gradient; in float32 1e-46 is 0, and 1e-40 where subnormal numbers are."""
+    with pytest.raises(UserError, match=f"epsilon='{value}': must be above 0.0"):
+        with_overrides(OptimizerConfig(), {"epsilon": value})
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "edge",
+    [
+        {"beta1": 0.0, "beta2": 0.0, "momentum": 0.0},
+        {"beta1": 0.9999999, "beta2": 0.9999999, "momentum": 1.0},
+        {"epsilon": 1e-37},
+        {"decay_rate": 0.0, "schedule": "exponential"},
+        {"decay_rate": 0.0, "schedule": "step", "decay_steps": 1},
+        {"ema_decay": 0.999999},
+    ],
+    ids=str,
+)
+def test_what_is_allowed_at_the_edges_updates_with_numbers(optimizer, edge):
+    """Gradients of 0, at first and later, beside some that are not."""
+    config = with_overrides(OptimizerConfig(optimizer=optimizer), edge)
+    rule = make_optimizer(config, 4)
+    state = create_state({"w": jnp.ones((2, 2))}, rule, config.ema_decay)
+    for gradient in ([[0.0, 1.0], [0.0, 1e-3]], [[0.0, 0.0], [1.0, 0.0]]):
+        state, _ = apply_gradients(state, {"w": jnp.array(gradient)}, rule, config.ema_decay)
+        averaged = evaluation_params(state, config.ema_decay)
+        assert np.isfinite(state.params["w"]).all() and np.isfinite(averaged["w"]).all()

@@ -1,0 +1,199 @@
+"""One token after the other: the most probable, or drawn."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.decoding.hypotheses import (
+    Hypotheses,
+    Number,
+    Step,
+    best_first,
+    check_length_penalty,
+    leading,
+    ranked_by,
+    token_log_probs,
+    without_broken,
+)
+from rnn_jax.numerics import known_number, wide
+from rnn_jax.types import Array, Carry, Float, Int, Key
+
+_SMALLEST = float(jnp.finfo(jnp.float32).tiny)  # in place of a traced 0, which a division does not survive
+
+
+def greedy(
+    step: Step,
+    carry: Carry,
+    *,
+    start: int,
+    end: int,
+    max_lengths: Int[Array, " B"],
+    limit: int,
+    pad: int = 0,
+    length_penalty: Number = 0.0,
+) -> Hypotheses:
+    """The most probable token at every step; K = 1. `length_penalty` as in `beam_search`: of the score only.
+
+    Args:
+      start: the token before the first.
+      end: the token after the last.
+      max_lengths: most tokens of each example; then the end token is forced, at whatever log probability. At most
+        `limit`.
+      limit: size of the result's last axis.
+
+    Raises:
+      ValueError: a length_penalty that is negative or not finite.
+    """
+    check_length_penalty(length_penalty)
+    choose = lambda t, log_probs: jnp.argmax(log_probs, axis=-1).astype(jnp.int32)  # noqa: E731
+    found = _generate(step, carry, choose, start=start, end=end, max_lengths=max_lengths, limit=limit, pad=pad)
+    return found._replace(scores=ranked_by(found.log_probs, found.lengths, length_penalty))
+
+
+def sample(
+    step: Step,
+    carry: Carry,
+    keys: Key,
+    *,
+    start: int,
+    end: int,
+    max_lengths: Int[Array, " B"],
+    limit: int,
+    pad: int = 0,
+    temperature: Number = 1.0,
+    top_k: int = 0,
+    top_p: Number = 1.0,
+) -> Hypotheses:
+    """K tokens drawn at every step, from softmax(logits / temperature) cut to the likely ones; sorted by log_probs.
+
+    Args: as those of `greedy`;
+      keys: one key an example (B,): its draws do not depend on which others it is decoded with; those of its first
+        hypotheses do not depend on how many there are.
+      top_k: draw from the k most probable tokens only (0 = all of them; Fan et al. 2018).
+      top_p: draw from the fewest most probable tokens that have this probability together (Holtzman et al. 2020).
+
+    Raises:
+      ValueError: a temperature that is not positive and finite, a negative top_k, or top_p outside of (0, 1]. A traced
+        temperature or top_p cannot be checked; 0 is as if it were very small.
+    """
+    _check_sampling(temperature, top_k, top_p)
+    _, num_hypotheses = leading(carry)
+    numbers = jnp.arange(num_hypotheses, dtype=jnp.uint32)
+    keys = jax.vmap(lambda key: jax.vmap(functools.partial(jax.random.fold_in, key))(numbers))(keys)
+
+    def choose(t: Array, log_probs: Float[Array, "B K V"]) -> Int[Array, "B K"]:
+        logits = cut_unlikely(_tempered(log_probs, temperature), top_k=top_k, top_p=top_p)
+        draw = lambda key, row: jax.random.categorical(jax.random.fold_in(key, t), row)  # noqa: E731
+        return jax.vmap(jax.vmap(draw))(keys, logits).astype(jnp.int32)
+
+    drawn = _generate(step, carry, choose, start=start, end=end, max_lengths=max_lengths, limit=limit, pad=pad)
+    return best_first(drawn)
+
+
+def cut_unlikely(logits: Float[Array, "*B V"], *, top_k: int = 0, top_p: Number = 1.0) -> Float[Array, "*B V"]:
+    """−∞ for all tokens but the `top_k` best, and of these but the fewest that have probability `top_p` together.
+
+    Of equal logits, those of lower ids are kept. A top_p of 1 cuts nothing, traced or not.
+
+    Raises:
+      ValueError: a negative top_k, or a top_p outside of (0, 1]; one that is traced is not checked.
+    """
+    _check_sampling(1.0, top_k, top_p)
+    size = logits.shape[-1]
+    k = min(top_k, size) or size
+    cuts_by_probability = known_number(top_p) != 1
+    if k == size and not cuts_by_probability:
+        return logits
+    values, ids = jax.lax.top_k(logits, k)
+    if cuts_by_probability:
+        share = jnp.maximum(jnp.asarray(top_p, wide(values).dtype), _SMALLEST)
+        probabilities = jax.nn.softmax(wide(values), axis=-1)
+        before = jnp.cumsum(probabilities, axis=-1) - probabilities
+        # The sum of all but the last may round to 1, and still they are to stay when the share is 1.
+        values = jnp.where((before >= share) & (share < 1), -jnp.inf, values)
+    return jnp.put_along_axis(jnp.full_like(logits, -jnp.inf), ids, values, axis=-1, inplace=False)
+
+
+def _check_sampling(temperature: Number, top_k: int, top_p: Number) -> None:
+    heat, share = known_number(temperature), known_number(top_p)
+    wrong_heat = heat is not None and not 0.0 < heat < float("inf")
+    wrong_share = share is not None and not 0.0 < share <= 1.0
+    if wrong_heat or top_k < 0 or wrong_share:
+        raise ValueError(
+            f"temperature={temperature} must be positive and finite (use greedy for 0), top_k={top_k} at least 0,"
+            f" top_p={top_p} in (0, 1]."
+        )
+
+
+def _tempered(log_probs: Float[Array, "B K V"], temperature: Number) -> Float[Array, "B K V"]:
+    """log p / temperature, up to a constant: 0 for the best token, so that no temperature makes all of them −∞."""
+    heat = jnp.maximum(jnp.asarray(temperature, log_probs.dtype), _SMALLEST)
+    best = log_probs.max(axis=-1, keepdims=True)
+    return jnp.where(log_probs == -jnp.inf, -jnp.inf, (log_probs - best) / heat)
+
+
+class _Sequences(NamedTuple):
+    """What `_generate` carries from step to step."""
+
+    t: Array
+    carry: Carry
+    last: Array
+    tokens: Array
+    lengths: Array
+    log_probs: Array
+    ended: Array
+    broken: Array
+
+
+def _generate(
+    step: Step,
+    carry: Carry,
+    choose: Callable[[Array, Array], Array],
+    *,
+    start: int,
+    end: int,
+    max_lengths: Int[Array, " B"],
+    limit: int,
+    pad: int,
+) -> Hypotheses:
+    batch, max_lengths = leading(carry), jnp.minimum(max_lengths, limit)
+
+    def body(now: _Sequences) -> _Sequences:
+        after, logits = step(now.carry, now.last)
+        log_probs, has_nan = token_log_probs(logits)
+        forced = jnp.broadcast_to((now.t >= max_lengths)[:, None], batch)
+        chosen = jnp.where(forced, end, choose(now.t, log_probs))
+        gained = jnp.take_along_axis(log_probs, chosen[..., None], axis=-1)[..., 0]
+        broken = now.broken | (has_nan & ~now.ended)
+        ending = (chosen == end) | broken
+        kept = jnp.where(now.ended | ending, pad, chosen).astype(jnp.int32)
+        # A token beyond the last column can only be the forced end, which is not kept.
+        return _Sequences(
+            now.t + 1,
+            after,
+            chosen,
+            now.tokens.at[..., now.t].set(kept, mode="drop") if limit else now.tokens,
+            now.lengths + (~now.ended & ~ending).astype(jnp.int32),
+            now.log_probs + jnp.where(now.ended, 0.0, gained),
+            now.ended | ending,
+            broken,
+        )
+
+    initial = _Sequences(
+        jnp.zeros((), jnp.int32),
+        carry,
+        jnp.full(batch, start, jnp.int32),
+        jnp.full((*batch, limit), pad, jnp.int32),
+        jnp.zeros(batch, jnp.int32),
+        jnp.zeros(batch, jnp.float32),
+        jnp.zeros(batch, bool),
+        jnp.zeros(batch, bool),
+    )
+    done = jax.lax.while_loop(lambda now: ~now.ended.all() & (now.t <= limit), body, initial)
+    return without_broken(Hypotheses(done.tokens, done.lengths, done.log_probs, done.log_probs), done.broken, pad)
+
+
+__all__ = ["cut_unlikely", "greedy", "sample"]

@@ -1,0 +1,125 @@
+"""Every public function of masking, pooling, attention, CRF, losses and decoding without rows and without steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_jax import masking
+from rnn_jax.attention import ATTENTIONS, make_attention
+from rnn_jax.decoding import beam_search, cut_unlikely, greedy, sample
+from rnn_jax.layers import pooling
+from rnn_jax.metrics.losses import cross_entropy, smoothed_cross_entropy
+from rnn_jax.tagging import crf
+
+F, L, V, K = 3, 4, 5, 2
+sizes = pytest.mark.parametrize(("rows", "steps"), [(0, 4), (2, 0), (0, 0)])
+
+
+def flags(*shape):
+    return jnp.ones(shape, bool)
+
+
+@sizes
+def test_masking(rows, steps):
+    lengths, ids = jnp.zeros(rows, jnp.int32), jnp.ones((rows, steps), jnp.int32)
+    results = [
+        masking.lengths_to_mask(lengths, steps),
+        masking.segment_ids_to_mask(ids),
+        masking.segment_ids_to_resets(ids),
+        masking.segment_ids_to_resets(ids, lengths),
+        masking.reverse_resets(flags(rows, steps)),
+        masking.as_flags("mask", ids, (rows, steps)),
+    ]
+    assert all(result.shape == (rows, steps) and result.dtype == bool for result in results)
+
+
+@sizes
+def test_pooling_gives_zeros(rows, steps):
+    ys, scores, mask = jnp.ones((rows, steps, F)), jnp.ones((rows, steps)), flags(rows, steps)
+    pools = {
+        "last": lambda ys: pooling.last_pool(ys, mask),
+        "first": lambda ys: pooling.last_pool(ys, mask, first=True),
+        "mean": lambda ys: pooling.mean_pool(ys, mask),
+        "max": lambda ys: pooling.max_pool(ys, mask),
+        "mean_max": lambda ys: pooling.mean_max_pool(ys, mask),
+        "attention": lambda ys: pooling.attention_pool(ys, scores, mask),
+    }
+    for name, pool in pools.items():
+        assert pool(ys).tolist() == np.zeros((rows, 2 * F if name == "mean_max" else F)).tolist()
+        assert jax.grad(lambda ys, pool=pool: pool(ys).sum())(ys).shape == ys.shape
+    assert pooling.attention_weights(scores, mask).shape == (rows, steps)
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+@pytest.mark.parametrize(("rows", "queries", "steps"), [(0, 2, 3), (2, 0, 3), (2, 2, 0), (0, 0, 0)])
+def test_attention_reads_zeros_from_an_empty_memory(kind, rows, queries, steps):
+    attention = make_attention(kind, 8)
+    params = attention.init(jax.random.key(0), F, F)
+
+    def read(params, vectors):
+        memory = attention.remember(params, vectors, flags(rows, steps))
+        return attention.read(params, jnp.ones((rows, queries, F)), memory)
+
+    contexts, weights = read(params, jnp.ones((rows, steps, F)))
+    assert contexts.shape == (rows, queries, F) and weights.shape == (rows, queries, steps)
+    assert steps or not contexts.any()
+    gradients = jax.grad(lambda *arguments: read(*arguments)[0].sum(), argnums=(0, 1))(
+        params, jnp.ones((rows, steps, F))
+    )
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+
+@sizes
+def test_crf_has_the_empty_path(rows, steps):
+    params, emissions, mask = crf.init_crf(L), jnp.ones((rows, steps, L)), flags(rows, steps)
+    labels, zeros = jnp.zeros((rows, steps), jnp.int32), [0.0] * rows
+    assert crf.sequence_score(params, emissions, labels, mask).tolist() == zeros
+    assert crf.log_partition(params, emissions, mask).tolist() == zeros
+    assert crf.log_partition(params, emissions, mask, flags(rows, steps, L)).tolist() == zeros
+    assert crf.log_likelihood(params, emissions, labels, mask).tolist() == zeros
+    assert crf.log_likelihood(params, emissions, labels, mask, mask).tolist() == zeros
+    assert crf.marginals(params, emissions, mask).shape == emissions.shape
+    assert [array.shape for array in crf.viterbi(params, emissions, mask)] == [(rows, steps), (rows,)]
+    best, scores = crf.nbest(params, emissions, mask, 2)
+    assert best.shape == (rows, 2, steps) and scores.tolist() == [[0, -np.inf]] * rows
+    gradient = jax.grad(lambda params: crf.log_likelihood(params, emissions, labels, mask).sum())(params)
+    assert not any(leaf.any() for leaf in gradient)
+
+
+@sizes
+def test_losses_are_0(rows, steps):
+    arguments = jnp.zeros((rows, steps), jnp.int32), jnp.ones((rows, steps))
+    for loss in (cross_entropy, smoothed_cross_entropy, lambda *a: smoothed_cross_entropy(*a, 0.5)):
+        logits = jnp.ones((rows, steps, L))
+        (total, count), gradient = jax.value_and_grad(loss, has_aux=True)(logits, *arguments)
+        assert float(total) == float(count) == 0 and gradient.shape == logits.shape
+
+
+def step(carry, tokens):
+    return carry, jnp.broadcast_to(jnp.log(jnp.arange(1.0, V + 1)), (*tokens.shape, V))
+
+
+@pytest.mark.parametrize(("rows", "limit"), [(0, 3), (2, 0), (0, 0)])
+@pytest.mark.parametrize("decode", ["greedy", "sample", "beam"])
+def test_decoding(decode, rows, limit):
+    """At a limit of 0 the end alone is left, of probability 2/15."""
+    carry, keys = jnp.zeros((rows, 1 if decode == "greedy" else K, 1)), jax.random.split(jax.random.key(0), rows)
+    options = {"start": 0, "end": 1, "limit": limit, "max_lengths": jnp.full(rows, 7, jnp.int32)}
+    found = {
+        "greedy": lambda: greedy(step, carry, **options),
+        "sample": lambda: sample(step, carry, keys, **options),
+        "beam": lambda: beam_search(step, carry, **options),
+    }[decode]()
+    assert found.tokens.shape == (rows, carry.shape[1], limit)
+    assert found.lengths.shape == found.log_probs.shape == found.scores.shape == carry.shape[:2]
+    if rows:
+        np.testing.assert_allclose(found.log_probs[:, 0], np.log([2 / 15] * rows), rtol=1e-6)
+        assert not found.lengths.any()
+
+
+@sizes
+def test_cutting(rows, steps):
+    logits = jnp.ones((rows, steps, V))
+    for cut in ({}, {"top_k": 2}, {"top_p": 0.5}, {"top_k": 2, "top_p": 0.5}):
+        assert cut_unlikely(logits, **cut).shape == logits.shape
