@@ -30,8 +30,9 @@ scripts in experiments/ (--helpshort lists the flags of one):
 $(list_experiments)
 
 commands:
-  test        lint, types and all tests, on the CPU; flags go to pytest: ./launch.sh test -k scan
-  lint        the first two only
+  test        lint, types, all tests on the CPU, and some again on the lowest versions that pyproject.toml allows;
+              flags go to pytest and leave these last out: ./launch.sh test -k scan
+  lint        lint and types only
   lock        resolve requirements/*.txt from pyproject.toml again; --upgrade takes newer versions
 
 The Python environment is made on first use under .venvs/. The platform is found (or JAX_PLATFORMS obeyed) if not given.
@@ -249,7 +250,37 @@ run_test() {
   local status=0
   run_lint || { status=$?; say "Lint or types failed, see above. The tests run all the same:"; }
   "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
-  exit $status # pytest's closing line stays the last one
+  # Not with flags, which pick tests; nor on a GPU, whose packages fit the newest versions only.
+  if ((${#flags[@]} == 0)) && [[ $platform == cpu ]]; then
+    if "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' >/dev/null; then
+      make_environment lowest lowest.txt
+      run_lowest || status=$?
+    else
+      say "Not tried on the lowest versions that pyproject.toml allows: there are no wheels of them for this new a Python."
+    fi
+  fi
+  exit $status
+}
+
+# The lower bounds of pyproject.toml are true if the library works on them. One file or folder for each dependency that
+# we ask much of, a minute in all; the rest of the suite asks the same of it, or needs what is not there (torch).
+lowest_tests=(
+  tests/test_packaging.py # what an installation holds
+  tests/scanning/test_scan.py tests/layers # jax, numpy
+  tests/test_modules.py # flax, optax
+  tests/training/test_checkpoint.py # orbax
+  tests/training/test_progress_and_plots.py::test_pictures_are_drawn # matplotlib; others there time something
+  tests/data/test_classification.py # tensorflow-datasets
+)
+
+# Shown only if it fails, and never on standard output: pytest's closing line of the whole suite stays the last one.
+run_lowest() {
+  local output
+  say "A part of the tests again, on the lowest versions that pyproject.toml allows …"
+  output=$("$python" -m pytest -q -n auto --dist worksteal "${lowest_tests[@]}" 2>&1) && { say "… they pass."; return; }
+  say "$output"
+  say "Tests failed on the lowest versions that pyproject.toml allows (requirements/lowest.txt), see above."
+  return 1
 }
 
 # All extras are resolved together once (constraints.txt) and every lock file is a cut of that, so that any of them can
@@ -261,16 +292,22 @@ run_lock() {
   export UV_CUSTOM_COMPILE_COMMAND="./launch.sh lock"
   cd "$root/requirements"
   "$uv" pip compile "${options[@]}" --no-annotate --all-extras ${flags[@]+"${flags[@]}"} ../pyproject.toml -o constraints.txt
-  cut_lock run --extra=tensorboard
-  cut_lock sweep --extra=tensorboard --extra=sweep
+  cut_lock run --extra=experiments --extra=tensorboard
+  cut_lock sweep --extra=sweep --extra=tensorboard
   cut_lock bench --extra=bench
   cut_lock dev --extra=dev
-  cut_lock cuda --extra=cuda
-  cut_lock tpu --extra=tpu
+  cut_lock cuda --extra=experiments --extra=cuda
+  cut_lock tpu --extra=experiments --extra=tpu
+  # Not a cut of it but the other end of what pyproject.toml allows: its lower bounds themselves.
+  compile_lock lowest --resolution=lowest-direct --extra=test --extra=build
 }
 
 cut_lock() { # LOCK FLAG…
-  "$uv" pip compile "${options[@]}" --no-annotate --generate-hashes -c constraints.txt "${@:2}" ../pyproject.toml -o "$1.txt"
+  compile_lock "$@" -c constraints.txt
+}
+
+compile_lock() { # LOCK FLAG…
+  "$uv" pip compile "${options[@]}" --no-annotate --generate-hashes "${@:2}" ../pyproject.toml -o "$1.txt"
   say "requirements/$1.txt: $(grep -c == "$1.txt") packages"
 }
 

@@ -1,82 +1,161 @@
 """Flax NNX modules around our layers: `RNN` for any layer, and the small modules that models share.
 
-Params are plain `nnx.Param`s and no RNG state is kept among them: dropout takes an explicit `key`, so that the modules
-work under `nnx.jit`, `jax.jit` of a split state, `jax.grad` and `jax.vmap` alike.
+Params are plain `nnx.Param`s and no RNG state is kept among them: dropout takes an explicit `key` or `rngs` at the
+call, so that the modules work under `nnx.jit`, `jax.jit` of a split state, `jax.grad` and `jax.vmap` alike.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
+
+try:
+    from flax import nnx
+except ImportError as error:
+    raise ImportError(
+        "rnn_jax.modules needs Flax: pip install 'rnn-jax-research[flax]' (from a checkout: pip install '.[flax]')."
+    ) from error
 
 from rnn_jax.dropout import embedding_dropout as drop_rows
 from rnn_jax.layers import LayerOutput, as_layer, pooling
-from rnn_jax.types import Array, Bool, Carry, Cell, Float, Inputs, Int, Key, Layer, Params
+from rnn_jax.types import Array, Bool, Carry, Cell, Float, Inputs, InputSize, Int, Key, Layer, Outputs, Params
+
+Randomness = nnx.Rngs | nnx.RngStream | Key
+"""What Flax's own modules take as `rngs` at a call; of an `nnx.Rngs`, the stream `dropout` is used."""
+
+
+def dropout_key(key: Key | None, rngs: Randomness | None, deterministic: bool) -> Key | None:
+    """The key that dropout draws from, None where nothing is dropped. Nothing is drawn from rngs if deterministic.
+
+    Raises:
+      ValueError: both are given.
+    """
+    if key is not None and rngs is not None:
+        raise ValueError("Give dropout its randomness as key or as rngs, not both.")
+    if deterministic:
+        return None
+    if isinstance(rngs, nnx.Rngs):
+        return rngs.dropout()
+    return rngs() if isinstance(rngs, nnx.RngStream) else key if rngs is None else rngs
 
 
 class RNN(nnx.Module):
-    """Any layer (or cell) of ours as an NNX module: `ys = RNN(layer, input_size=…, rngs=…)(xs, mask=…)`."""
+    """Any layer (or cell) of ours as an NNX module: `ys = RNN(layer, input_size=…, rngs=…)(xs, mask=…)`.
 
-    def __init__(self, layer: Layer | Cell, input_size: int, *, rngs: nnx.Rngs):
+    The layer's dropout is on at a call that gets a `key`, or `rngs` (an `nnx.Rngs` with a stream `dropout`, such a
+    stream, or a key), and off without: a module in train mode that gets neither drops nothing. `deterministic` switches
+    it off in any case: `eval()` sets it and `train()` unsets it, `nnx.view` too, and the argument of a call wins.
+
+    With `keep_rngs` the module keeps a fork of the stream `dropout`, as `nnx.Dropout` does, and draws from that where
+    a call brings no randomness. It then has RNG state beside its params, which transforms must be told of. This is
+    what makes `nnx.bridge.to_linen(RNN, layer, input_size=…, keep_rngs=True)` heed `apply(…, rngs={"dropout": key})`;
+    without it, such a module takes `key`.
+    """
+
+    def __init__(
+        self,
+        layer: Layer | Cell,
+        input_size: InputSize,
+        *,
+        deterministic: bool = False,
+        keep_rngs: bool = False,
+        rngs: nnx.Rngs,
+    ):
         self.layer = as_layer(layer)
         self.input_size = input_size
         self.output_size = self.layer.output_size(input_size)
+        self.deterministic = deterministic
+        # Not `params`, which is the name of Flax's collection: `nnx.bridge.to_linen` would set both as one attribute.
         # One Param an array, not one around all of them: nnx.Optimizer keeps moments of nothing else in its own form.
-        self.params = nnx.data(jax.tree.map(nnx.Param, self.layer.init(rngs.params(), input_size)))
+        self.weights = nnx.data(jax.tree.map(nnx.Param, self.layer.init(rngs.params(), input_size)))
+        self.rngs = nnx.data(rngs.dropout.fork() if keep_rngs else None)
 
-    def __call__(
+    def __call__(self, xs: Inputs, **options: Any) -> Outputs:
+        """The outputs of all steps; zeros where the mask is False. `options` are those of `apply`."""
+        return self.apply(xs, **options).ys
+
+    def apply(
         self,
-        xs: Float[Array, "*B T D"],
+        xs: Inputs,
         *,
-        mask: Bool[Array, "*B T"] | None = None,
-        resets: Bool[Array, "*B T"] | None = None,
-        carry: Carry | None = None,
         key: Key | None = None,
-    ) -> Float[Array, "*B T F"]:
-        """The outputs of all steps; zeros where the mask is False. A `key` switches the layer's dropout on."""
-        return self.apply(xs, mask=mask, resets=resets, carry=carry, key=key).ys
+        rngs: Randomness | None = None,
+        deterministic: bool | None = None,
+        **options: Any,
+    ) -> LayerOutput:
+        """The carry, the outputs of all steps, and the last output.
 
-    def apply(self, xs, *, mask=None, resets=None, carry=None, key=None, first_step=0, batched=None) -> LayerOutput:
-        """The carry, the outputs of all steps, and the last output: what `layer.apply` returns."""
-        return self.layer.apply(
-            self.layer_params(),
-            xs,
-            mask=mask,
-            resets=resets,
-            carry=carry,
-            key=key,
-            first_step=first_step,
-            batched=batched,
-        )
+        `options` go to the layer's `apply`: mask, resets, carry, first_step, batched.
 
-    def step(self, carry, x, *, reset=None, key=None, step=0, batched=None) -> tuple[Carry, Array]:
-        """One step, as the layer's: x (D,) or (B, D) → the carry after it and y."""
-        return self.layer.step(self.layer_params(), carry, x, reset=reset, key=key, step=step, batched=batched)
+        Raises:
+          ValueError: both key and rngs are given.
+        """
+        key = self._key(key, rngs, deterministic)
+        return self.layer.apply(self.layer_params(), xs, key=key, **options)
+
+    def step(
+        self,
+        carry: Carry,
+        x: Inputs,
+        *,
+        key: Key | None = None,
+        rngs: Randomness | None = None,
+        deterministic: bool | None = None,
+        **options: Any,
+    ) -> tuple[Carry, Outputs]:
+        """One step: x (D,) or (B, D) → the carry after it and y. `options` go to the layer's `step`."""
+        key = self._key(key, rngs, deterministic)
+        return self.layer.step(self.layer_params(), carry, x, key=key, **options)
 
     def initial_carry(self, batch: int | None = None, *, x: Inputs | None = None) -> Carry:
         """The carry before the first step, as the layer's."""
         return self.layer.initial_carry(self.layer_params(), batch, x=x)
 
+    def _key(self, key: Key | None, rngs: Randomness | None, deterministic: bool | None) -> Key | None:
+        if key is None and rngs is None:
+            rngs = self.rngs
+        return dropout_key(key, rngs, self.deterministic if deterministic is None else deterministic)
+
     def layer_params(self) -> Params:
         """The params as plain arrays, as `layer.init` made them and `layer.apply` takes them."""
-        return jax.tree.map(lambda p: p.get_value(), self.params, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
+        return jax.tree.map(lambda p: p.get_value(), self.weights, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
+
+    def set_view(self, deterministic: bool | None = None):
+        """For `nnx.view`: another mode, the same params."""
+        if deterministic is not None:
+            self.deterministic = deterministic
 
 
 class Embedding(nnx.Module):
-    """A table with one row a token; `dropout` drops whole rows, so that a word is missing wherever it occurs."""
+    """A table with one row a token; `dropout` drops whole rows, so that a word is missing wherever it occurs.
 
-    def __init__(self, vocabulary_size: int, size: int, *, dropout: float = 0.0, scale: float = 0.1, rngs: nnx.Rngs):
+    When it drops, and what `rngs` and `deterministic` mean, is as in `RNN`.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        size: int,
+        *,
+        dropout: float = 0.0,
+        scale: float = 0.1,
+        deterministic: bool = False,
+        rngs: nnx.Rngs,
+    ):
         self.dropout = dropout
+        self.deterministic = deterministic
         self.table = nnx.Param(scale * jax.random.normal(rngs.params(), (vocabulary_size, size), jnp.float32))
 
-    def __call__(self, tokens: Int[Array, "..."], *, key: Key | None = None) -> Float[Array, "..."]:
+    def __call__(
+        self, tokens: Int[Array, "..."], *, key: Key | None = None, rngs: Randomness | None = None
+    ) -> Float[Array, "..."]:
         """tokens (…) → rows (…, F)."""
-        return jnp.take(self.rows(key=key), tokens, axis=0)
+        return jnp.take(self.rows(key=key, rngs=rngs), tokens, axis=0)
 
-    def rows(self, *, key: Key | None = None) -> Float[Array, "V F"]:
-        """The table as tokens are looked up in it: with a key, some rows are dropped."""
-        return drop_rows(self.table.get_value(), self.dropout, key)
+    def rows(self, *, key: Key | None = None, rngs: Randomness | None = None) -> Float[Array, "V F"]:
+        """The table as tokens are looked up in it: with a key or rngs, some rows are dropped."""
+        return drop_rows(self.table.get_value(), self.dropout, dropout_key(key, rngs, self.deterministic))
 
 
 class Linear(nnx.Module):

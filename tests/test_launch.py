@@ -1,6 +1,7 @@
 """launch.sh with stand-ins for Python, uv, nvidia-smi and srun: what would run, where and with which variables."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,7 @@ class Checkout:
         shutil.copy(LAUNCH, self.root)
         (self.root / "experiments" / "toy.py").write_text('"""Count to three, slowly.\n\nMore words.\n"""\n')
         (self.root / "experiments" / "sweep.py").write_text('"""Sweep."""\n')
-        for lock in ("run", "dev", "sweep", "cuda", "tpu"):
+        for lock in ("run", "dev", "lowest", "sweep", "cuda", "tpu"):
             (self.root / "requirements" / f"{lock}.txt").write_text(f"{lock}==1\n")
         self.environment("run", "run")
         self.program("nvidia-smi", "exit 9")
@@ -243,14 +244,36 @@ def test_an_old_python_is_named(launch):
 
 
 DEV = '#!/bin/sh\necho "$2"; case "$2" in pytest) echo "3 passed"; exit $PYTEST ;; mypy) exit $MYPY ;; esac\n'
+LOWEST = '#!/bin/sh\necho "$@" >"$FAKES/lowest"; echo "2 of the lowest"; exit $LOWEST\n'
 
 
-@pytest.mark.parametrize(("mypy", "pytest_", "code"), [("0", "0", 0), ("1", "0", 1), ("0", "5", 5), ("1", "5", 5)])
-def test_test_runs_everything_and_fails_if_anything_does(launch, mypy, pytest_, code):
+@pytest.mark.parametrize(
+    ("mypy", "pytest_", "lowest", "code"),
+    [(0, 0, 0, 0), (1, 0, 0, 1), (0, 5, 0, 5), (1, 5, 0, 5), (0, 0, 4, 1), (0, 5, 4, 1)],
+)
+def test_test_runs_everything_and_fails_if_anything_does(launch, mypy, pytest_, lowest, code):
+    """Whatever comes of the part on the lowest versions, pytest's closing line is that of the whole suite."""
     launch.environment("dev", "dev", python=DEV)
-    outcome = launch("test", MYPY=mypy, PYTEST=pytest_)
+    launch.environment("lowest", "lowest", python=LOWEST)
+    outcome = launch("test", MYPY=str(mypy), PYTEST=str(pytest_), LOWEST=str(lowest))
     assert outcome.code == code
     assert outcome.lines == ["ruff", "ruff", "mypy", "pytest", "3 passed"]
+    assert (launch.fakes / "lowest").read_text().startswith("-m pytest ")
+    assert ("2 of the lowest" in outcome.stderr) is ("failed on the lowest versions" in outcome.stderr) is bool(lowest)
+
+
+@pytest.mark.parametrize("arguments", [("-k", "scan"), ("--platform=gpu",)])
+def test_flags_and_accelerators_go_without_the_lowest_versions(launch, arguments):
+    launch.environment("dev", "dev", python=DEV)
+    launch.environment("dev-cuda", "dev", "cuda", python=DEV)
+    assert launch("test", *arguments, MYPY="0", PYTEST="0").code == 0
+    assert not (launch.root / ".venvs" / "lowest").exists()
+
+
+def test_the_part_on_the_lowest_versions_is_there():
+    paths = re.search(r"^lowest_tests=\(\n(.*?)^\)", LAUNCH.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[1]
+    named = re.sub(r"#.*", "", paths).split()
+    assert named and all((LAUNCH.parent / path.partition("::")[0]).exists() for path in named)
 
 
 def test_lint_leaves_out_the_tests_and_test_passes_flags_on(launch):

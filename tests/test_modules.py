@@ -128,6 +128,50 @@ def test_dropout_only_with_a_key(model):
     assert not np.allclose(still, dropped)
 
 
+@pytest.fixture(scope="module")
+def dropping():
+    return RNN(Stack.of(LSTM(H), LSTM(H), dropout=0.5), D, rngs=nnx.Rngs(0))
+
+
+def test_rngs_are_as_good_as_a_key(dropping):
+    """An nnx.Rngs with a stream `dropout`, the stream, or a key, as nnx.Dropout takes them; each call draws anew."""
+    first = call(dropping, XS, key=nnx.Rngs(dropout=0).dropout())
+    run = nnx.jit(lambda model, xs, rngs: model(xs, rngs=rngs))
+    for rngs in (nnx.Rngs(dropout=0), nnx.Rngs(dropout=0).dropout):
+        close(run(dropping, XS, rngs), first)
+        assert not np.allclose(run(dropping, XS, rngs), first)
+    close(run(dropping, XS, KEY), call(dropping, XS, key=KEY))
+
+
+def test_deterministic_wins_over_randomness_and_a_call_over_the_mode(dropping):
+    model = nnx.clone(dropping)
+    still, dropped = call(model, XS), call(model, XS, key=KEY)
+    rngs = nnx.Rngs(dropout=0)
+    model.eval()
+    close(call(model, XS, key=KEY), still)
+    close(model(XS, rngs=rngs), still)
+    assert rngs.dropout.count.get_value() == 0  # nothing drawn
+    close(quick_jit(lambda model: model(XS, key=KEY, deterministic=False))(model), dropped)
+    model.train()
+    close(call(model, XS, key=KEY), dropped)
+    close(quick_jit(lambda model: model(XS, key=KEY, deterministic=True))(model), still)
+
+
+def test_key_and_rngs_together_are_refused(dropping):
+    with pytest.raises(ValueError, match="Give dropout its randomness as key or as rngs, not both."):
+        dropping(XS, key=KEY, rngs=nnx.Rngs(dropout=0))
+
+
+def test_kept_rngs_drop_without_being_asked_and_are_no_params():
+    model = RNN(Stack.of(LSTM(H), LSTM(H), dropout=0.5), D, keep_rngs=True, rngs=nnx.Rngs(0))
+    once, again = model(XS), model(XS)
+    assert not np.allclose(once, again)
+    close(model(XS, key=KEY), model(XS, key=KEY))
+    model.eval()
+    np.testing.assert_array_equal(model(XS), model(XS))
+    assert len(jax.tree.leaves(nnx.state(model, nnx.Param))) == len(jax.tree.leaves(model.layer_params()))
+
+
 def test_rnn_takes_a_cell_and_continues_from_a_carry():
     model = RNN(GRU(H), D, rngs=nnx.Rngs(0))
     assert model.layer == Recurrent(GRU(H))
@@ -136,6 +180,61 @@ def test_rnn_takes_a_cell_and_continues_from_a_carry():
     second = run(model, XS[:, 2:], first.carry)
     close(second.ys, whole.ys[:, 2:])
     close(second.carry.h, whole.last)
+
+
+# --- Linen and back ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def linen(model):
+    """The model as a Linen module, and its params as Linen's variables."""
+    return nnx.bridge.to_linen(RNN, model.layer, input_size=D), {"params": nnx.to_pure_dict(nnx.state(model))}
+
+
+def test_linen_module_has_the_params_of_ours(linen):
+    module, variables = linen
+    fresh = module.init(KEY, XS, mask=MASK)
+    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, variables)
+
+
+def test_linen_module_computes_what_ours_does(model, linen, functional):
+    """Outputs and gradients, under jit and with a mask, of the same params."""
+    module, variables = linen
+
+    def loss(variables):
+        ys = module.apply(variables, XS, mask=MASK)
+        return jnp.sum(jnp.square(ys)), ys
+
+    (_, ys), gradients = quick_jit(jax.value_and_grad(loss, has_aux=True))(variables)
+    close(ys, functional[0])
+    theirs = nnx.to_pure_dict(nnx.state(model))
+    names = [path for path, _ in jax.tree_util.tree_leaves_with_path(theirs)]
+    assert names == [path for path, _ in jax.tree_util.tree_leaves_with_path(gradients["params"])]
+    nnx.replace_by_pure_dict(state := nnx.state(model), gradients["params"])
+    jax.tree.map(close, as_layer_params(model, state), functional[1])
+
+
+def test_linen_rngs_drop_if_kept_and_a_key_in_any_case(dropping):
+    variables = {"params": nnx.to_pure_dict(nnx.state(dropping))}
+    keyed = nnx.bridge.to_linen(RNN, dropping.layer, input_size=D)
+    close(keyed.apply(variables, XS, rngs={"dropout": KEY}), call(dropping, XS))
+    close(keyed.apply(variables, XS, key=KEY), call(dropping, XS, key=KEY))
+    kept = nnx.bridge.to_linen(RNN, dropping.layer, input_size=D, keep_rngs=True)
+    fresh = kept.init({"params": KEY, "dropout": KEY}, XS)
+    assert jax.tree.structure(fresh) == jax.tree.structure(variables)
+    one, same, other = (kept.apply(variables, XS, rngs={"dropout": jax.random.key(seed)}) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert not np.allclose(one, other)
+    close(kept.apply(variables, XS, rngs={"dropout": KEY}, deterministic=True), call(dropping, XS))
+
+
+def test_back_from_linen(linen, functional):
+    module, variables = linen
+    back = nnx.bridge.ToNNX(module, rngs=nnx.Rngs(0)).lazy_init(XS, mask=MASK)
+    state = nnx.state(back, nnx.Param)
+    nnx.replace_by_pure_dict(state, variables["params"])
+    nnx.update(back, state)
+    close(back(XS, mask=MASK), functional[0])
 
 
 class Classifier(nnx.Module):
@@ -195,6 +294,16 @@ def test_embedding_dropout_misses_a_word_wherever_it_occurs():
     assert 10 < missing[0].sum() < 40 and (missing[0] == missing[1]).all()
     close(rows[~missing], 2 * undropped[~missing])
     assert undropped.all()
+
+
+def test_embedding_drops_by_rngs_and_not_in_eval_mode():
+    embedding = Embedding(50, 3, dropout=0.5, rngs=nnx.Rngs(0))
+    tokens = jnp.arange(50)
+    dropped = embedding(tokens, rngs=nnx.Rngs(dropout=0))
+    np.testing.assert_array_equal(dropped, embedding(tokens, key=nnx.Rngs(dropout=0).dropout()))
+    assert not np.all(dropped)
+    embedding.eval()
+    np.testing.assert_array_equal(embedding(tokens, key=KEY), embedding(tokens))
 
 
 def test_linear_is_affine_in_the_inputs_dtype():

@@ -142,7 +142,7 @@ def test_locks_name_no_host_and_no_machine(path):
     assert "uv via the following command:\n#    ./launch.sh lock" in text
 
 
-@pytest.mark.parametrize("path", [path for path in LOCKS if path.stem != "constraints"], ids=relative)
+@pytest.mark.parametrize("path", [path for path in LOCKS if path.stem not in ("constraints", "lowest")], ids=relative)
 def test_locks_are_cuts_of_one_resolution(path):
     """So that two of them (an experiment's and the accelerator's) can go into one environment."""
     constraints = (ROOT / "requirements" / "constraints.txt").read_text(encoding="utf-8")

@@ -47,7 +47,7 @@ def ours(config: sentiment.Config, inputs: Any) -> tuple[Any, Twin]:
 def weights_of(params: Any) -> dict[str, Any]:
     """Our parameters as numpy arrays: table (V, E), lstm (the two directions' LSTMParams), w (2·2H, C), b (C,)."""
     plain = jax.tree.map(np.asarray, nnx.to_pure_dict(params))
-    layer = plain["encoder"]["params"][0]
+    layer = plain["encoder"]["weights"][0]
     lstm = [LSTMParams(**layer[way]) for way in ("forward", "backward")]
     return {"table": plain["embedding"]["table"], "lstm": lstm, **plain["output"]}
 
