@@ -75,8 +75,8 @@ class Cell(Protocol):
 
     A cell that wants randomness at every step takes it as `step(params, carry, x, key=None)`, and computes the
     expectation where key is None. What else a cell may have: `recurrent_weights`, the names of the params that act on
-    the carry (for recurrent dropout); `gates(params, carry, x)`, a NamedTuple or dict of what its gates do (to look
-    at). A cell whose step splits in parts derives from `rnn_jax.cells.base.SplitCell`.
+    the carry (for recurrent dropout; `w_h` if it does not say); `gates(params, carry, x)`, a NamedTuple or dict of what
+    its gates do (to look at). A cell whose step splits in parts derives from `rnn_jax.cells.base.SplitCell`.
     """
 
     def init(self, key: Key, input_size: InputSize) -> Params:

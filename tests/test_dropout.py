@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles.foreign_cells import DecayingSum
 from oracles.jitting import quick_jit
 
 from rnn_jax import CELLS, LSTM, Bidirectional, Memoryless, Recurrent
@@ -104,16 +105,36 @@ def test_recurrent_dropout_needs_recurrent_weights():
     layer = Recurrent(Memoryless(2), recurrent_dropout=0.5)
     params, xs = layer.init(KEY, 3), jnp.ones((4, 3))
     layer.apply(params, xs)  # without a key nothing is dropped
-    with pytest.raises(ValueError, match="weights `w_h` .* MemorylessParams has none.* Set it to 0"):
+    with pytest.raises(ValueError, match="names in `recurrent_weights`, here none; the params are: w_x, b. Name them"):
         layer.apply(params, xs, key=KEY)
-    with pytest.raises(ValueError, match="dict has none"):
-        recurrent_dropout({"w_h": jnp.ones((2, 2))}, 0.5, KEY)
+    with pytest.raises(ValueError, match=r"\('w_h',\); the params are: rec\."):
+        recurrent_dropout({"rec": jnp.ones((2, 2))}, 0.5, KEY)
+
+
+def test_any_cell_may_name_its_recurrent_weights():
+    """Two of them, one deeper than the other; each has a draw of its own, and what is not named stays."""
+    params = {"rec": jnp.ones((50, 50)), "deep": {"er": jnp.ones((50, 50))}, "in": jnp.ones((50, 50))}
+    dropped = recurrent_dropout(params, 0.5, KEY, names=("rec", "deep.er"))
+    for weights in (dropped["rec"], dropped["deep"]["er"]):
+        assert set(np.unique(weights)) == {0.0, 2.0}
+    assert not np.array_equal(dropped["rec"], dropped["deep"]["er"])
+    np.testing.assert_array_equal(dropped["in"], 1.0)
+
+    class Named(DecayingSum):
+        recurrent_weights = ("rec",)
+
+    layer = Recurrent(Named(4), recurrent_dropout=0.5)
+    params, xs = layer.init(KEY, 3), jax.random.normal(KEY, (2, 6, 3))
+    by_hand = layer.apply(recurrent_dropout(params, 0.5, KEY, names=("rec",)), xs).ys
+    np.testing.assert_allclose(layer.apply(params, xs, key=KEY).ys, by_hand, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "memoryless"])
 def test_every_cell_with_memory_has_recurrent_weights_to_drop(name):
     cell = CELLS[name](hidden_size=4)
-    jax.eval_shape(lambda key: recurrent_dropout(cell.init(key, 3), 0.5, key), KEY)  # raises where there are none
+    names = cell.recurrent_weights
+    assert names
+    jax.eval_shape(lambda key: recurrent_dropout(cell.init(key, 3), 0.5, key, names=names), KEY)
 
 
 def test_dropout_keeps_bfloat16():

@@ -130,7 +130,7 @@ def test_dropout_only_with_a_key(model):
 
 @pytest.fixture(scope="module")
 def dropping():
-    return RNN(Stack.of(LSTM(H), LSTM(H), dropout=0.5), D, rngs=nnx.Rngs(0))
+    return RNN(Stack(LSTM(H), LSTM(H), dropout=0.5), D, rngs=nnx.Rngs(0))
 
 
 def test_rngs_are_as_good_as_a_key(dropping):
@@ -163,7 +163,7 @@ def test_key_and_rngs_together_are_refused(dropping):
 
 
 def test_kept_rngs_drop_without_being_asked_and_are_no_params():
-    model = RNN(Stack.of(LSTM(H), LSTM(H), dropout=0.5), D, keep_rngs=True, rngs=nnx.Rngs(0))
+    model = RNN(Stack(LSTM(H), LSTM(H), dropout=0.5), D, keep_rngs=True, rngs=nnx.Rngs(0))
     once, again = model(XS), model(XS)
     assert not np.allclose(once, again)
     close(model(XS, key=KEY), model(XS, key=KEY))

@@ -30,7 +30,7 @@ class Wrapper(SplitCell):
     @property
     def recurrent_weights(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the cell inside."""
-        return getattr(self.cell, "recurrent_weights", ())
+        return getattr(self.cell, "recurrent_weights", ("w_h",))
 
     def enter(self, carry: Carry, key: Key | None) -> Carry:
         """The carry as `preactivate` reads it."""

@@ -58,7 +58,7 @@ class Recurrent(LayerBase):
     def run(self, params: Params, xs: Inputs, carry: Any, key: Key | None, sequence: Sequence) -> LayerOutput:
         """`scan_cell`."""
         weights_key, cell_key = split_key(key, 2) if takes_key(self.cell) else (key, None)
-        names = getattr(self.cell, "recurrent_weights", ())
+        names = getattr(self.cell, "recurrent_weights", ("w_h",))
         params = recurrent_dropout(params, self.recurrent_dropout, weights_key, names=names)
         given = sequence
         if sequence.resets is not None and self.reverse:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.contract import one_step, start
+from rnn_jax.scanning.sequences import false_rows
 from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Params
 
 
@@ -36,12 +37,9 @@ def typed_start(cell: Cell, params: Params, x: Inputs) -> Carry:
 def rows_like(xs: Inputs, tree: Any) -> Any:
     """`tree` once for every row of xs (B, …).
 
-    Made out of xs, so that it lies on the devices that the rows lie on: a loop that starts from it on a mesh, or inside
-    of a `shard_map`, must find it there.
+    It lies on the devices that the rows lie on, where a loop that starts from it on a mesh must find it.
     """
-    leaf = jax.tree.leaves(xs)[0]
-    false = jnp.any(jnp.zeros_like(leaf, dtype=bool), axis=tuple(range(1, leaf.ndim)))
-    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), tree))(false)
+    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), tree))(false_rows(xs))
 
 
 def varying_like(like: Any, tree: Any) -> Any:

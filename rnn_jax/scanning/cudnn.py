@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells import LSTM, LSTMCarry, LSTMParams
+from rnn_jax.scanning.plan import Plan
 from rnn_jax.scanning.sequences import describe
-from rnn_jax.types import Array, Carry, Cell, Float, Inputs, Params
+from rnn_jax.types import Array, Carry, Float, Inputs, Params
 
 
 def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
@@ -20,26 +21,18 @@ def pack_weights(params: LSTMParams) -> Float[Array, " N"]:
 
 
 def scan_cudnn(
-    cell: Cell,
-    params: Params,
-    xs: Inputs,
-    mask: Array | None,
-    resets: Array | None,
-    carry: Carry | None,
-    *,
-    reverse: bool,
-    return_states: bool,
+    plan: Plan, params: Params, xs: Inputs, mask: Array | None, resets: Array | None, carry: Carry | None
 ) -> tuple[Carry, Array]:
-    """(carry, ys) of the LSTM in float32.
+    """(carry, ys) of the LSTM in float32 over xs (B, T, D).
 
     Raises:
       ValueError: another cell, dtype, device or option than cuDNN has.
     """
     refusals = {
-        f"the cell is {cell!r}": type(cell) is not LSTM,
+        f"the cell is {plan.cell!r}": type(plan.cell) is not LSTM,
         f"xs is {describe(xs)}": not isinstance(xs, jax.Array) or xs.ndim != 3 or xs.dtype != jnp.float32,
         "there are masks or resets": mask is not None or resets is not None,
-        "return_states was asked for": return_states,
+        "return_states was asked for": plan.return_states,
         f"the device is {jax.default_backend()}": jax.default_backend() != "gpu",
     }
     if any(refusals.values()):
@@ -50,7 +43,7 @@ def scan_cudnn(
         )
     from jax.experimental import rnn  # here: it loads the GPU plugin's modules, which few need
 
-    return run_cudnn(params, xs, carry, reverse=reverse, lstm=rnn.lstm)
+    return run_cudnn(params, xs, carry, reverse=plan.reverse, lstm=rnn.lstm)
 
 
 def run_cudnn(params: LSTMParams, xs: Array, carry: Carry | None, *, reverse: bool, lstm: Any) -> tuple[Carry, Array]:

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.contract import takes_key
-from rnn_jax.scanning.backend import Backend, as_backend, choose_backend
+from rnn_jax.scanning.backend import Backend, choose_backend
 from rnn_jax.scanning.carries import checked_carry, initial_carry, select, zeros_like
 from rnn_jax.scanning.cudnn import scan_cudnn
 from rnn_jax.scanning.deferred import scan_deferred
 from rnn_jax.scanning.plan import Flags, Plan, join_steps, real, rows
-from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape, step_keys
+from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape, step_keys, typed_key
 from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Int, Key, Params
 
 
@@ -74,14 +74,11 @@ def scan_cell(
     batched = is_batch(xs, mask, resets, batched)
     shape = leading_shape(xs, batched)
     mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
-    keys = None
-    if key is not None and takes_key(cell):
-        keys = step_keys(key, shape[0] if batched else None, shape[-1], first_step)
-    if as_backend(backend).name == "cudnn":
-        return scan_cudnn(cell, params, xs, mask, resets, carry, reverse=reverse, return_states=return_states)
+    key = typed_key(key) if key is not None and takes_key(cell) else None
     if not batched:  # from here on there is always a batch, here of one
         lift = lambda leaf: jnp.asarray(leaf)[None]  # noqa: E731
-        xs, mask, resets, keys, carry = jax.tree.map(lift, (xs, mask, resets, keys, carry))
+        xs, mask, resets, carry, key = jax.tree.map(lift, (xs, mask, resets, carry, key))
+    keys = None if key is None else step_keys(key, xs, first_step)
     plan = Plan(cell, choose_backend(backend, cell, params, xs), reverse, return_states, join_steps())
     try:
         out = _scan(params, xs, mask, resets, keys, carry, plan=plan)
@@ -95,6 +92,8 @@ def scan_cell(
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
 @functools.partial(jax.jit, static_argnames="plan", inline=True)
 def _scan(params, xs, mask, resets, keys, carry, *, plan: Plan) -> Any:
+    if plan.backend.name == "cudnn":
+        return scan_cudnn(plan, params, xs, mask, resets, carry)
     initial = initial_carry(plan.cell, params, xs)
     carry = initial if carry is None else checked_carry(carry, initial)
     xs, flags = _swap_axes((xs, Flags(mask, resets, keys)))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.masking import as_flags
-from rnn_jax.types import Array, Inputs, Int, Key
+from rnn_jax.types import Array, Bool, Inputs, Int, Key
 
 
 def is_batch(xs: Inputs, mask: Array | None, resets: Array | None, batched: bool | None) -> bool:
@@ -66,25 +66,36 @@ def checked_flags(name: str, flags: Array | None, shape: tuple[int, ...]) -> Arr
     return flags
 
 
-def step_keys(key: Key, rows: int | None, steps: int, first_step: int | Int[Array, ""]) -> Key:
-    """A key for every step of every row, (B, T), or (T,) for a single sequence.
+def false_rows(xs: Inputs) -> Bool[Array, " B"]:
+    """False for every row of xs (B, …), made out of xs so that it lies on the devices that the rows lie on."""
+    leaf = jax.tree.leaves(xs)[0]
+    return jnp.any(jnp.zeros_like(leaf, dtype=bool), axis=tuple(range(1, leaf.ndim)))
+
+
+def typed_key(key: Key) -> Key:
+    """The key as `jax.random.key` makes them, also if it is one of uint32, as from `jax.random.PRNGKey`."""
+    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+
+
+def step_keys(key: Key, xs: Inputs, first_step: int | Int[Array, ""]) -> Key:
+    """A key for every step of every row of xs (B, T, …), (B, T).
 
     `key` is folded by the number of the row and then by that of the step, counted from `first_step`: a row's draws
     depend neither on the other rows nor on how the steps are cut in chunks. Where there is one key a row, (B,), it is
-    folded by the step alone; so is that of a single sequence.
+    folded by the step alone.
 
     Raises:
       ValueError: neither one key nor one a row.
     """
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)  # uint32, as jax.random.PRNGKey makes them
+    rows, steps = jax.tree.leaves(xs)[0].shape[:2]
+    if key.shape not in ((), (rows,)):
+        raise ValueError(f"key is one key, or one a row, ({rows},); got keys of shape {key.shape}.")
+    no = false_rows(xs)
+    if key.ndim == 0:
+        key = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(
+            key, no.astype(jnp.uint32) + jnp.arange(rows, dtype=jnp.uint32)
+        )
+    key = jnp.where(no, key, key)
     numbers = jnp.asarray(first_step, jnp.uint32) + jnp.arange(steps, dtype=jnp.uint32)
     of_steps = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-    if key.shape not in ((), (rows,)):
-        expected = "" if rows is None else f", or one a row, ({rows},)"
-        raise ValueError(f"key is one key{expected}; got keys of shape {key.shape}.")
-    if rows is None:
-        return of_steps(key, numbers)
-    if key.ndim == 0:
-        key = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.arange(rows, dtype=jnp.uint32))
     return jax.vmap(of_steps, in_axes=(0, None))(key, numbers)

@@ -465,7 +465,7 @@ def test_layers_pass_their_backend_on():
         (Bidirectional(LSTM(H), backend="plain"), params),
     ):
         jax.jacfwd(lambda p, layer=layer: layer.apply(p, jnp.ones((1, 2, D)))[1])(p)
-    with pytest.raises(TypeError, match="custom gradient"):
+    with pytest.raises(TypeError, match='backend="plain"'):
         jax.jacfwd(lambda p: Bidirectional(LSTM(H)).apply(p, jnp.ones((1, 2, D)))[1])(params)
 
 

@@ -1,0 +1,105 @@
+"""Batches on a mesh of two devices: explicit axes, automatic ones, and `jax.shard_map` with its default checks."""
+
+import contextlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from rnn_jax import GRU, LSTM, Bidirectional, LearnedStart, Recurrent, Stack, Zoneout, ensemble, scan_cell
+from rnn_jax.modules import RNN
+
+ROWS, STEPS = 8, 6
+XS = jax.random.normal(jax.random.key(1), (ROWS, STEPS, 3))
+MASK = jnp.arange(STEPS)[None] < jnp.array([6, 3, 0, 2, 5, 6, 1, 4])[:, None]
+RESETS = jax.random.bernoulli(jax.random.key(2), 0.3, (ROWS, STEPS))
+LAYERS = {
+    "lstm": Recurrent(LSTM(5)),
+    "plain": Recurrent(LSTM(5), backend="plain"),
+    "stack": Stack(Bidirectional(GRU(2)), LearnedStart(LSTM(4)), LSTM(4), residual=True),
+    "zoneout": Stack(Zoneout(LSTM(5), rate=0.3)),
+}
+
+
+def loss_of(name):
+    layer, key = LAYERS[name], jax.random.key(7) if name == "zoneout" else None
+
+    def loss(params, xs, mask, resets):
+        out = layer.apply(params, xs, mask=mask, resets=resets, key=key)
+        return jnp.sum(out.ys**2) + jnp.sum(out.last)
+
+    return loss
+
+
+def params_of(name):
+    return jax.tree.map(lambda leaf: leaf + 0.125, LAYERS[name].init(jax.random.key(0), 3))
+
+
+def close(actual, expected):
+    assert len(jax.tree.leaves(actual)) == len(jax.tree.leaves(expected)) > 0
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=1e-5 * max(1, float(np.abs(b).max())))
+
+
+def make_mesh(kind):
+    return jax.make_mesh((2,), ("data",), axis_types=(kind,))
+
+
+def on(mesh, tree, *spec):
+    return jax.device_put(tree, NamedSharding(mesh, P(*spec)))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto], ids=["explicit", "auto"])
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+def test_a_batch_on_a_mesh(name, kind, jit):
+    """Values and gradients are those of one device; the rows' gradient stays where the rows are."""
+    gradient = jax.value_and_grad(loss_of(name), argnums=(0, 1))
+    expected = gradient(params_of(name), XS, MASK, RESETS)
+    mesh = make_mesh(kind)
+    with jax.set_mesh(mesh) if kind == AxisType.Explicit else contextlib.nullcontext():
+        arguments = on(mesh, params_of(name)), *(on(mesh, array, "data") for array in (XS, MASK, RESETS))
+        actual = (jax.jit(gradient) if jit else gradient)(*arguments)
+        assert len(actual[1][1].sharding.device_set) == 2
+    close(actual, expected)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "zoneout"])  # whose rows count from 0 on each
+def test_shard_map_with_its_checks(name):
+    """The gradient by what all devices share is summed over them, by JAX."""
+    expected = jax.grad(loss_of(name), argnums=(0, 1))(params_of(name), XS, MASK, RESETS)
+    rows = P("data")
+    sharded = jax.shard_map(
+        jax.grad(loss_of(name), argnums=(0, 1)),
+        mesh=make_mesh(AxisType.Auto),
+        in_specs=(P(), rows, rows, rows),
+        out_specs=(P(), rows),
+    )
+    close(jax.jit(sharded)(params_of(name), XS, MASK, RESETS), expected)
+
+
+def test_a_flax_module_on_an_explicit_mesh():
+    model = RNN(LAYERS["stack"], 3, rngs=nnx.Rngs(0))
+    graph, state = nnx.split(model)
+    loss = lambda state, xs, mask: (nnx.merge(graph, state)(xs, mask=mask) ** 2).sum()  # noqa: E731
+    expected = jax.grad(loss)(state, XS, MASK)
+    mesh = make_mesh(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        close(jax.jit(jax.grad(loss))(on(mesh, state), on(mesh, XS, "data"), on(mesh, MASK, "data")), expected)
+
+
+@pytest.mark.parametrize("method", ["vmap", "map"])
+def test_models_on_a_mesh(method):
+    """Each device computes its models, and none waits for another: gradients by what they share are each one's own."""
+    cell = GRU(5)
+    params = jax.vmap(lambda key: cell.init(key, 3))(jax.random.split(jax.random.key(0), 4))
+    gradient = jax.grad(lambda p, xs: (scan_cell(cell, p, xs)[1] ** 2).sum(), argnums=(0, 1))
+    together = jax.jit(ensemble(gradient, method, in_axes=(0, None), mesh=make_mesh(AxisType.Auto)))
+    expected = [gradient(jax.tree.map(lambda leaf, i=i: leaf[i], params), XS) for i in range(4)]
+    close(together(params, XS), jax.tree.map(lambda *leaves: np.stack(leaves), *expected))
+    program = together.lower(params, XS).compile().as_text()
+    assert not any(word in program for word in ("all-reduce", "all-gather", "all-to-all"))
