@@ -23,11 +23,13 @@ class SplitCell(Static):
     is kept in the inputs' dtype.
 
     Subclasses give these three, `init` and `initial_carry`. One that overrides `step` itself is taken for a cell that
-    does not split. A cell whose `step` has an argument `key` gets it in `preactivate` and `activate` as well. `gates`
-    may say what enters the carry through which gate, by name, given what `activate` is given.
+    does not split. `defer_by_default` is False for one whose deferred gradient was measured to be slower, for want of a
+    `preactivate` that is cheap to repeat. A cell whose `step` has an argument `key` gets it in `preactivate` and
+    `activate` as well. `gates` may say what enters the carry through which gate, by name, given what `activate` is.
     """
 
     splits: ClassVar[bool] = True
+    defer_by_default: ClassVar[bool] = True
     recurrent_weights: ClassVar[tuple[str, ...]] = ()
 
     def project(self, params: Params, x: Inputs) -> Any:

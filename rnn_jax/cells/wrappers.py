@@ -28,6 +28,11 @@ class Wrapper(SplitCell):
         return splits(self.cell)
 
     @property
+    def defer_by_default(self) -> bool:  # type: ignore[override]
+        """Whether the cell inside is worth it."""
+        return getattr(self.cell, "defer_by_default", True)
+
+    @property
     def recurrent_weights(self) -> tuple[str, ...]:  # type: ignore[override]
         """Those of the cell inside."""
         return getattr(self.cell, "recurrent_weights", ("w_h",))

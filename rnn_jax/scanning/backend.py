@@ -88,7 +88,10 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs: Inputs
     hashable: Any = cell
     obstacle, bytes_a_step = _look_at(hashable, *_shapes(params), *_shapes(xs))
     if chosen.name == "auto":
-        chosen = dataclasses.replace(chosen, name="plain" if obstacle else "deferred")
+        # Settings of the deferred gradient ask for it, also where it is not the faster one.
+        asked = any(getattr(chosen, name) != getattr(DEFAULT, name) for name in IGNORED["plain"])
+        defer = not obstacle and (asked or getattr(cell, "defer_by_default", True))
+        chosen = dataclasses.replace(chosen, name="deferred" if defer else "plain")
     ignored = [name for name in IGNORED.get(chosen.name, ()) if getattr(chosen, name) != getattr(DEFAULT, name)]
     if ignored:
         because = obstacle if chosen.name == "plain" and obstacle else f"the backend is {chosen.name}"

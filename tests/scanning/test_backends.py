@@ -350,6 +350,9 @@ def test_cells_without_the_split_take_the_plain_scan():
     cell, params, xs = float32("lstm")
     assert choose_backend("auto", cell, params, xs).name == "deferred"
     assert choose_backend("auto", cell, params, xs[:, :1]).name == "plain"  # nothing to defer
+    old, old_params, _ = float32("gru_reset_before")
+    assert choose_backend("auto", old, old_params, xs).name == "plain"  # faster, but not the only way
+    assert choose_backend(Backend(save="borders"), old, old_params, xs).name == "deferred"
     user = DecayingSum(H)
     assert choose_backend("auto", user, user.init(jax.random.key(0), D), xs).name == "plain"
     with pytest.raises(ValueError, match="DecayingSum is no SplitCell"):
