@@ -1,6 +1,6 @@
 """Ways of computing one scan: every backend and setting gives the numbers of a Python loop, under every transformation.
 
-The contract (test_cell_contract.py) runs with the default backend; here are the others, what only they promise, and
+The contract (cells/test_contract.py) runs with the default backend; here are the others, what only they promise, and
 what they refuse.
 """
 

@@ -1,4 +1,4 @@
-"""What `scan_cell` does around the cell's steps and no cell is needed to see; the rest is in test_cell_contract.py."""
+"""What `scan_cell` does around the cell's steps and no cell is needed to see; the rest is in cells/test_contract.py."""
 
 import functools
 import inspect
