@@ -249,16 +249,13 @@ run_lint() {
 run_test() {
   local status=0
   run_lint || { status=$?; say "Lint or types failed, see above. The tests run all the same:"; }
-  "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
-  # Not with flags, which pick tests; nor on a GPU, whose packages fit the newest versions only.
+  # With flags, which pick tests, these alone run. The other parts come first, and say nothing if they pass, so that
+  # pytest's closing line of the whole suite stays the last one.
   if ((${#flags[@]} == 0)) && [[ $platform == cpu ]]; then
-    if "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' >/dev/null; then
-      make_environment lowest lowest.txt
-      run_lowest || status=$?
-    else
-      say "Not tried on the lowest versions that pyproject.toml allows: there are no wheels of them for this new a Python."
-    fi
+    run_part "what users run: no checks of types, XLA's own flags, two devices" tests/as_users || status=$?
+    run_lowest || status=$?
   fi
+  "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
   exit $status
 }
 
@@ -266,20 +263,29 @@ run_test() {
 # we ask much of, a minute in all; the rest of the suite asks the same of it, or needs what is not there (torch).
 lowest_tests=(
   tests/test_packaging.py # what an installation holds
-  tests/scanning/test_scan.py tests/layers # jax, numpy
+  tests/scanning/test_scan.py tests/as_users # jax, numpy
   tests/test_modules.py # flax, optax
   tests/training/test_checkpoint.py # orbax
   tests/training/test_progress_and_plots.py::test_pictures_are_drawn # matplotlib; others there time something
   tests/data/test_classification.py # tensorflow-datasets
 )
 
-# Shown only if it fails, and never on standard output: pytest's closing line of the whole suite stays the last one.
 run_lowest() {
-  local output
-  say "A part of the tests again, on the lowest versions that pyproject.toml allows …"
-  output=$("$python" -m pytest -q -n auto --dist worksteal "${lowest_tests[@]}" 2>&1) && { say "… they pass."; return; }
+  local python=$python # of this function from here on: make_environment sets it
+  if ! "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' >/dev/null; then
+    say "Not tried on the lowest versions that pyproject.toml allows: there are no wheels of them for this new a Python."
+    return
+  fi
+  make_environment lowest lowest.txt
+  run_part "the lowest versions that pyproject.toml allows (requirements/lowest.txt)" "${lowest_tests[@]}"
+}
+
+run_part() { # WHAT TESTS…: shown only if it fails, and never on standard output
+  local what=$1 output
+  say "A part of the tests on $what …"
+  output=$(RNN_JAX_TESTS_AS_USERS=1 "$python" -m pytest -q -n auto --dist worksteal "${@:2}" 2>&1) && { say "… they pass."; return; }
   say "$output"
-  say "Tests failed on the lowest versions that pyproject.toml allows (requirements/lowest.txt), see above."
+  say "Tests failed on $what, see above."
   return 1
 }
 

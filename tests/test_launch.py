@@ -243,30 +243,44 @@ def test_an_old_python_is_named(launch):
     assert "No Python 3.11 or newer found (python3 here: Python 3.9.1)" in outcome.stderr
 
 
-DEV = '#!/bin/sh\necho "$2"; case "$2" in pytest) echo "3 passed"; exit $PYTEST ;; mypy) exit $MYPY ;; esac\n'
+DEV = """#!/bin/sh
+case "$*" in *as_users*) echo "4 as users, $RNN_JAX_TESTS_AS_USERS"; exit $USERS ;; esac
+echo "$2"; case "$2" in pytest) echo "3 passed"; exit $PYTEST ;; mypy) exit $MYPY ;; esac
+"""
 LOWEST = '#!/bin/sh\necho "$@" >"$FAKES/lowest"; echo "2 of the lowest"; exit $LOWEST\n'
 
 
 @pytest.mark.parametrize(
-    ("mypy", "pytest_", "lowest", "code"),
-    [(0, 0, 0, 0), (1, 0, 0, 1), (0, 5, 0, 5), (1, 5, 0, 5), (0, 0, 4, 1), (0, 5, 4, 1)],
+    ("mypy", "pytest_", "users", "lowest", "code"),
+    [
+        (0, 0, 0, 0, 0),
+        (1, 0, 0, 0, 1),
+        (0, 5, 0, 0, 5),
+        (1, 5, 0, 0, 5),
+        (0, 0, 0, 4, 1),
+        (0, 0, 3, 0, 1),
+        (0, 5, 3, 4, 5),
+    ],
 )
-def test_test_runs_everything_and_fails_if_anything_does(launch, mypy, pytest_, lowest, code):
-    """Whatever comes of the part on the lowest versions, pytest's closing line is that of the whole suite."""
+def test_test_runs_everything_and_fails_if_anything_does(launch, mypy, pytest_, users, lowest, code):
+    """Whatever comes of the other parts, pytest's closing line is that of the whole suite."""
     launch.environment("dev", "dev", python=DEV)
     launch.environment("lowest", "lowest", python=LOWEST)
-    outcome = launch("test", MYPY=str(mypy), PYTEST=str(pytest_), LOWEST=str(lowest))
+    codes = {"MYPY": mypy, "PYTEST": pytest_, "USERS": users, "LOWEST": lowest}
+    outcome = launch("test", **{name: str(code) for name, code in codes.items()})
     assert outcome.code == code
     assert outcome.lines == ["ruff", "ruff", "mypy", "pytest", "3 passed"]
     assert (launch.fakes / "lowest").read_text().startswith("-m pytest ")
     assert ("2 of the lowest" in outcome.stderr) is ("failed on the lowest versions" in outcome.stderr) is bool(lowest)
+    assert ("4 as users, 1" in outcome.stderr) is ("failed on what users run" in outcome.stderr) is bool(users)
 
 
 @pytest.mark.parametrize("arguments", [("-k", "scan"), ("--platform=gpu",)])
-def test_flags_and_accelerators_go_without_the_lowest_versions(launch, arguments):
+def test_flags_and_accelerators_go_without_the_other_parts(launch, arguments):
     launch.environment("dev", "dev", python=DEV)
     launch.environment("dev-cuda", "dev", "cuda", python=DEV)
-    assert launch("test", *arguments, MYPY="0", PYTEST="0").code == 0
+    outcome = launch("test", *arguments, MYPY="0", PYTEST="0", USERS="3")
+    assert outcome.code == 0 and "as users" not in outcome.stderr
     assert not (launch.root / ".venvs" / "lowest").exists()
 
 

@@ -211,6 +211,50 @@ def test_residual_adds_the_input_of_every_layer_but_the_first():
     assert not out.ys[~np.asarray(MASK)].any()
 
 
+@pytest.mark.parametrize(
+    ("top", "steps"),
+    [
+        (Recurrent(GRU(4)), "last"),
+        (Recurrent(GRU(4), reverse=True), "first"),
+        (Bidirectional(GRU(2)), "both"),
+        (Bidirectional(GRU(3), backward_cell=LSTM(1)), "both"),
+        (Stack(GRU(4), Bidirectional(Elman(2))), "both"),
+    ],
+    ids=["forward", "reverse", "bidirectional", "unequal", "nested"],
+)
+@pytest.mark.parametrize(
+    "below", [Bidirectional(GRU(2)), Recurrent(LSTM(4), reverse=True)], ids=["both ways", "reverse"]
+)
+def test_last_of_residual_stacks_is_made_of_their_outputs(below, top, steps):
+    """Whatever lies below: ys at the end of each of the top layer's directions, and zeros for an empty row."""
+    stack = Stack(below, top, residual=True)
+    out = run(stack, stack.init(KEY, D), NAN_PADDED, MASK)
+    width = 3 if top == Bidirectional(GRU(3), backward_cell=LSTM(1)) else 2
+    for row, length in enumerate([5, 3]):
+        first, last = out.ys[row, 0], out.ys[row, length - 1]
+        both = np.concatenate([last[:width], first[width:]])
+        np.testing.assert_array_equal(out.last[row], {"last": last, "first": first, "both": both}[steps])
+    assert not out.last[2].any()
+    unmasked = run(stack, stack.init(KEY, D), XS)
+    first, last = unmasked.ys[:, 0], unmasked.ys[:, -1]
+    both = np.concatenate([last[:, :width], first[:, width:]], axis=-1)
+    np.testing.assert_array_equal(unmasked.last, {"last": last, "first": first, "both": both}[steps])
+
+
+@pytest.mark.parametrize("merge", ["sum", "mean", "max"])
+def test_last_of_a_residual_stack_whose_directions_were_added(merge):
+    """What belongs to neither direction, the residual, is taken as the mean of both ends; one step is its own end."""
+    layer = Bidirectional(GRU(4), merge=merge)
+    stack = Stack(Elman(4), layer, residual=True)
+    params = stack.init(KEY, D)
+    below = run(stack.layers[0], params[0], NAN_PADDED, MASK)
+    alone, out = run(layer, params[1], below.ys, MASK), run(stack, params, NAN_PADDED, MASK)
+    for row, length in enumerate([5, 3]):
+        close(out.last[row], alone.last[row] + 0.5 * (below.ys[row, 0] + below.ys[row, length - 1]))
+    single = run(stack, params, XS[:, :1])
+    close(single.last, single.ys[:, 0])
+
+
 def test_residual_needs_equal_sizes():
     with pytest.raises(ValueError, match="residual: layer 1 maps 4 to 3 numbers; they must be equal"):
         Stack(GRU(H), GRU(3), residual=True).init(KEY, D)
