@@ -110,6 +110,7 @@ class Layer(Protocol):
         mask: Bool[Array, "*B T"] | None = None,
         resets: Bool[Array, "*B T"] | None = None,
         carry: Carry | None = None,
+        start: Carry | None = None,
         key: Key | None = None,
         first_step: int | Int[Array, ""] = 0,
         batched: bool | None = None,

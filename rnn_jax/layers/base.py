@@ -37,6 +37,26 @@ class Sequence(NamedTuple):
         return 1 if self.batched else 0
 
 
+class Carries(NamedTuple):
+    """Where a layer begins, and what its resets go back to; None is its own initial carry."""
+
+    carry: Any
+    start: Any
+
+    def split(self, num: int) -> "list[Carries]":
+        """Those of the `num` layers inside.
+
+        Raises:
+          ValueError: another number of them.
+        """
+        for name, carries in self._asdict().items():
+            if carries is not None and (not isinstance(carries, tuple | list) or len(carries) != num):
+                given = len(carries) if isinstance(carries, tuple | list) else type(carries).__name__
+                raise ValueError(f"{name} has one entry for each of {num} layers or directions; got {given}.")
+        carry, start = ((None,) * num if carries is None else carries for carries in self)
+        return [Carries(*pair) for pair in zip(carry, start)]
+
+
 class LayerBase(Static):
     """A layer of ours: what follows from `init`, `output_size`, `initial_carry`, `run`, `ends`, `reads_backwards`."""
 
@@ -45,7 +65,7 @@ class LayerBase(Static):
         """Whether any output depends on later steps."""
         raise NotImplementedError
 
-    def run(self, params: Params, xs: Inputs, carry: Any, key: Key | None, sequence: Sequence) -> LayerOutput:
+    def run(self, params: Params, xs: Inputs, carries: "Carries", key: Key | None, sequence: Sequence) -> LayerOutput:
         """`apply`, given what it checked."""
         raise NotImplementedError
 
@@ -61,6 +81,7 @@ class LayerBase(Static):
         mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
         resets: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
         carry: Carry | None = None,
+        start: Carry | None = None,
         key: Key | None = None,
         first_step: int | Int[Array, ""] = 0,
         batched: bool | None = None,
@@ -68,13 +89,14 @@ class LayerBase(Static):
         """Runs over time: xs (T, D) or (B, T, D) → carry, ys and last; arguments and errors as those of `scan_cell`.
 
         `resets` mark where sequences start in reading order, in both directions. The carry is that of a `LayerOutput`
-        before, or of `initial_carry`. With a key the layer's dropout is on, drawn by the number of the step.
+        before, or of `initial_carry`; `start` is made like it, and None in either is a layer's own. With a key the
+        layer's dropout is on, drawn by the number of the step.
         """
         xs = jax.tree.map(jnp.asarray, xs)
         batched = is_batch(xs, mask, resets, batched)
         shape = leading_shape(xs, batched)
         mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
-        return self.run(params, xs, carry, key, Sequence(mask, resets, first_step, batched))
+        return self.run(params, xs, Carries(carry, start), key, Sequence(mask, resets, first_step, batched))
 
     def step(
         self,
@@ -83,15 +105,16 @@ class LayerBase(Static):
         x: Inputs,
         *,
         reset: Bool[Array, "*B"] | None = None,
+        start: Carry | None = None,
         key: Key | None = None,
         step: int | Int[Array, ""] = 0,
         batched: bool | None = None,
     ) -> tuple[Carry, Outputs]:
         """One step: x (D,) or (B, D) → the carry after it and y; exactly what `apply` makes of that step.
 
-        With `reset`, one boolean a row, the initial carry takes the place of the carry first. `step` is the number of
-        the step, which its dropout is drawn by: with the same key the draws are those of `apply`. `batched` says
-        whether x has a leading B, where the shape does not.
+        With `reset`, one boolean a row, the initial carry, or `start`, takes the place of the carry first. `step` is
+        the number of the step, which its dropout is drawn by: with the same key the draws are those of `apply`.
+        `batched` says whether x has a leading B, where the shape does not.
 
         Raises:
           ValueError: the layer reads backwards.
@@ -105,7 +128,8 @@ class LayerBase(Static):
         axis = 1 if batched else 0
         lengthen = lambda leaf: jnp.expand_dims(jnp.asarray(leaf), axis)  # noqa: E731
         xs, resets = jax.tree.map(lengthen, (x, reset))
-        out = self.apply(params, xs, resets=resets, carry=carry, key=key, first_step=step, batched=batched)
+        carries = {"carry": carry, "start": start}
+        out = self.apply(params, xs, resets=resets, key=key, first_step=step, batched=batched, **carries)
         return out.carry, jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis), out.ys)
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.contract import size_of
-from rnn_jax.layers.base import LayerBase, LayerOutput, Sequence, split_key
+from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, split_key
 from rnn_jax.layers.recurrent import Recurrent
 from rnn_jax.scanning import Backend, as_backend
 from rnn_jax.scanning.backend import DEFAULT
@@ -98,13 +98,12 @@ class Bidirectional(LayerBase):
         return BidirectionalCarry(*(d.initial_carry(p, batch, x=x) for d, p in zip(self.directions, params)))
 
     def run(
-        self, params: BidirectionalParams, xs: Inputs, carry: Any, key: Key | None, sequence: Sequence
+        self, params: BidirectionalParams, xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence
     ) -> LayerOutput:
         """Both scans, merged; the carry is a pair, of each direction's last step."""
-        carries = (None, None) if carry is None else carry
         forward, backward = (
             direction.run(p, xs, c, k, sequence)
-            for direction, p, c, k in zip(self.directions, params, carries, split_key(key, 2), strict=True)
+            for direction, p, c, k in zip(self.directions, params, carries.split(2), split_key(key, 2), strict=True)
         )
         merge = lambda *pair: jax.tree.map(MERGES[self.merge], *pair)  # noqa: E731
         carry = BidirectionalCarry(forward.carry, backward.carry)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rnn_jax.cells.contract import output_size, start, takes_key
 from rnn_jax.dropout import recurrent_dropout
-from rnn_jax.layers.base import LayerBase, LayerOutput, Sequence, end, split_key
+from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, end, split_key
 from rnn_jax.masking import reverse_resets
 from rnn_jax.scanning import Backend, as_backend, scan_cell
 from rnn_jax.scanning.backend import DEFAULT
@@ -55,7 +55,7 @@ class Recurrent(LayerBase):
         rows = () if batch is None else (batch,)
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, rows + jnp.shape(leaf)), carry)
 
-    def run(self, params: Params, xs: Inputs, carry: Any, key: Key | None, sequence: Sequence) -> LayerOutput:
+    def run(self, params: Params, xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence) -> LayerOutput:
         """`scan_cell`."""
         weights_key, cell_key = split_key(key, 2) if takes_key(self.cell) else (key, None)
         names = getattr(self.cell, "recurrent_weights", ("w_h",))
@@ -63,8 +63,8 @@ class Recurrent(LayerBase):
         given = sequence
         if sequence.resets is not None and self.reverse:
             given = sequence._replace(resets=reverse_resets(sequence.resets))
-        options = {"carry": carry, "key": cell_key, "reverse": self.reverse, "backend": self.backend}
-        carry, ys = scan_cell(self.cell, params, xs, **options, **given._asdict())
+        options: dict[str, Any] = {"key": cell_key, "reverse": self.reverse, "backend": self.backend}
+        carry, ys = scan_cell(self.cell, params, xs, **options, **carries._asdict(), **given._asdict())
         return LayerOutput(carry, ys, self.ends(ys, sequence))
 
     def ends(self, ys: Any, sequence: Sequence) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.layers.base import LayerBase, LayerOutput, Sequence, drop_steps, split_key
+from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, drop_steps, split_key
 from rnn_jax.layers.recurrent import as_layer
 from rnn_jax.types import Carry, Cell, Inputs, InputSize, Key, Layer, Params
 
@@ -92,17 +92,18 @@ class Stack(LayerBase):
         return tuple(carries)
 
     def run(
-        self, params: tuple[Params, ...], xs: Inputs, carry: Any, key: Key | None, sequence: Sequence
+        self, params: tuple[Params, ...], xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence
     ) -> LayerOutput:
         """Layer after layer; the carry has one entry a layer."""
-        carries = carry if carry is not None else (None,) * len(self.layers)
+        inside = carries.split(len(self.layers))
         carries_out: list[Carry] = []
         ys, last = xs, None
         for index, layer in enumerate(self.layers):
             drop_key, layer_key = split_key(None if key is None else jax.random.fold_in(key, index), 2)
             rate = self.dropout if index else self.input_dropout
             below = drop_steps(ys, rate, drop_key, sequence, variational=self.variational)
-            out = layer.apply(params[index], below, carry=carries[index], key=layer_key, **sequence._asdict())
+            options = {**inside[index]._asdict(), **sequence._asdict()}
+            out = layer.apply(params[index], below, key=layer_key, **options)
             carries_out.append(out.carry)
             if self.residual and index > 0:
                 # What is added ends where the outputs that it is added to end.

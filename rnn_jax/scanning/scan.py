@@ -5,8 +5,8 @@ Semantics, the same for every cell:
   included, reaches neither outputs nor gradients. So the last carry is right for every length (0 included), gaps are
   allowed, and a reverse scan needs no flipping.
   (A padded step is computed at x = 0, where the cell must have a derivative.)
-- `resets` (True = a new sequence starts at this step, in scanning order): the carry is replaced by the cell's initial
-  one before the step, also at a padded step, which then hands on the initial carry.
+- `resets` (True = a new sequence starts at this step, in scanning order): the carry is replaced by the initial one
+  before the step, also at a padded step, which then hands on the initial carry.
 - `carry`: where to start; passing a returned carry back in continues the sequence exactly.
 """
 
@@ -34,6 +34,7 @@ def scan_cell(
     mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     resets: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     carry: Carry | None = None,
+    start: Carry | None = None,
     key: Key | None = None,
     first_step: int | Int[Array, ""] = 0,
     reverse: bool = False,
@@ -50,6 +51,9 @@ def scan_cell(
     The carry is that after each row's last real step (the first, if `reverse`); its leaves have a leading B for a
     batch. With `return_states`, returns (carry, ys, states): the carry after every step, leaves (…, T, …), as the
     mask left it.
+
+    `start` is the carry that sequences start from and resets go back to, one a row as `carry` is, in place of the
+    cell's initial one; its gradient is whole. `carry` is where the scan itself begins, `start` by default.
 
     `key` is for cells that draw at every step (zoneout): it is folded by the number of the row and of the step, which
     count from 0 and from `first_step`; or it is one key a row, (B,). So a chunk that begins at step 100 draws with
@@ -77,11 +81,11 @@ def scan_cell(
     key = typed_key(key) if key is not None and takes_key(cell) else None
     if not batched:  # from here on there is always a batch, here of one
         lift = lambda leaf: jnp.asarray(leaf)[None]  # noqa: E731
-        xs, mask, resets, carry, key = jax.tree.map(lift, (xs, mask, resets, carry, key))
+        xs, mask, resets, carry, start, key = jax.tree.map(lift, (xs, mask, resets, carry, start, key))
     keys = None if key is None else step_keys(key, xs, first_step)
     plan = Plan(cell, choose_backend(backend, cell, params, xs), reverse, return_states, join_steps())
     try:
-        out = _scan(params, xs, mask, resets, keys, carry, plan=plan)
+        out = _scan(params, xs, mask, resets, keys, carry, start, plan=plan)
     except TypeError as error:
         if plan.backend.name == "deferred":
             error.add_note('scan_cell: jax.jvp, jacfwd and linearize of a scan need scan_cell(…, backend="plain").')
@@ -91,10 +95,11 @@ def scan_cell(
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
 @functools.partial(jax.jit, static_argnames="plan", inline=True)
-def _scan(params, xs, mask, resets, keys, carry, *, plan: Plan) -> Any:
+def _scan(params, xs, mask, resets, keys, carry, start, *, plan: Plan) -> Any:
     if plan.backend.name == "cudnn":
-        return scan_cudnn(plan, params, xs, mask, resets, carry)
+        return scan_cudnn(plan, params, xs, mask, resets, start if carry is None else carry)
     initial = initial_carry(plan.cell, params, xs)
+    initial = initial if start is None else checked_carry(start, initial)
     carry = initial if carry is None else checked_carry(carry, initial)
     xs, flags = _swap_axes((xs, Flags(mask, resets, keys)))
     run = scan_deferred if plan.backend.name == "deferred" else _scan_plain

@@ -273,7 +273,7 @@ class Echo:
     def output_size(self, input_size):
         return input_size
 
-    def apply(self, params, xs, *, mask=None, resets=None, carry=None, key=None, first_step=0, batched=None):
+    def apply(self, params, xs, *, mask=None, key=None, **options):
         return LayerOutput((), xs, xs[..., -1, :])
 
 

@@ -24,11 +24,15 @@ class Result(NamedTuple):
     params_bar: Any
     xs_bar: Any
     carry_bar: Any
+    start_bar: Any = None
 
 
-def run_row(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, reverse=False, cuts=()) -> Result:
+def run_row(
+    cell, params, xs, carry, mask, resets, cotangents, *, keys=None, starts=None, reverse=False, cuts=()
+) -> Result:
     """One row: xs (T, …), mask, resets and keys of the steps (T,), cotangents of (carry, ys, states).
 
+    `starts` is what resets go back to, in place of the cell's initial carry; then its cotangent is returned as well.
     At the steps in `cuts` the gradient does not flow into the step before: truncated BPTT.
     """
     step, step_vjp = _compiled(cell)
@@ -37,6 +41,8 @@ def run_row(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, rev
     steps = list(range(time))[:: -1 if reverse else 1]
     key = (lambda t: ()) if keys is None else (lambda t: (keys[t],))
     initial, initial_vjp = jax.vjp(lambda params: _start(cell, params), params)
+    initial = initial if starts is None else starts
+    start_bar = None if starts is None else jax.tree.map(np.zeros_like, starts)
     typed = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), initial, carry)
     nothing = jax.tree.map(np.zeros_like, of_time(ys_bar, 0))
     before, ys, states = {}, [nothing] * time, [None] * time
@@ -58,10 +64,13 @@ def run_row(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, rev
             params_bar = _add(params_bar, from_step)
         if resets[t]:
             as_drawn = jax.tree.map(lambda leaf, like: np.asarray(leaf, like.dtype), bar, initial)
-            params_bar = _add(params_bar, initial_vjp(as_drawn)[0])
+            if starts is None:
+                params_bar = _add(params_bar, initial_vjp(as_drawn)[0])
+            else:
+                start_bar = _add(start_bar, as_drawn)
         if resets[t] or t in cuts:
             bar = jax.tree.map(np.zeros_like, bar)
-    return Result(carry, stack(ys), stack(states), params_bar, stack(xs_bar), bar)
+    return Result(carry, stack(ys), stack(states), params_bar, stack(xs_bar), bar, start_bar)
 
 
 def run_batch(cell, params, xs, carry, mask, resets, cotangents, **options) -> Result:
@@ -71,7 +80,7 @@ def run_batch(cell, params, xs, carry, mask, resets, cotangents, **options) -> R
     return stack(rows)._replace(params_bar=params_bar)
 
 
-def run_rows(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, **options) -> list[Result]:
+def run_rows(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, starts=None, **options) -> list[Result]:
     """A `Result` a row."""
     return [
         run_row(
@@ -79,6 +88,7 @@ def run_rows(cell, params, xs, carry, mask, resets, cotangents, *, keys=None, **
             params,
             *(take(tree, row) for tree in (xs, carry, mask, resets, cotangents)),
             keys=None if keys is None else keys[row],
+            starts=None if starts is None else take(starts, row),
             **options,
         )
         for row in range(len(mask))

@@ -126,6 +126,36 @@ def test_a_plain_tuple_is_a_carry():
         scan_cell(cell, params, xs, carry=(h, c[:, :2]))
 
 
+def test_a_start_a_row_is_where_sequences_begin():
+    """In every layer, over a sequence and step by step; of one that has None the start is its own."""
+    stack, key = Stack(GRU(3), LSTM(2)), jax.random.key(1)
+    params, xs = stack.init(KEY, 2), jax.random.normal(key, (4, 5, 2))
+    resets = jax.random.bernoulli(key, 0.4, (4, 5))
+    start = random_like(stack.initial_carry(params, 4), 0)
+    start = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), start)
+    out = stack.apply(params, xs, resets=resets, start=start)
+    below = scan_cell(GRU(3), params[0], xs, resets=resets, start=start[0], carry=start[0])[1]
+    expected = scan_cell(LSTM(2), params[1], below, resets=resets, start=start[1], carry=start[1])[1]
+    np.testing.assert_allclose(out.ys, expected, rtol=1e-5, atol=1e-6)
+    carry, ys = start, []
+    for t in range(5):
+        carry, y = stack.step(params, carry, xs[:, t], reset=resets[:, t], start=start)
+        ys.append(y)
+    np.testing.assert_allclose(jnp.stack(ys, 1), expected, rtol=1e-5, atol=1e-6)
+    half = stack.apply(params, xs, resets=resets, start=(start[0], None)).ys
+    np.testing.assert_allclose(half, scan_cell(LSTM(2), params[1], below, resets=resets)[1], rtol=1e-5, atol=1e-6)
+    both = Bidirectional(GRU(3))
+    ways = both.init(KEY, 2)
+    ys = both.apply(ways, xs, start=(start[0], None)).ys
+    np.testing.assert_allclose(
+        ys[..., :3], scan_cell(GRU(3), ways.forward, xs, start=start[0])[1], rtol=1e-5, atol=1e-6
+    )
+    with pytest.raises(ValueError, match="start has one entry for each of 2 layers or directions; got 1"):
+        stack.apply(params, xs, start=start[:1])
+    with pytest.raises(ValueError, match="carry has one entry for each of 2 layers or directions; got 3"):
+        stack.apply(params, xs, carry=(None, None, None))
+
+
 def test_a_step_that_changes_its_carry_is_refused():
     class Growing(Running):
         def step(self, params, carry, x):
@@ -160,6 +190,7 @@ class Case(NamedTuple):
     resets: list[list[bool]]
     reverse: bool
     given_carry: bool
+    given_start: bool
     with_keys: bool
     cut: int
     joined: bool
@@ -178,6 +209,7 @@ def cases(draw):
         draw(st.booleans()),
         draw(st.booleans()),
         draw(st.booleans()),
+        draw(st.booleans()),
         draw(st.integers(0, steps)),
         draw(st.booleans()),
         draw(st.integers(0, 9)),
@@ -187,8 +219,8 @@ def cases(draw):
 @settings(max_examples=60)
 @given(case=cases())
 def test_any_combination_equals_the_plain_loop(case):
-    """T, mask, resets, reverse, carry, keys, chunks handed on by their carry, and backend together; outputs and
-    gradients. Two chunks are scanned one after the other, in scanning order; either may be empty."""
+    """T, mask, resets, reverse, carry, starts a row, keys, chunks handed on by their carry, and backend together;
+    outputs and gradients. Two chunks are scanned one after the other, in scanning order; either may be empty."""
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         patch.setattr("rnn_jax.scanning.scan.join_steps", lambda: case.joined)
         cell, mask, resets = CELLS[case.cell], np.array(case.mask), np.array(case.resets)
@@ -200,7 +232,9 @@ def test_any_combination_equals_the_plain_loop(case):
         row_keys = jax.random.split(jax.random.key(case.seed), rows)
         keys = [[jax.random.fold_in(key, t) for t in range(steps)] for key in row_keys]
 
-        def scan(params, xs, carry, part):
+        row_start = random_like(out[0], case.seed + 4) if case.given_start else None
+
+        def scan(params, xs, carry, row_start, part):
             return scan_cell(
                 cell,
                 params,
@@ -208,6 +242,7 @@ def test_any_combination_equals_the_plain_loop(case):
                 mask=jnp.asarray(mask[:, part]),
                 resets=jnp.asarray(resets[:, part]),
                 carry=carry,
+                start=row_start,
                 key=row_keys if case.with_keys else None,
                 first_step=part.start,
                 reverse=case.reverse,
@@ -215,19 +250,23 @@ def test_any_combination_equals_the_plain_loop(case):
                 backend="auto" if part.stop - part.start < 1 else BACKENDS[case.backend],
             )
 
-        def run(params, xs, carry):
+        def run(params, xs, carry, row_start):
             parts = [slice(0, case.cut), slice(case.cut, steps)][:: -1 if case.reverse else 1]
             made = {}
             for part in parts:
-                carry, ys, states = scan(params, xs, carry, part)
+                carry, ys, states = scan(params, xs, carry, row_start, part)
                 made[part.start, part.stop] = ys, states
             first, second = (made[part.start, part.stop] for part in sorted(parts, key=lambda part: part.stop))
             join = lambda a, b: jnp.concatenate([a, b], axis=1)  # noqa: E731
             return (carry, *jax.tree.map(join, first, second))
 
-        start = carry if case.given_carry else jax.tree.map(np.asarray, Recurrent(cell).initial_carry(params, rows))
-        actual, vjp = jax.vjp(run, params, jnp.asarray(np.where(mask[..., None], xs, np.nan)), start)
+        initial = (
+            jax.tree.map(np.asarray, Recurrent(cell).initial_carry(params, rows)) if row_start is None else row_start
+        )
+        start = carry if case.given_carry else initial
+        actual, vjp = jax.vjp(run, params, jnp.asarray(np.where(mask[..., None], xs, np.nan)), start, row_start)
+        *bars, row_start_bar = vjp(cotangents)
         drawn = case.with_keys and takes_key(cell)  # others ignore the key
-        options = {"keys": keys if drawn else None, "reverse": case.reverse}
+        options = {"keys": keys if drawn else None, "reverse": case.reverse, "starts": row_start}
         expected = plain_loop.run_batch(cell, params, xs, start, mask, resets, cotangents, **options)
-        close(Result(*actual, *vjp(cotangents)), expected, 1e-9)
+        close((Result(*actual, *bars), row_start_bar), (expected._replace(start_bar=None), expected.start_bar), 1e-9)
