@@ -149,8 +149,6 @@ def test_a_start_a_row_is_where_sequences_begin():
     ys = both.apply(ways, xs, start=(start[0], None)).ys
     one_way = scan_cell(GRU(3), ways.forward, xs, start=start[0])[1]
     np.testing.assert_allclose(ys[..., :3], one_way, rtol=1e-5, atol=1e-6)
-        ys[..., :3], scan_cell(GRU(3), ways.forward, xs, start=start[0])[1], rtol=1e-5, atol=1e-6
-    )
     with pytest.raises(ValueError, match="start has one entry for each of 2 layers or directions; got 1"):
         stack.apply(params, xs, start=start[:1])
     with pytest.raises(ValueError, match="carry has one entry for each of 2 layers or directions; got 3"):
