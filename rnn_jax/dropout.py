@@ -25,7 +25,7 @@ def dropout(x: Float[Array, "..."], rate: Rate, key: Key | None, *, shared_axes:
     shape = list(x.shape)
     for axis in shared_axes:
         shape[axis] = 1
-    keep = jax.random.bernoulli(key, 1.0 - rate, shape)
+    keep = jax.random.bernoulli(key, 1.0 - rate, shape) | jnp.zeros_like(x, dtype=bool)  # where x lies, on a mesh
     return jnp.where(keep, x / kept_share(rate, x.dtype), jnp.zeros_like(x))
 
 
@@ -35,7 +35,10 @@ def check_rate(name: str, rate: Rate) -> None:
     Raises:
       ValueError: it is below 0, above 1, or NaN.
     """
-    number = known_number(rate)
+    try:
+        number = known_number(rate)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is a probability of dropping, in [0, 1]; got {rate!r}.") from error
     if number is not None and not 0.0 <= number <= 1.0:
         raise ValueError(f"{name} is a probability of dropping, in [0, 1]; got {number:g}.")
 

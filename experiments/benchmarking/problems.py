@@ -94,7 +94,7 @@ IMDB_LENGTHS = ((0.0, 10), (0.05, 80), (0.25, 125), (0.5, 175), (0.75, 285), (0.
 def make_stack(cell: str, shape: Shape) -> Stack:
     """Our layers: as many of the cell as the shape says, in one direction or both."""
     layer = Bidirectional if shape.bidirectional else Recurrent
-    return Stack(tuple(layer(CELLS[cell](shape.hidden_size)) for _ in range(shape.num_layers)))
+    return Stack(*(layer(CELLS[cell](shape.hidden_size)) for _ in range(shape.num_layers)))
 
 
 def make_problem(cell: str, shape: Shape, *, ragged: bool = False, seed: int = 0) -> Problem:

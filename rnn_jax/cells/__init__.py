@@ -53,6 +53,8 @@ def make_cell(name: str, hidden_size: int, options: Mapping[str, Any] | None = N
     Raises:
       ValueError: an unknown name, a class that cannot be imported or is no cell, or options that it does not take.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"make_cell takes the name of a cell, {', '.join(CELLS)}; got {name!r}.")
     constructor = _import_cell(name) if ":" in name else CELLS.get(name)
     if constructor is None:
         raise ValueError(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_jax.cells.contract import with_key
 from rnn_jax.cells.initializers import check_spec, init_gates
 from rnn_jax.types import Array, Carry, Float, InitSpec, Inputs, InputSize, Key, Outputs, Params, Static
 
@@ -24,8 +25,8 @@ class SplitCell(Static):
 
     Subclasses give these three, `init` and `initial_carry`. One that overrides `step` itself is taken for a cell that
     does not split. `defer_by_default` is False for one whose deferred gradient was measured to be slower, for want of a
-    `preactivate` that is cheap to repeat. A cell whose `step` has an argument `key` gets it in `preactivate` and
-    `activate` as well. `gates` may say what enters the carry through which gate, by name, given what `activate` is.
+    `preactivate` that is cheap to repeat. A cell that draws takes `key=None` in `preactivate` or `activate`. `gates`
+    may say what enters the carry through which gate, by name, given what `activate` is given.
     """
 
     splits: ClassVar[bool] = True
@@ -34,19 +35,21 @@ class SplitCell(Static):
 
     def project(self, params: Params, x: Inputs) -> Any:
         """The part of a step that needs no carry."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a SplitCell without `project`.")
 
     def preactivate(self, params: Params, carry: Carry, z: Any) -> Any:
         """What enters the activations, given what `project` returned: any pytree."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a SplitCell without `preactivate`.")
 
     def activate(self, params: Params, carry: Carry, preactivations: Any) -> tuple[Carry, Outputs]:
         """The next carry and y, given what `preactivate` returned."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is a SplitCell without `activate`.")
 
-    def step(self, params: Params, carry: Carry, x: Inputs) -> tuple[Carry, Outputs]:
-        """One time step of one example: x → the next carry and y."""
-        return self.activate(params, carry, self.preactivate(params, carry, self.project(params, x)))
+    def step(self, params: Params, carry: Carry, x: Inputs, key: Key | None = None) -> tuple[Carry, Outputs]:
+        """One time step of one example: x → the next carry and y; a key goes to those parts that take one."""
+        z = self.project(params, x)
+        preactivations = self.preactivate(params, carry, z, **with_key(self.preactivate, key))
+        return self.activate(params, carry, preactivations, **with_key(self.activate, key))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +85,22 @@ class DenseCell(SplitCell):
         """w_x (D, G·H), w_h (H, G·H) and b (G·H,), every gate's block by itself."""
         num_features = check_init(key, input_size)
         size, (key_x, key_h, key_b) = self.hidden_size, jax.random.split(key, 3)
-        w_x = init_gates(key_x, self.w_x_init, self.num_gates, (num_features, size))
-        w_h = init_gates(key_h, self.w_h_init, self.num_gates, (self.recurrent_size, size))
-        return w_x, w_h, init_gates(key_b, self.b_init, self.num_gates, (size,))
+        return (
+            self.draw("w_x_init", key_x, (num_features, size)),
+            self.draw("w_h_init", key_h, (self.recurrent_size, size)),
+            self.draw("b_init", key_b, (size,)),
+        )
+
+    def draw(self, field: str, key: Key, shape: tuple[int, ...]) -> Array:
+        """The blocks of all gates, (…, G·H), by the initializer of that field.
+
+        Raises:
+          ValueError: the initializer is not one for this shape.
+        """
+        try:
+            return init_gates(key, getattr(self, field), self.num_gates, shape)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{field}={getattr(self, field)!r} cannot draw the shape {shape}: {error}") from error
 
     def project(self, params: Params, x: Float[Array, " D"]) -> Any:
         """x W_x + b (G·H,)."""
@@ -105,6 +121,15 @@ def check_size(name: str, size: Any) -> None:
         raise ValueError(f"{name} is an integer of at least 1; got {size!r}.")
 
 
+def check_key(argument: str, key: Any) -> None:
+    """ValueError where something is not one random key, as from `jax.random.key` or `jax.random.PRNGKey`."""
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not ((typed and shape == ()) or (dtype == jnp.uint32 and len(shape or ()) == 1)):
+        given = repr(key) if shape is None else f"{dtype} of shape {shape}"
+        raise ValueError(f"{argument} is one jax.random.key; got {given}.")
+
+
 def check_init(key: Any, input_size: Any) -> int:
     """D, the number of features of a vector x.
 
@@ -115,12 +140,11 @@ def check_init(key: Any, input_size: Any) -> int:
         input_size = input_size.shape
     if isinstance(input_size, tuple) and len(input_size) == 1:
         (input_size,) = input_size
-    dtype = getattr(key, "dtype", None)
-    is_key = dtype is not None and (jnp.issubdtype(dtype, jax.dtypes.prng_key) or dtype == jnp.uint32)
-    if not is_key:
-        raise ValueError(f"init(key, input_size): key is a jax.random.key; got {key!r}.")
+    check_key("init(key, input_size): key", key)
     if isinstance(input_size, jax.Array):  # a key, usually
-        raise ValueError(f"init(key, input_size): input_size is an integer of at least 1; got {input_size!r}.")
+        raise ValueError(
+            f"init(key, input_size): input_size is an integer of at least 1; got an array of {input_size.dtype}."
+        )
     check_size("input_size", input_size)
     return int(input_size)
 

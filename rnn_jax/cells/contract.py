@@ -7,18 +7,55 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.types import Carry, Cell, Inputs, InputSize, Outputs, Params
+from rnn_jax.types import Carry, Cell, Inputs, InputSize, Key, Outputs, Params
 
 
 def start(cell: Cell, params: Params) -> Carry:
     """The initial carry of one example; `initial_carry` may be written without the params."""
-    takes_params = len(inspect.signature(cell.initial_carry).parameters) > 0
+    first = next(iter(inspect.signature(cell.initial_carry).parameters.values()), None)
+    takes_params = first is not None and (first.name == "params" or first.default is inspect.Parameter.empty)
     return cell.initial_carry(params) if takes_params else cell.initial_carry()  # type: ignore[call-arg]
 
 
-def takes_key(cell: Cell) -> bool:
-    """Whether a step of the cell draws random numbers: its `step` has an argument `key`."""
-    return "key" in inspect.signature(cell.step).parameters
+def check_cell(argument: str, cell: Any) -> None:
+    """Whether something is a cell, and neither a class of cells nor a layer.
+
+    Raises:
+      TypeError: it is not.
+    """
+    if isinstance(cell, type):
+        raise TypeError(f"{argument} is a cell; got the class {cell.__name__}: make one, as {cell.__name__}(…).")
+    missing = [method for method in ("init", "initial_carry", "step") if not callable(getattr(cell, method, None))]
+    if missing:
+        raise TypeError(f"{argument} is a cell, with init, initial_carry and step; got {cell!r}, without {missing[0]}.")
+    if hasattr(cell, "output_size"):
+        raise TypeError(f"{argument} is a cell; got a layer, {cell!r}: call its apply, or give its cell.")
+
+
+def takes_key(method: Any) -> bool:
+    """Whether a method of a cell has an argument `key`.
+
+    Raises:
+      TypeError: it has, and not None by default.
+    """
+    parameter = inspect.signature(method).parameters.get("key")
+    if parameter is not None and parameter.default is not None:
+        raise TypeError(f"{method.__qualname__} takes key=None: without a key it computes the expectation.")
+    return parameter is not None
+
+
+def draws(cell: Cell) -> bool:
+    """Whether a step of the cell draws random numbers: what it calls has an argument `key`, unless `draws` says."""
+    said = getattr(cell, "draws", None)
+    if said is not None:
+        return said
+    methods = ("preactivate", "activate") if splits(cell) else ("step",)
+    return any(takes_key(getattr(cell, method)) for method in methods)
+
+
+def with_key(method: Any, key: Key | None) -> dict[str, Key]:
+    """The keyword arguments that hand a key to a method of a cell: none if it does not take one."""
+    return {"key": key} if key is not None and takes_key(method) else {}
 
 
 def splits(cell: Cell) -> bool:
@@ -42,10 +79,9 @@ def one_step(cell: Cell, params: Params, x: Inputs) -> tuple[Carry, Outputs]:
 
 def struct_of(input_size: InputSize) -> Any:
     """One x as `jax.ShapeDtypeStruct`s, from any way to say its size."""
-    if isinstance(input_size, int):
-        return jax.ShapeDtypeStruct((input_size,), jnp.float32)
-    if isinstance(input_size, tuple) and all(isinstance(number, int) for number in input_size):
-        return jax.ShapeDtypeStruct(input_size, jnp.float32)
+    shape = input_size if isinstance(input_size, tuple) else (input_size,)
+    if all(hasattr(number, "__index__") for number in shape):
+        return jax.ShapeDtypeStruct(tuple(map(int, shape)), jnp.float32)
     return input_size
 
 

@@ -6,6 +6,7 @@ a gate. Every gate's block is drawn on its own, so that "orthogonal" means an or
 """
 
 import dataclasses
+import math
 import types
 from typing import Any
 
@@ -42,8 +43,10 @@ class Chrono:
     longest: int
 
     def __post_init__(self):
-        if self.longest < 2:
-            raise ValueError(f"The chrono initialisation is for dependencies of at least 2 steps; got {self.longest}.")
+        if isinstance(self.longest, float) or self.longest < 2:
+            raise ValueError(
+                f"The chrono initialisation is for dependencies of at least 2 steps, an integer; got {self.longest}."
+            )
 
     def __call__(self, key: Key, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
         """Draws."""
@@ -77,11 +80,13 @@ def initializer(name: str, **options: Any) -> Drawn:
       ValueError: jax.nn.initializers has no such function, or it does not take the options.
     """
     made = Drawn(name, tuple(sorted(options.items())))
+    if "dtype" in options:
+        raise ValueError("Weights are drawn in float32: an initializer takes no dtype.")
     try:
         hash(made)
         jax.eval_shape(lambda key: made(key, (2, 2)), jax.eval_shape(lambda: jax.random.key(0)))
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"initializer({name!r}, **{options}) is none of jax.nn.initializers: {error}.") from error
+        raise ValueError(f"initializer({name!r}, **{options}) is no call of jax.nn.initializers: {error}.") from error
     return made
 
 
@@ -113,6 +118,8 @@ def check_spec(argument: str, spec: Any, num_gates: int) -> None:
     for one in specs:
         if isinstance(one, str) and one not in INITIALIZERS:
             raise ValueError(f"{argument}: no initializer {one!r}; there are: {', '.join(sorted(INITIALIZERS))}.")
+        if isinstance(one, float) and not math.isfinite(one):
+            raise ValueError(f"{argument} is a finite number; got {one}.")
         if not isinstance(one, str | int | float) and not _is_value(one):
             raise ValueError(
                 f"{argument} is a name ({', '.join(sorted(INITIALIZERS))}), a number, a function defined at the top of "

@@ -57,7 +57,7 @@ class PeepholeLSTM(LSTMFamily):
         return LSTMGates(i, f, g, jax.nn.sigmoid(o + p_o * (f * c + i * g)))
 
     def activate(self, params: PeepholeLSTMParams, carry: LSTMCarry, preactivations: Blocks):
-        """As the LSTM's."""
+        """The new memory and output, as the LSTM's."""
         i, f, g, o = self.gates(params, carry, preactivations)
         c = f * carry.c.astype(f.dtype) + i * g
         h = (o * jnp.tanh(c)).astype(preactivations[0].dtype)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.base import SplitCell
-from rnn_jax.cells.contract import splits, start, takes_key
+from rnn_jax.cells.contract import check_cell, draws, splits, start, with_key
 from rnn_jax.dropout import check_rate, dropout
 from rnn_jax.types import Array, Carry, Cell, Inputs, InputSize, Key, Outputs, Params
 
@@ -22,10 +22,18 @@ class Wrapper(SplitCell):
 
     cell: Cell
 
+    def __post_init__(self):
+        check_cell(f"{type(self).__name__}(cell)", self.cell)
+
     @property
     def splits(self) -> bool:  # type: ignore[override]
         """Whether the cell inside does."""
         return splits(self.cell)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the cell inside does."""
+        return draws(self.cell)
 
     @property
     def defer_by_default(self) -> bool:  # type: ignore[override]
@@ -65,37 +73,34 @@ class Wrapper(SplitCell):
 
     def preactivate(self, params: Params, carry: Carry, z: Any, key: Key | None = None) -> Any:
         """As the cell inside, of the carry that `enter` lets in."""
-        own, inside = _two_keys(key)
-        return self._call("preactivate", self.inner(params), self.enter(carry, own), z, inside)
+        entering, _, inside = _three_keys(key)
+        method = self.cell.preactivate  # type: ignore[attr-defined]
+        return method(self.inner(params), self.enter(carry, entering), z, **with_key(method, inside))
 
     def activate(
         self, params: Params, carry: Carry, preactivations: Any, key: Key | None = None
     ) -> tuple[Carry, Outputs]:
         """As the cell inside, and `leave`."""
-        own, inside = _two_keys(key)
-        after, y = self._call("activate", self.inner(params), carry, preactivations, inside)
-        return self.leave(carry, after, y, own)
+        _, leaving, inside = _three_keys(key)
+        method = self.cell.activate  # type: ignore[attr-defined]
+        after, y = method(self.inner(params), carry, preactivations, **with_key(method, inside))
+        return self.leave(carry, after, y, leaving)
 
     def step(self, params: Params, carry: Carry, x: Inputs, key: Key | None = None) -> tuple[Carry, Outputs]:
         """One step; without a key, what is random is at its expectation."""
         if self.splits:
-            preactivations = self.preactivate(params, carry, self.project(params, x), key)
-            return self.activate(params, carry, preactivations, key)
-        own, inside = _two_keys(key)
-        after, y = self._call("step", self.inner(params), carry, x, inside)
-        return self.leave(carry, after, y, own)
+            return super().step(params, carry, x, key)
+        _, leaving, inside = _three_keys(key)
+        after, y = self.cell.step(self.inner(params), carry, x, **with_key(self.cell.step, inside))
+        return self.leave(carry, after, y, leaving)
 
     def gates(self, params: Params, carry: Carry, x: Any) -> Any:
         """Those of the cell inside; AttributeError if it has none."""
         return self.cell.gates(self.inner(params), carry, x)  # type: ignore[attr-defined]
 
-    def _call(self, method: str, params: Params, carry: Carry, x: Any, key: Key | None) -> Any:
-        keys = {"key": key} if takes_key(self.cell) else {}
-        return getattr(self.cell, method)(params, carry, x, **keys)
 
-
-def _two_keys(key: Key | None) -> tuple[Key | None, Key | None]:
-    return (None, None) if key is None else tuple(jax.random.split(key))
+def _three_keys(key: Key | None) -> tuple[Key | None, ...]:
+    return (None, None, None) if key is None else tuple(jax.random.split(key, 3))
 
 
 class LearnedStartParams(NamedTuple):
@@ -122,15 +127,16 @@ class LearnedStart(Wrapper):
         return params.cell
 
     def init(self, key: Key, input_size: InputSize) -> LearnedStartParams:
-        """The params of the cell inside, and its initial carry."""
+        """The params of the cell inside, and the numbers of its initial carry in float32; counters are not learned."""
         params = self.cell.init(key, input_size)
-        return LearnedStartParams(
-            params, jax.tree.map(lambda leaf: jnp.array(leaf, jnp.float32), start(self.cell, params))
-        )
+        learned = lambda leaf: jnp.array(leaf, jnp.float32) if _is_float(leaf) else None  # noqa: E731
+        return LearnedStartParams(params, jax.tree.map(learned, start(self.cell, params)))
 
     def initial_carry(self, params: LearnedStartParams) -> Carry:
-        """The learned one."""
-        return params.start
+        """The learned one; what is not learned is as the cell has it."""
+        own = super().initial_carry(params)
+        keep = lambda mine, learned: mine if learned is None else learned  # noqa: E731
+        return jax.tree.map(keep, own, params.start, is_leaf=lambda leaf: leaf is None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,11 +153,16 @@ class Zoneout(Wrapper):
       ValueError: a rate outside of [0, 1].
     """
 
+    draws = True
+
     _: dataclasses.KW_ONLY
     rate: float | tuple[float, ...] = 0.1
     output: str | None = "h"
 
     def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.rate, list):
+            raise ValueError(f"rate is one number, or a tuple with one for each array of the carry; got {self.rate}.")
         for rate in self.rate if isinstance(self.rate, tuple) else (self.rate,):
             check_rate("rate", rate)
 
@@ -177,8 +188,12 @@ class Zoneout(Wrapper):
         return mixed, getattr(mixed, self.output).astype(y.dtype)
 
 
+def _is_float(leaf: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
 def _zone_out(old: Array, new: Array, rate: float, key: Key | None) -> Array:
-    if not jnp.issubdtype(new.dtype, jnp.floating):
+    if not _is_float(new):
         return new
     old = old.astype(new.dtype)
     if key is None:
@@ -200,15 +215,27 @@ class HiddenDropout(Wrapper):
         or a rate outside of [0, 1].
     """
 
+    draws = True
+
     _: dataclasses.KW_ONLY
     rate: float = 0.1
     state: str = "h"
 
     def __post_init__(self):
+        super().__post_init__()
         if not splits(self.cell):
             raise ValueError(f"HiddenDropout is for cells that are SplitCells; {type(self.cell).__name__} is none.")
         check_rate("rate", self.rate)
 
     def enter(self, carry: Carry, key: Key | None) -> Carry:
-        """The carry with some units of its state dropped."""
+        """The carry with some units of its state dropped.
+
+        Raises:
+          ValueError: it has no such field.
+        """
+        if not hasattr(carry, self.state):
+            raise ValueError(
+                f"HiddenDropout drops the carry's field {self.state!r}, but the carry of {type(self.cell).__name__} "
+                "has none: give state=, the field that the recurrent matmul reads."
+            )
         return carry._replace(**{self.state: dropout(getattr(carry, self.state), self.rate, key)})

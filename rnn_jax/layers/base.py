@@ -5,9 +5,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.cells.base import check_key
 from rnn_jax.dropout import Rate, dropout, is_off
 from rnn_jax.layers.pooling import last_pool
-from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape
+from rnn_jax.scanning.sequences import (
+    as_arrays,
+    check_first_step,
+    checked_flags,
+    is_batch,
+    leading_shape,
+    step_numbers,
+)
 from rnn_jax.types import Array, Bool, Carry, Inputs, Int, Key, Outputs, Params, Static
 
 
@@ -37,6 +45,13 @@ class Sequence(NamedTuple):
         return 1 if self.batched else 0
 
 
+def check_number(argument: str, entries: Any, num: int) -> None:
+    """ValueError where something is no tuple of one entry for each layer or direction."""
+    if not isinstance(entries, tuple | list) or len(entries) != num:
+        given = f"{len(entries)} of them" if isinstance(entries, tuple | list) else type(entries).__name__
+        raise ValueError(f"{argument} has one entry for each of {num} layers or directions; got {given}.")
+
+
 class Carries(NamedTuple):
     """Where a layer begins, and what its resets go back to; None is its own initial carry."""
 
@@ -50,9 +65,8 @@ class Carries(NamedTuple):
           ValueError: another number of them.
         """
         for name, carries in self._asdict().items():
-            if carries is not None and (not isinstance(carries, tuple | list) or len(carries) != num):
-                given = len(carries) if isinstance(carries, tuple | list) else type(carries).__name__
-                raise ValueError(f"{name} has one entry for each of {num} layers or directions; got {given}.")
+            if carries is not None:
+                check_number(name, carries, num)
         carry, start = ((None,) * num if carries is None else carries for carries in self)
         return [Carries(*pair) for pair in zip(carry, start)]
 
@@ -92,7 +106,11 @@ class LayerBase(Static):
         before, or of `initial_carry`; `start` is made like it, and None in either is a layer's own. With a key the
         layer's dropout is on, drawn by the number of the step.
         """
-        xs = jax.tree.map(jnp.asarray, xs)
+        xs = as_arrays(xs)
+        if key is not None:
+            check_key("key", key)
+        check_first_step(first_step)
+        mask, resets = (None if flags is None else jnp.asarray(flags) for flags in (mask, resets))
         batched = is_batch(xs, mask, resets, batched)
         shape = leading_shape(xs, batched)
         mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
@@ -121,13 +139,12 @@ class LayerBase(Static):
         """
         if self.reads_backwards:
             raise ValueError(f"One step at a time goes from left to right only; got {self!r}.")
-        x = jax.tree.map(jnp.asarray, x)
-        if batched is None:  # as for a sequence, of which it is one step; `reset` tells like its resets
-            rank = jax.tree.map(lambda leaf: leaf[None], x)
-            batched = is_batch(rank, None, None if reset is None else jnp.asarray(reset)[None], None)
-        axis = 1 if batched else 0
-        lengthen = lambda leaf: jnp.expand_dims(jnp.asarray(leaf), axis)  # noqa: E731
-        xs, resets = jax.tree.map(lengthen, (x, reset))
+        x, reset = as_arrays(x), None if reset is None else jnp.asarray(reset)
+        batched = is_batch(x, None, reset, batched, of_steps=False)
+        axis, rows = (1, jax.tree.leaves(x)[0].shape[:1]) if batched else (0, ())
+        if reset is not None and reset.ndim == 0:
+            reset = jnp.broadcast_to(reset, rows)
+        xs, resets = jax.tree.map(lambda leaf: jnp.expand_dims(leaf, axis), (x, reset))
         carries = {"carry": carry, "start": start}
         out = self.apply(params, xs, resets=resets, key=key, first_step=step, batched=batched, **carries)
         return out.carry, jax.tree.map(lambda leaf: jnp.squeeze(leaf, axis), out.ys)
@@ -148,7 +165,7 @@ def drop_steps(xs: Inputs, rate: Rate, key: Key | None, sequence: Sequence, *, v
     axis = sequence.axis
     if variational:
         return dropout(xs, rate, key, shared_axes=(axis,))
-    numbers = jnp.asarray(sequence.first_step, jnp.uint32) + jnp.arange(xs.shape[axis], dtype=jnp.uint32)
+    numbers = step_numbers(sequence.first_step, xs.shape[axis])
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
     return jax.vmap(lambda x, key: dropout(x, rate, key), in_axes=(axis, 0), out_axes=axis)(xs, keys)
 

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.contract import size_of
-from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, split_key
+from rnn_jax.cells.base import check_key
+from rnn_jax.cells.contract import check_cell, size_of
+from rnn_jax.dropout import check_rate
+from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, check_number, split_key
 from rnn_jax.layers.recurrent import Recurrent
 from rnn_jax.scanning import Backend, as_backend
 from rnn_jax.scanning.backend import DEFAULT
@@ -54,6 +56,10 @@ class Bidirectional(LayerBase):
     backend: Backend | str = DEFAULT
 
     def __post_init__(self):
+        check_cell("Bidirectional(cell)", self.cell)
+        if self.backward_cell is not None:
+            check_cell("Bidirectional(backward_cell)", self.backward_cell)
+        check_rate("recurrent_dropout", self.recurrent_dropout)
         object.__setattr__(self, "backend", as_backend(self.backend))
         if self.merge not in MERGES:
             raise ValueError(f"No merge {self.merge!r}; there are: {', '.join(MERGES)}.")
@@ -71,6 +77,8 @@ class Bidirectional(LayerBase):
 
     def init(self, key: Key, input_size: InputSize) -> BidirectionalParams:
         """Both directions' params, drawn apart."""
+        check_key("key", key)
+        self.output_size(input_size)  # an error now, not at the first batch
         keys = jax.random.split(key)
         return BidirectionalParams(*(d.init(k, input_size) for d, k in zip(self.directions, keys, strict=True)))
 
@@ -101,6 +109,7 @@ class Bidirectional(LayerBase):
         self, params: BidirectionalParams, xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence
     ) -> LayerOutput:
         """Both scans, merged; the carry is a pair, of each direction's last step."""
+        check_number("params", params, 2)
         forward, backward = (
             direction.run(p, xs, c, k, sequence)
             for direction, p, c, k in zip(self.directions, params, carries.split(2), split_key(key, 2), strict=True)

@@ -6,13 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.contract import output_size, start, takes_key
-from rnn_jax.dropout import recurrent_dropout
+from rnn_jax.cells.contract import check_cell, draws, output_size, start
+from rnn_jax.dropout import check_rate, recurrent_dropout
 from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, end, split_key
 from rnn_jax.masking import reverse_resets
 from rnn_jax.scanning import Backend, as_backend, scan_cell
 from rnn_jax.scanning.backend import DEFAULT
 from rnn_jax.scanning.carries import typed_start
+from rnn_jax.scanning.sequences import check_bool
 from rnn_jax.types import Carry, Cell, Inputs, InputSize, Key, Layer, Params
 
 
@@ -30,6 +31,9 @@ class Recurrent(LayerBase):
     backend: Backend | str = DEFAULT
 
     def __post_init__(self):
+        check_cell("Recurrent(cell)", self.cell)
+        check_bool("reverse", self.reverse)
+        check_rate("recurrent_dropout", self.recurrent_dropout)
         object.__setattr__(self, "backend", as_backend(self.backend))
 
     @property
@@ -56,8 +60,8 @@ class Recurrent(LayerBase):
         return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, rows + jnp.shape(leaf)), carry)
 
     def run(self, params: Params, xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence) -> LayerOutput:
-        """`scan_cell`."""
-        weights_key, cell_key = split_key(key, 2) if takes_key(self.cell) else (key, None)
+        """What `scan_cell` makes of the cell, and the output that it made last."""
+        weights_key, cell_key = split_key(key, 2) if draws(self.cell) else (key, None)
         names = getattr(self.cell, "recurrent_weights", ("w_h",))
         params = recurrent_dropout(params, self.recurrent_dropout, weights_key, names=names)
         given = sequence
@@ -78,8 +82,12 @@ def as_layer(layer: Layer | Cell) -> Any:
     Raises:
       TypeError: neither.
     """
+    if isinstance(layer, type):
+        raise TypeError(f"A layer or a cell; got the class {layer.__name__}: make one, as {layer.__name__}(…).")
     if isinstance(layer, Layer):
         return layer
     if isinstance(layer, Cell):
         return Recurrent(layer)
+    if isinstance(layer, tuple | list):
+        raise TypeError(f"Layers are given one by one, as Stack(a, b); got {layer!r}.")
     raise TypeError(f"A layer has init, output_size and apply, a cell init, initial_carry and step; got {layer!r}.")

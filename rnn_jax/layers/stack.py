@@ -6,8 +6,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, drop_steps, split_key
+from rnn_jax.cells.base import check_key
+from rnn_jax.dropout import check_rate
+from rnn_jax.layers.base import Carries, LayerBase, LayerOutput, Sequence, check_number, drop_steps, end, split_key
 from rnn_jax.layers.recurrent import as_layer
+from rnn_jax.scanning.sequences import check_bool
 from rnn_jax.types import Carry, Cell, Inputs, InputSize, Key, Layer, Params
 
 
@@ -42,6 +45,10 @@ class Stack(LayerBase):
         if not (*stacked, *layers):
             raise ValueError("A stack needs at least one layer.")
         object.__setattr__(self, "layers", tuple(as_layer(layer) for layer in (*stacked, *layers)))
+        check_rate("dropout", dropout)
+        check_rate("input_dropout", input_dropout)
+        check_bool("variational", variational)
+        check_bool("residual", residual)
         object.__setattr__(self, "dropout", dropout)
         object.__setattr__(self, "input_dropout", input_dropout)
         object.__setattr__(self, "variational", variational)
@@ -63,6 +70,7 @@ class Stack(LayerBase):
         Raises:
           ValueError: `residual`, and a layer whose output is not the size of its input.
         """
+        check_key("key", key)
         params = []
         for index, (layer, layer_key) in enumerate(
             zip(self.layers, jax.random.split(key, len(self.layers)), strict=True)
@@ -95,6 +103,7 @@ class Stack(LayerBase):
         self, params: tuple[Params, ...], xs: Inputs, carries: Carries, key: Key | None, sequence: Sequence
     ) -> LayerOutput:
         """Layer after layer; the carry has one entry a layer."""
+        check_number("params", params, len(self.layers))
         inside = carries.split(len(self.layers))
         carries_out: list[Carry] = []
         ys, last = xs, None
@@ -106,15 +115,19 @@ class Stack(LayerBase):
             out = layer.apply(params[index], below, key=layer_key, **options)
             carries_out.append(out.carry)
             if self.residual and index > 0:
-                # What is added ends where the outputs that it is added to end.
-                ys, last = jax.tree.map(jnp.add, (ys, layer.ends(ys, sequence)), (out.ys, out.last))
+                ys, last = jax.tree.map(jnp.add, (ys, _ends(layer, ys, sequence)), (out.ys, out.last))
             else:
                 ys, last = out.ys, out.last
         return LayerOutput(tuple(carries_out), ys, last)
 
     def ends(self, ys: Any, sequence: Sequence) -> Any:
         """As its last layer."""
-        return self.layers[-1].ends(ys, sequence)
+        return _ends(self.layers[-1], ys, sequence)
+
+
+def _ends(layer: Any, ys: Any, sequence: Sequence) -> Any:
+    """What is added to a layer's outputs, where these end; a user's layer that does not say ends with its last step."""
+    return layer.ends(ys, sequence) if hasattr(layer, "ends") else end(ys, sequence, first=False)
 
 
 def _first_output(layer: Layer, params: Params, x: Inputs) -> Any:

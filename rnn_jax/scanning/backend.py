@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.cells.contract import splits, start
+from rnn_jax.scanning.first_step import shapes_of
 from rnn_jax.types import Cell, Inputs, Params
 
 ANY_DEVICE = ("auto", "plain", "deferred")
@@ -71,7 +72,10 @@ def as_backend(backend: Backend | str) -> Backend:
 
     Raises:
       ValueError: an unknown name.
+      TypeError: neither a name nor a backend.
     """
+    if not isinstance(backend, str | Backend):
+        raise TypeError(f"backend is a name ({', '.join(BACKENDS)}) or a Backend; got {backend!r}.")
     return Backend(backend) if isinstance(backend, str) else backend
 
 
@@ -83,10 +87,10 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs: Inputs
     """
     chosen = as_backend(wanted)
     leading = jax.tree.leaves(xs)[0].shape[:2]
-    if chosen.name == "auto" and (0 in leading or leading[1] == 1):
+    if (0 in leading and chosen.name != "cudnn") or (leading[1] == 1 and chosen.name == "auto"):
         return Backend("plain")  # nothing to compute or to defer, which is no reason to refuse a layer's settings
     hashable: Any = cell
-    obstacle, bytes_a_step = _look_at(hashable, *_shapes(params), *_shapes(xs))
+    obstacle, bytes_a_step = _look_at(hashable, *shapes_of(params), *shapes_of(xs))
     if chosen.name == "auto":
         # Settings of the deferred gradient ask for it, also where it is not the faster one.
         asked = any(getattr(chosen, name) != getattr(DEFAULT, name) for name in IGNORED["plain"])
@@ -103,20 +107,13 @@ def choose_backend(wanted: Backend | str, cell: Cell, params: Params, xs: Inputs
     return dataclasses.replace(chosen, **_choices(chosen, leading[1], leading[0] * bytes_a_step))
 
 
-def _shapes(tree: Any) -> tuple[Any, tuple[Any, ...]]:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, tuple(jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
-
-
 @functools.lru_cache(maxsize=1024)  # a call outside of jit looks once
 def _look_at(cell: Any, params_tree: Any, params_leaves: Any, xs_tree: Any, xs_leaves: Any) -> tuple[str, int]:
     """Why the gradient cannot be deferred (empty if it can), and how many bytes the preactivations of a step have."""
     name = type(cell).__name__
     if not splits(cell):
         return f"{name} is no SplitCell, or has a step of its own", 0
-    params, leading = jax.tree.unflatten(params_tree, params_leaves), xs_leaves[0].shape[:2]
-    if 0 in leading:
-        return f"xs is empty, {leading}", 0
+    params = jax.tree.unflatten(params_tree, params_leaves)
     x = [jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype) for leaf in xs_leaves]
     carry = jax.eval_shape(functools.partial(start, cell), params)
     if not all(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in (*params_leaves, *x, *jax.tree.leaves(carry))):

@@ -4,47 +4,38 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rnn_jax.cells.contract import one_step, start
+from rnn_jax.cells.contract import start
+from rnn_jax.scanning.first_step import carry_structs, name_shapes
 from rnn_jax.scanning.sequences import false_rows
 from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Params
 
 
 def initial_carry(cell: Cell, params: Params, xs: Inputs) -> Carry:
-    """The initial carry of every row of xs (B, T, …), (B, …), in the dtypes that a step returns (they follow xs).
-
-    Raises:
-      ValueError: a step does not return a carry of the structure and the shapes of the initial one.
-    """
-    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), xs)
-    return rows_like(xs, typed_start(cell, params, x))
+    """The initial carry of every row of xs (B, T, …), (B, …), in its own dtypes."""
+    no = false_rows(xs)
+    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), start(cell, params)))(no)
 
 
 def typed_start(cell: Cell, params: Params, x: Inputs) -> Carry:
     """The initial carry of one example, in the dtypes that a step returns for an x like this one."""
-    carry = start(cell, params)
-    after, _ = jax.eval_shape(lambda params, x: one_step(cell, params, x), params, x)
-    before, returned = _shapes(carry), _shapes(after)
-    structures = {jax.tree.structure(carry), jax.tree.structure(after)}
-    if before != returned or len(structures) > 1:
-        raise ValueError(
-            f"A step of {type(cell).__name__} returns another carry than the one it starts from: {returned}, where "
-            f"initial_carry gives {before}."
-        )
-    return cast_like(carry, after)
+    return cast_like(start(cell, params), carry_structs(cell, params, x))
 
 
-def rows_like(xs: Inputs, tree: Any) -> Any:
-    """`tree` once for every row of xs (B, …).
-
-    It lies on the devices that the rows lie on, where a loop that starts from it on a mesh must find it.
-    """
-    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), tree))(false_rows(xs))
+def rows_of(xs: Inputs, tree: Any) -> Any:
+    """`tree`, arrays of one entry a row (B, …), on the devices that the rows of xs lie on."""
+    no = false_rows(xs)
+    return jax.tree.map(lambda leaf: select(no, leaf, leaf), tree)
 
 
 def varying_like(like: Any, tree: Any) -> Any:
-    """`tree`, which inside of a `shard_map` counts as different on every device if any array of `like` is."""
-    if jax.sharding.get_abstract_mesh().empty:
+    """`tree`, which inside of a `shard_map` counts as different on every device if any array of `like` is.
+
+    What a loop carries must count so from its start, and a custom gradient's arguments alike: the gradients of those
+    that were the same on all devices are then summed over them by JAX, once, where they were made different.
+    """
+    if not jax.sharding.get_abstract_mesh().manual_axes:
         return tree
     false = jnp.stack([jnp.any(jnp.zeros_like(leaf, dtype=bool)) for leaf in jax.tree.leaves(like)]).any()
     return jax.tree.map(lambda leaf: jnp.where(false, leaf, leaf), tree)
@@ -55,22 +46,30 @@ def cast_like(carry: Carry, like: Carry) -> Carry:
     return jax.tree.map(lambda leaf, target: jnp.asarray(leaf, target.dtype), carry, like)
 
 
-def checked_carry(carry: Carry, initial: Carry) -> Carry:
-    """A carry that was passed in, in the structure and dtypes of the initial one; a plain tuple of its leaves will do.
+def checked_carry(argument: str, carry: Carry, like: Carry, rows: tuple[int, ...]) -> Carry:
+    """A carry that was passed in, in the structure of `like`, that of one example; a plain tuple of its leaves will do.
 
     Raises:
-      ValueError: it has other shapes.
+      ValueError: it has another structure, other shapes, or numbers that are none of the carry's kind.
     """
-    given, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (carry, initial))
-    if given != wanted:
-        raise ValueError(
-            f"The carry does not fit the cell and the batch: shapes {_shapes(carry)}, expected {_shapes(initial)}."
+    leaves, structure = jax.tree.flatten(carry)
+    wanted = [(*rows, *leaf.shape) for leaf in jax.tree.leaves(like)]
+    same_structure = len({structure, jax.tree.structure(like)}) == 1 or type(carry) in (tuple, list)
+    fits = [jnp.shape(leaf) for leaf in leaves] == wanted and all(
+        np.can_cast(jnp.result_type(leaf), target.dtype, "same_kind")
+        or (
+            jnp.issubdtype(target.dtype, jnp.floating)
+            and not jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating)
         )
-    return cast_like(jax.tree.unflatten(jax.tree.structure(initial), jax.tree.leaves(carry)), initial)
-
-
-def _shapes(tree: Carry) -> dict[str, tuple[int, ...]]:
-    return {jax.tree_util.keystr(path): jnp.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for leaf, target in zip(leaves, jax.tree.leaves(like))
+    )
+    if not (same_structure and fits):
+        expected = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*rows, *leaf.shape), leaf.dtype), like)
+        raise ValueError(
+            f"The {argument} does not fit the cell and the batch: got {name_shapes(carry)}, expected "
+            f"{name_shapes(expected)}."
+        )
+    return jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
 
 
 def select(condition: Bool[Array, "*B"], if_true: Any, if_false: Any) -> Any:

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.scanning.carries import select, varying_like, zeros_like
-from rnn_jax.scanning.plan import Flags, Plan, real, rows, steps
+from rnn_jax.scanning.carries import cast_like, select, zeros_like
+from rnn_jax.scanning.plan import Flags, Plan, real, reset, rows, steps
 from rnn_jax.types import Carry, Inputs, Outputs, Params
 
 PyTree = Any
@@ -36,6 +36,7 @@ class Saved(NamedTuple):
     borders: PyTree = None
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def scan_deferred(
     plan: Plan, params: Params, initial: Carry, carry: Carry, xs: Inputs, flags: Flags
 ) -> tuple[Carry, Outputs, Carry | None]:
@@ -43,13 +44,6 @@ def scan_deferred(
 
     `initial` is the carry that resets go back to, (B, …).
     """
-    # Inside of a shard_map the params are the same on all devices and xs is not. Made varying here, their gradients
-    # are summed over the devices by JAX, once, where the custom gradient ends.
-    return _deferred(plan, varying_like(xs, params), initial, carry, xs, flags)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _deferred(plan, params, initial, carry, xs, flags):
     return _forward(plan, params, initial, carry, xs, flags, save=None)[0]
 
 
@@ -68,7 +62,7 @@ def _forward(plan, params, initial, carry, xs, flags, *, save: str | None):
         return after, (ys, states, kept), carry if save == "borders" else None
 
     # By what would be saved, also if nothing is: vmap needs the same loops, and so the same place of its axis in the
-    # outputs, of `_deferred` and `_forward_and_save`; it takes the first one's for both.
+    # outputs, of `scan_deferred` and `_forward_and_save`; it takes the first one's for both.
     in_chunks = plan.backend.save == "borders" or plan.backend.project == "chunk"
     size = plan.backend.chunk_size if in_chunks else jax.tree.leaves(xs)[0].shape[0]
     carry, (ys, states, kept), borders = _over_chunks(chunk, carry, (xs, flags), None, size, plan.reverse)
@@ -86,11 +80,10 @@ def _forward_chunk(plan, params, initial, carry, xs, flags, *, keep: bool):
 
     def step(carry, inputs):
         z, flags = inputs
-        if flags.resets is not None:
-            carry = select(flags.resets, initial, carry)
+        carry = reset(flags, initial, carry)
         z = rows(cell.project)(params, z) if in_step else z
-        preactivations = rows(cell.preactivate)(params, carry, z, *flags.key)
-        after, y = rows(cell.activate)(params, carry, preactivations, *flags.key)
+        preactivations = rows(cell.preactivate)(params, carry, z, **flags.key(cell.preactivate))
+        after, y = rows(cell.activate)(params, carry, preactivations, **flags.key(cell.activate))
         if flags.mask is not None:
             after, y = select(flags.mask, after, carry), select(flags.mask, y, zeros_like(y))
         state = after if plan.return_states else None
@@ -103,8 +96,8 @@ def _gradient(plan, residuals, cotangents):
     params, initial, xs, flags, saved = residuals
     d_carry, d_ys, d_states = cotangents
 
-    def preactivate(params, carry, x, *key):
-        return plan.cell.preactivate(params, carry, plan.cell.project(params, x), *key)
+    def preactivate(params, carry, x, **key):
+        return plan.cell.preactivate(params, carry, plan.cell.project(params, x), **key)
 
     back = functools.partial(_backward_step, plan.cell, params, rows(preactivate))
 
@@ -115,12 +108,13 @@ def _gradient(plan, residuals, cotangents):
             _, (_, _, carries, preactivations) = repeated
         xs = real(flags, xs)
         if preactivations is None:
-            preactivations = steps(plan, preactivate)(params, carries, xs, *flags.key)
+            preactivations = steps(plan, preactivate)(params, carries, xs, **flags.key(plan.cell.preactivate))
         inputs = xs, flags, d_ys, d_states, carries, preactivations
         state, d_preactivations = jax.lax.scan(
             back, state, inputs, reverse=not plan.reverse, unroll=plan.backend.unroll
         )
-        of_chunk = lambda params, xs: steps(plan, preactivate)(params, carries, xs, *flags.key)  # noqa: E731
+        key = flags.key(plan.cell.preactivate)
+        of_chunk = lambda params, xs: steps(plan, preactivate)(params, carries, xs, **key)  # noqa: E731
         d_params_of_chunk, d_xs = jax.vjp(of_chunk, params, xs)[1](d_preactivations)
         state = state._replace(params=jax.tree.map(jnp.add, state.params, d_params_of_chunk))
         return state, real(flags, d_xs), None
@@ -132,7 +126,7 @@ def _gradient(plan, residuals, cotangents):
     return state.params, state.initial, state.carry, d_xs, None
 
 
-_deferred.defvjp(_forward_and_save, _gradient)
+scan_deferred.defvjp(_forward_and_save, _gradient)
 
 
 class _Derivatives(NamedTuple):
@@ -154,18 +148,23 @@ def _backward_step(cell, params, preactivations_of: Callable, state: _Derivative
         skipped = select(flags.mask, zeros_like(d_after), d_after)
         d_after, d_y = select(flags.mask, (d_after, d_y), zeros_like((d_after, d_y)))
     # The weights that only `preactivate` reads have a derivative of zero here, which the compiler removes.
-    activate = lambda params, carry, preactivations: rows(cell.activate)(params, carry, preactivations, *flags.key)  # noqa: E731
+    activate = functools.partial(rows(cell.activate), **flags.key(cell.activate))
     d_activate, d_carry, d_preactivations = jax.vjp(activate, params, carry, preactivations)[1]((d_after, d_y))
-    _, transpose = jax.vjp(lambda carry: preactivations_of(params, carry, x, *flags.key), carry)
+    _, transpose = jax.vjp(lambda carry: preactivations_of(params, carry, x, **flags.key(cell.preactivate)), carry)
     d_carry = jax.tree.map(jnp.add, d_carry, transpose(d_preactivations)[0])
     if skipped is not None:
         d_carry = jax.tree.map(jnp.add, d_carry, skipped)
     d_initial = state.initial
     if flags.resets is not None:
-        nothing = zeros_like(d_carry)
-        d_initial = jax.tree.map(jnp.add, d_initial, select(flags.resets, d_carry, nothing))
-        d_carry = select(flags.resets, nothing, d_carry)
+        d_initial, d_carry = _at_resets(flags.resets, d_initial, d_carry)
     return _Derivatives(d_carry, jax.tree.map(jnp.add, state.params, d_activate), d_initial), d_preactivations
+
+
+def _at_resets(resets, d_initial: Carry, d_carry: Carry) -> tuple[Carry, Carry]:
+    """Where a sequence starts, the carry's derivative goes to the initial one, summed in its dtype, and no further."""
+    nothing = zeros_like(d_carry)
+    here = cast_like(select(resets, d_carry, nothing), d_initial)
+    return jax.tree.map(jnp.add, d_initial, here), select(resets, nothing, d_carry)
 
 
 def _over_chunks(chunk: Callable, carry: PyTree, steps: PyTree, borders: PyTree, size: int, reverse: bool):

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import jax
 
+from rnn_jax.cells.contract import with_key
 from rnn_jax.scanning.backend import Backend
-from rnn_jax.scanning.carries import select, zeros_like
-from rnn_jax.types import Array, Cell, Inputs, Key
+from rnn_jax.scanning.carries import cast_like, select, zeros_like
+from rnn_jax.types import Array, Carry, Cell, Inputs, Key
 
 
 class Flags(NamedTuple):
@@ -18,10 +19,9 @@ class Flags(NamedTuple):
     resets: Array | None
     keys: Key | None
 
-    @property
-    def key(self) -> tuple[Key, ...]:
-        """The last argument of a cell's functions, if there is one."""
-        return () if self.keys is None else (self.keys,)
+    def key(self, method: Callable) -> dict[str, Key]:
+        """The keys as a keyword argument of a cell's method, if it takes one."""
+        return with_key(method, self.keys)
 
 
 class Plan(NamedTuple):
@@ -37,8 +37,8 @@ class Plan(NamedTuple):
 def rows(function: Callable) -> Callable:
     """A cell's function of params and one example as one of a batch."""
 
-    def on_rows(params, *arguments):
-        return jax.vmap(function, in_axes=(None, *(0 for _ in arguments)))(params, *arguments)
+    def on_rows(params, *arguments, **keys):
+        return jax.vmap(function, in_axes=(None, *(0 for _ in arguments)))(params, *arguments, **keys)
 
     return on_rows
 
@@ -57,15 +57,24 @@ def join_steps() -> bool:
 def steps(plan: Plan, function: Callable) -> Callable:
     """A cell's function as one of several steps of a batch, (K, B, …): one matmul over both axes."""
 
-    def on_steps(params, *arguments):
+    def on_steps(params, *arguments, **keys):
         if not plan.joined:
-            return rows(rows(function))(params, *arguments)
+            return rows(rows(function))(params, *arguments, **keys)
         shape = jax.tree.leaves(arguments)[0].shape[:2]
-        joined = jax.tree.map(lambda leaf: leaf.reshape(math.prod(shape), *leaf.shape[2:]), arguments)
-        outputs = rows(function)(params, *joined)
+        join = lambda leaf: leaf.reshape(math.prod(shape), *leaf.shape[2:])  # noqa: E731
+        arguments, keys = jax.tree.map(join, (arguments, keys))
+        outputs = rows(function)(params, *arguments, **keys)
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), outputs)
 
     return on_steps
+
+
+def reset(flags: Flags, initial: Carry, carry: Carry) -> Carry:
+    """The carry, or where a sequence starts the initial one.
+
+    It is cast here and not before, so that its derivative is summed over steps in its own dtype.
+    """
+    return carry if flags.resets is None else select(flags.resets, cast_like(initial, carry), carry)
 
 
 def real(flags: Flags, xs: Inputs) -> Inputs:

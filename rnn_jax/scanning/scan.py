@@ -16,13 +16,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.cells.contract import takes_key
+from rnn_jax.cells.contract import check_cell, draws
 from rnn_jax.scanning.backend import Backend, choose_backend
-from rnn_jax.scanning.carries import checked_carry, initial_carry, select, zeros_like
+from rnn_jax.scanning.carries import (
+    cast_like,
+    checked_carry,
+    initial_carry,
+    rows_of,
+    select,
+    varying_like,
+    zeros_like,
+)
 from rnn_jax.scanning.cudnn import scan_cudnn
 from rnn_jax.scanning.deferred import scan_deferred
-from rnn_jax.scanning.plan import Flags, Plan, join_steps, real, rows
-from rnn_jax.scanning.sequences import checked_flags, is_batch, leading_shape, step_keys, typed_key
+from rnn_jax.scanning.first_step import carry_structs
+from rnn_jax.scanning.plan import Flags, Plan, join_steps, real, reset, rows
+from rnn_jax.scanning.sequences import (
+    as_arrays,
+    check_bool,
+    check_first_step,
+    checked_flags,
+    is_batch,
+    leading_shape,
+    step_keys,
+    typed_key,
+)
 from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Int, Key, Params
 
 
@@ -56,52 +74,65 @@ def scan_cell(
     cell's initial one; its gradient is whole. `carry` is where the scan itself begins, `start` by default.
 
     `key` is for cells that draw at every step (zoneout): it is folded by the number of the row and of the step, which
-    count from 0 and from `first_step`; or it is one key a row, (B,). So a chunk that begins at step 100 draws with
-    `first_step=100` what the whole sequence would. Without a key such a cell computes the expectation.
+    count from 0 and from `first_step`; or it is one key a row, (B,), which a single sequence's key is too. So a chunk
+    that begins at step 100 draws with `first_step=100` what the whole sequence would. Rows that `jax.vmap` or devices
+    that `jax.shard_map` maps over count from 0 each: give them keys of their own. Without a key such a cell computes
+    the expectation.
 
     `backend` is how it is computed, a name or a `Backend` with settings. By default a cell that is a `SplitCell` gets
     the deferred gradient, and everything else `lax.scan`'s own ("plain"). The deferred gradient is for reverse mode:
-    for `jax.jvp`, `jax.jacfwd` or `jax.linearize` of the scan itself say backend="plain"; `jax.jvp` of its gradient
-    (Hessian-vector products) works with both.
+    for `jax.jvp` or `jax.jacfwd` of the scan itself say backend="plain"; `jax.jvp` of its gradient (Hessian-vector
+    products) works with both.
 
     Raises:
       ValueError: arrays of xs, mask or resets that do not begin alike, an xs that leaves open whether there is a batch,
-        a carry that is not one of this cell and batch, or a backend that cannot compute this.
-      TypeError: the cell is not hashable; mask or resets hold floating-point numbers; or forward-mode differentiation
-        of a scan whose gradient is deferred.
+        params that are not those of this cell and xs, a carry that is not one of this cell and batch, or a backend that
+        cannot compute this.
+      TypeError: the cell is none, or not hashable; mask or resets hold floating-point numbers; or
+        forward-mode differentiation of a scan whose gradient is deferred.
     """
+    check_cell("cell", cell)
     try:
         hash(cell)
     except TypeError as error:
         raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
-    params, xs = jax.tree.map(jnp.asarray, (params, xs))
+    check_bool("reverse", reverse)
+    params, xs = jax.tree.map(jnp.asarray, params), as_arrays(xs)
+    mask, resets = (None if flags is None else jnp.asarray(flags) for flags in (mask, resets))
     batched = is_batch(xs, mask, resets, batched)
     shape = leading_shape(xs, batched)
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[len(shape) :], leaf.dtype), xs)
+    like = carry_structs(cell, params, x)
+    carry = None if carry is None else checked_carry("carry", carry, like, shape[:-1])
+    start = None if start is None else checked_carry("start", start, like, shape[:-1])
     mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
-    key = typed_key(key) if key is not None and takes_key(cell) else None
+    key = typed_key(key) if key is not None and draws(cell) else None
+    check_first_step(first_step)
     if not batched:  # from here on there is always a batch, here of one
         lift = lambda leaf: jnp.asarray(leaf)[None]  # noqa: E731
         xs, mask, resets, carry, start, key = jax.tree.map(lift, (xs, mask, resets, carry, start, key))
-    keys = None if key is None else step_keys(key, xs, first_step)
     plan = Plan(cell, choose_backend(backend, cell, params, xs), reverse, return_states, join_steps())
     try:
-        out = _scan(params, xs, mask, resets, keys, carry, start, plan=plan)
+        out = _scan(params, xs, mask, resets, key, first_step, carry, start, plan=plan)
     except TypeError as error:
-        if plan.backend.name == "deferred":
-            error.add_note('scan_cell: jax.jvp, jacfwd and linearize of a scan need scan_cell(…, backend="plain").')
+        if plan.backend.name == "deferred" and "custom_vjp" in str(error):
+            error.add_note('scan_cell: jax.jvp and jax.jacfwd of a scan need scan_cell(…, backend="plain").')
         raise
     return out if batched else jax.tree.map(lambda leaf: leaf[0], out)
 
 
-# Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
-@functools.partial(jax.jit, static_argnames="plan", inline=True)
-def _scan(params, xs, mask, resets, keys, carry, start, *, plan: Plan) -> Any:
+# Jitted, so that a call outside of jit, or its gradient, compiles once and not at every call.
+@functools.partial(jax.jit, static_argnames="plan")
+def _scan(params, xs, mask, resets, key, first_step, carry, start, *, plan: Plan) -> Any:
     if plan.backend.name == "cudnn":
         return scan_cudnn(plan, params, xs, mask, resets, start if carry is None else carry)
-    initial = initial_carry(plan.cell, params, xs)
-    initial = initial if start is None else checked_carry(start, initial)
-    carry = initial if carry is None else checked_carry(carry, initial)
-    xs, flags = _swap_axes((xs, Flags(mask, resets, keys)))
+    initial = initial_carry(plan.cell, params, xs) if start is None else rows_of(xs, start)
+    x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), xs)
+    carry = cast_like(initial if carry is None else rows_of(xs, carry), carry_structs(plan.cell, params, x))
+    flags = Flags(mask, resets, None if key is None else step_keys(key, xs, first_step))
+    everything = params, initial, carry, xs, flags
+    params, initial, carry, xs, flags = varying_like(everything, everything)
+    xs, flags = _swap_axes((xs, flags))
     run = scan_deferred if plan.backend.name == "deferred" else _scan_plain
     carry, ys, states = run(plan, params, initial, carry, xs, flags)
     ys, states = _swap_axes((ys, states))
@@ -113,11 +144,10 @@ def _scan_plain(plan, params, initial, carry, xs, flags):
 
     def body(carry, inputs):
         x, flags = inputs
-        if flags.resets is not None:
-            carry = select(flags.resets, initial, carry)
+        carry = reset(flags, initial, carry)
         # Zeros in place of the padding before the step, not only after it: the step's derivative at a NaN is NaN, and
         # the zero cotangent that `where` sends back would not cancel it.
-        after, y = step(params, carry, real(flags, x), *flags.key)
+        after, y = step(params, carry, real(flags, x), **flags.key(plan.cell.step))
         if flags.mask is not None:
             after, y = select(flags.mask, after, carry), select(flags.mask, y, zeros_like(y))
         return after, (y, after if plan.return_states else None)

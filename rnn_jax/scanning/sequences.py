@@ -4,31 +4,52 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnn_jax.masking import as_flags
 from rnn_jax.types import Array, Bool, Inputs, Int, Key
 
 
-def is_batch(xs: Inputs, mask: Array | None, resets: Array | None, batched: bool | None) -> bool:
-    """Whether the arrays of xs begin with (B, T), or with (T,) alone.
+def as_arrays(xs: Inputs) -> Inputs:
+    """xs with jax arrays as leaves; lists of numbers are arrays."""
+    if isinstance(xs, list) and not any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(xs)):
+        return jnp.asarray(xs)
+    return jax.tree.map(jnp.asarray, xs)
 
-    `batched` says it. Where it is None, one array of floating-point numbers holds vectors, (T, D) or (B, T, D); of all
-    else the rank does not tell, but that of mask or resets does.
+
+def is_batch(
+    xs: Inputs, mask: Array | None, resets: Array | None, batched: bool | None, *, of_steps: bool = True
+) -> bool:
+    """Whether the arrays of xs begin with (B, T), or with (T,) alone; if not `of_steps`, with (B,) or none.
+
+    `batched` says it. Where it is None, the shape of mask or resets does; without them, one array of floating-point
+    numbers holds vectors, (T, D) or (B, T, D), and of all else nothing tells.
 
     Raises:
       ValueError: nothing tells.
+      TypeError: `batched` is no boolean.
     """
     if batched is not None:
-        return batched
-    if isinstance(xs, jax.Array) and xs.ndim in (2, 3) and jnp.issubdtype(xs.dtype, jnp.floating):
-        return xs.ndim == 3
+        check_bool("batched", batched)
+        return bool(batched)
+    time = 1 if of_steps else 0
     for flags in (mask, resets):
-        if flags is not None and flags.ndim in (1, 2):
-            return flags.ndim == 2
+        for axes in range(1, 2 + time):
+            if flags is not None and all(leaf.shape[:axes] == flags.shape for leaf in jax.tree.leaves(xs)):
+                return axes == 1 + time
+    if isinstance(xs, jax.Array) and xs.ndim - time in (1, 2) and jnp.issubdtype(xs.dtype, jnp.floating):
+        return xs.ndim - time == 2
+    vectors = "xs is (T, D) or (B, T, D)" if of_steps else "x is (D,) or (B, D)"
     raise ValueError(
-        "xs is (T, D) or (B, T, D); of anything else the shape does not say whether there is a batch: give "
-        f"batched=True or False. Got {describe(xs)}."
+        f"{vectors}, of floating-point numbers; of anything else (integers, images, several arrays) the shape does not "
+        f"say whether there is a batch: give batched=True or False. Got {describe(xs)}."
     )
+
+
+def check_bool(argument: str, value: Any) -> None:
+    """TypeError where an argument that is yes or no is neither."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{argument} is True or False; got {value!r}.")
 
 
 def leading_shape(xs: Inputs, batched: bool) -> tuple[int, ...]:
@@ -62,7 +83,7 @@ def checked_flags(name: str, flags: Array | None, shape: tuple[int, ...]) -> Arr
         return None
     flags = as_flags(name, flags)
     if flags.shape != shape:
-        raise ValueError(f"{name} has the leading shape of xs, {shape}; got {flags.shape}.")
+        raise ValueError(f"{name} has the leading shape of xs, {shape} (batched= says which it is); got {flags.shape}.")
     return flags
 
 
@@ -73,8 +94,17 @@ def false_rows(xs: Inputs) -> Bool[Array, " B"]:
 
 
 def typed_key(key: Key) -> Key:
-    """The key as `jax.random.key` makes them, also if it is one of uint32, as from `jax.random.PRNGKey`."""
-    return key if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else jax.random.wrap_key_data(key)
+    """The key as `jax.random.key` makes them, also if it is one of uint32, as from `jax.random.PRNGKey`.
+
+    Raises:
+      ValueError: it is no key, nor an array of them.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return key
+    if dtype != jnp.uint32:
+        raise ValueError(f"key is a jax.random.key, or one a row; got {key!r}.")
+    return jax.random.wrap_key_data(key)
 
 
 def step_keys(key: Key, xs: Inputs, first_step: int | Int[Array, ""]) -> Key:
@@ -96,6 +126,24 @@ def step_keys(key: Key, xs: Inputs, first_step: int | Int[Array, ""]) -> Key:
             key, no.astype(jnp.uint32) + jnp.arange(rows, dtype=jnp.uint32)
         )
     key = jnp.where(no, key, key)
-    numbers = jnp.asarray(first_step, jnp.uint32) + jnp.arange(steps, dtype=jnp.uint32)
+    numbers = step_numbers(first_step, steps)
     of_steps = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return jax.vmap(of_steps, in_axes=(0, None))(key, numbers)
+
+
+def step_numbers(first_step: int | Int[Array, ""], steps: int) -> Array:
+    """The numbers of so many steps from the first one on."""
+    return jnp.asarray(first_step, jnp.uint32) + jnp.arange(steps, dtype=jnp.uint32)
+
+
+def check_first_step(first_step: int | Int[Array, ""]) -> None:
+    """That the number of the first step is one.
+
+    Raises:
+      ValueError: it is negative.
+      TypeError: it is no integer, or more than one.
+    """
+    if not jnp.issubdtype(jnp.result_type(first_step), jnp.integer) or jnp.ndim(first_step) != 0:
+        raise TypeError(f"first_step is one integer for all rows; got {first_step!r}.")
+    if isinstance(first_step, int) and first_step < 0:
+        raise ValueError(f"first_step counts from 0; got {first_step}.")

@@ -9,16 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from oracles.foreign_cells import DecayingSum
 
 from rnn_jax import (
     GRU,
     LSTM,
     Bidirectional,
     Elman,
+    HiddenDropout,
+    LearnedStart,
     Memoryless,
     ProjectedLSTM,
     Recurrent,
+    SplitCell,
     Stack,
+    Zoneout,
     initializer,
     make_cell,
     scan_cell,
@@ -109,10 +114,10 @@ def test_numpy_integers_are_sizes():
         (lambda: LSTM(3, w_x_init=jax.nn.initializers.normal(1)), r"^w_x_init is a name .*initializer\('normal'"),
         (lambda: GRU(3, w_x_init=functools.partial(max)), r"^w_x_init is a name .*got functools.partial"),
         (lambda: ProjectedLSTM(3, projection_size=0), "^projection_size is an integer of at least 1; got 0.$"),
-        (lambda: initializer("gaussian"), "initializer.'gaussian'.* is none of jax.nn.initializers"),
-        (lambda: initializer("normal", sigma=1), "is none of jax.nn.initializers: .*sigma"),
-        (lambda: LSTM(3).init(4, KEY), r"^init\(key, input_size\): key is a jax.random.key; got 4\.$"),
-        (lambda: LSTM(3).init(KEY, KEY), r"^init\(key, input_size\): input_size is an integer .*; got Array"),
+        (lambda: initializer("gaussian"), "initializer.'gaussian'.* is no call of jax.nn.initializers"),
+        (lambda: initializer("normal", sigma=1), "is no call of jax.nn.initializers: .*sigma"),
+        (lambda: LSTM(3).init(4, KEY), r"^init\(key, input_size\): key is one jax.random.key; got 4\.$"),
+        (lambda: LSTM(3).init(KEY, KEY), r"^init\(key, input_size\): input_size is an integer .*; got an array of key"),
         (lambda: GRU(3).init(KEY, 0), "^input_size is an integer of at least 1; got 0.$"),
         (lambda: GRU(3).init(KEY, (2, 3)), r"^input_size is an integer of at least 1; got \(2, 3\)\.$"),
     ],
@@ -131,7 +136,9 @@ def test_five_features_into_a_cell_of_three(name, backend):
         lambda: Stack(cell).apply((params,), jnp.ones((4, 5))),
         lambda: cell.step(params, Recurrent(cell).initial_carry(params), jnp.ones(5)),
     ):
-        with pytest.raises(ValueError, match=r"^x has shape \(5,\) .* made for vectors of 3 numbers"):
+        with pytest.raises(
+            ValueError, match=r"^(The params do not fit|x has shape \(5,\) .* made for vectors of 3 numbers)"
+        ):
             run()
 
 
@@ -147,6 +154,124 @@ def test_fields_after_the_size_go_by_name():
     for make in (lambda: Elman(3, "relu"), lambda: LSTM(3, "zeros"), lambda: Memoryless(3, "zeros")):
         with pytest.raises(TypeError, match="positional argument"):
             make()
+
+
+def other(cell, size=3):
+    return cell.init(KEY, size)
+
+
+FIT = LSTM(4).init(KEY, 3)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda: scan_cell(LSTM(5), FIT, XS), r"^The params do not fit LSTM\(.*w_x \(3, 16\).*\(3, 20\)"),
+        (lambda: scan_cell(LSTM(4), other(GRU(4)), XS), "^The params do not fit LSTM.*b_hn"),
+        (lambda: scan_cell(GRU(4), FIT, XS), "^The params do not fit GRU"),
+        (lambda: scan_cell(LearnedStart(LSTM(4)), FIT, XS), "^The params do not fit LearnedStart.*cell.w_x"),
+        (lambda: scan_cell(LSTM(4), other(LearnedStart(LSTM(4))), XS), "^The params do not fit LSTM"),
+        (lambda: scan_cell(LSTM(4), None, XS), "^The params do not fit LSTM.* they are None"),
+        (lambda: scan_cell(LSTM(4), tuple(FIT), XS), "^The params do not fit LSTM"),
+        (lambda: scan_cell(LSTM(4), FIT._replace(b=jnp.zeros(1)), XS), r"^The params do not fit LSTM.*b \(1,\)"),
+        (lambda: Stack(LSTM(4), GRU(4)).apply((FIT,), XS), "^params has one entry for each of 2 layers"),
+        (lambda: Stack(LSTM(4)).apply((FIT,) * 2, XS), "^params has one entry for each of 1 layers"),
+        (lambda: Bidirectional(LSTM(4)).apply(FIT, XS), "^params has one entry for each of 2 layers or dir"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, carry={"h": 0, "c": 0}), r"^The carry .* expected h \(2, 4\)"),
+        (lambda: scan_cell(LSTM(4), FIT, XS[0], carry=(XS, XS)), r"^The carry .* expected h \(4,\), c \(4,\)"),
+        (lambda: scan_cell(Zoneout(LSTM(4)), FIT, XS, key=0), "^key is .*, or one a row; got 0"),
+        (lambda: Stack(LSTM(4), dropout=0.5).apply((FIT,), XS, key=0), "^key is one jax.random.key; got 0"),
+        (lambda: Stack(LSTM(4)).init(None, 3), "^key is one jax.random.key; got None"),
+        (lambda: Recurrent(Zoneout(LSTM(4))).apply(FIT, XS, key=jax.random.split(KEY)), "^key is one"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, first_step=-1), "^first_step counts from 0; got -1"),
+        (lambda: Stack(LSTM(4), dropout=1.5), r"^dropout is a probability of dropping, in \[0, 1\]; got 1.5"),
+        (lambda: Recurrent(LSTM(4), recurrent_dropout=-0.1), "^recurrent_dropout is a probability"),
+        (lambda: Stack(LSTM(4), input_dropout="a"), "^input_dropout is a probability .* got 'a'"),
+        (lambda: Bidirectional(LSTM(4), LSTM(5), merge="sum").init(KEY, 3), "needs directions of one size"),
+        (lambda: LSTM(4, chrono=5.5), "at least 2 steps, an integer; got 5.5"),
+        (lambda: LSTM(4, w_h_init=float("nan")), "^w_h_init is a finite number; got nan"),
+        (lambda: LSTM(4, b_init="orthogonal").init(KEY, 3), r"^b_init='orthogonal' cannot draw the shape \(4,\)"),
+        (lambda: initializer("normal", dtype="float16"), "an initializer takes no dtype"),
+        (lambda: make_cell(LSTM, 4), "^make_cell takes the name of a cell"),
+        (lambda: scan_cell(HiddenDropout(LSTM(4), state="z"), FIT, XS), "drops the carry's field 'z', but"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_said_in_one_sentence(run, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        run()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("run", "message"),
+    [
+        (lambda: Recurrent("lstm"), r"^Recurrent\(cell\) is a cell, with init, .*; got 'lstm', without init"),
+        (lambda: Recurrent(LSTM), r"^Recurrent\(cell\) is a cell; got the class LSTM: make one, as LSTM\(…\)"),
+        (lambda: Stack(LSTM), "got the class LSTM: make one"),
+        (lambda: Stack((LSTM(3), GRU(3))), r"^Layers are given one by one, as Stack\(a, b\)"),
+        (lambda: LearnedStart(3), r"^LearnedStart\(cell\) is a cell, .*; got 3"),
+        (lambda: Bidirectional(LSTM(3), "sum"), r"^Bidirectional\(backward_cell\) is a cell"),
+        (lambda: scan_cell(Recurrent(LSTM(3)), FIT, XS), "got a layer, .*: call its apply"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, reverse="no"), "^reverse is True or False; got 'no'"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, batched="yes"), "^batched is True or False; got 'yes'"),
+        (lambda: Stack(LSTM(3), residual="yes"), "^residual is True or False"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, first_step=1.5), "^first_step is one integer .* got 1.5"),
+        (lambda: scan_cell(LSTM(4), FIT, XS, backend=None), "^backend is a name .* got None"),
+        (lambda: gate_values(LSTM(3), FIT, XS, return_states=True), "keyword argument 'return_states'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_cell_or_no_flag_is_said_in_one_sentence(run, message):
+    with pytest.raises(TypeError, match=message):
+        run()
+
+
+def test_a_step_says_what_it_returns():
+    class Lonely(DecayingSum):
+        def step(self, params, carry, x):
+            return carry
+
+    class Unfinished(SplitCell):
+        init, initial_carry = LSTM(3).init, LSTM(3).initial_carry
+
+        def project(self, params, x):
+            return x
+
+    with pytest.raises(ValueError, match="A step of Lonely returns .*; got|another carry"):
+        scan_cell(Lonely(3), Lonely(3).init(KEY, 3), XS)
+    with pytest.raises(NotImplementedError, match="Unfinished is a SplitCell without `preactivate`"):
+        scan_cell(Unfinished(), other(LSTM(3)), XS)
+
+
+def test_a_mask_says_whether_there_is_a_batch():
+    """Its shape fits one reading only: also for images with one channel, and for values at times."""
+    cell = DecayingSum(4)
+    params = cell.init(KEY, 3)
+    one = scan_cell(cell, params, XS[0], mask=MASK[0])[1]
+    np.testing.assert_allclose(scan_cell(cell, params, XS, mask=MASK)[1][0], one, rtol=1e-6)
+    steps = Recurrent(cell)
+    carry, y = steps.step(params, steps.initial_carry(params, 2), XS[:, 0], reset=True)
+    np.testing.assert_allclose(y, steps.step(params, carry, XS[:, 0], reset=[True, True])[1], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"^x is \(D,\) or \(B, D\), .* Got float32\[1, 5, 5\]"):
+        steps.step(params, carry, np.ones((1, 5, 5), np.float32))
+
+
+def test_lists_of_numbers_and_sizes_of_numpy():
+    cell, params = cell_and_params()
+    same(scan_cell(cell, params, XS.tolist()), scan_cell(cell, params, XS))
+    stack = Stack(LSTM(4), GRU(3))
+    same(stack.init(KEY, np.int64(3)), stack.init(KEY, 3))
+
+
+def test_a_gradient_outside_of_jit_compiles_once():
+    """Of an equal cell made anew as well."""
+    events = []
+    jax.monitoring.register_event_duration_secs_listener(lambda name, *_, **__: events.append(name))
+    params = LSTM(6).init(KEY, 3)
+    loss = lambda p, xs: jnp.sum(scan_cell(LSTM(6), p, xs)[1])  # noqa: E731
+    jax.grad(loss)(params, XS)
+    events.clear()
+    jax.grad(loss)(params, 2 * XS)
+    assert not [name for name in events if "backend_compile" in name]
 
 
 # --- cells are values -------------------------------------------------------------------------------------------------

@@ -82,6 +82,49 @@ def test_shard_map_with_its_checks(name):
     close(jax.jit(sharded)(params_of(name), XS, MASK, RESETS), expected)
 
 
+@pytest.mark.parametrize("name", ["lstm", "plain"])
+def test_carries_that_are_handed_in_and_dropout(name):
+    """On an explicit mesh and inside of a shard_map: a carry made elsewhere, one step, and units that are dropped."""
+    layer = LAYERS[name]
+    stack, params = Stack(layer, GRU(4), dropout=0.5), params_of(name)
+    both = stack.init(jax.random.key(0), 3)
+    carry = jax.tree.map(lambda leaf: leaf + 0.5, layer.initial_carry(params, ROWS))
+
+    def run(params, both, xs, carry):
+        out = layer.apply(params, xs, carry=carry)
+        _, y = layer.step(params, carry, xs[:, 0])
+        return out.ys, y, stack.apply(both, xs, key=jax.random.key(3)).ys
+
+    expected = run(params, both, XS, carry)
+    mesh = make_mesh(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        close(jax.jit(run)(on(mesh, params), on(mesh, both), on(mesh, XS, "data"), carry), expected)
+
+    local = lambda params, xs, carry: (layer.apply(params, xs, carry=carry).ys, layer.step(params, carry, xs[:, 0])[1])  # noqa: E731
+    rows = P("data")
+    sharded = jax.shard_map(local, mesh=make_mesh(AxisType.Auto), in_specs=(P(), rows, rows), out_specs=rows)
+    close(jax.jit(sharded)(params, XS, carry), expected[:2])
+    fresh = lambda params, xs: layer.apply(params, xs, carry=layer.initial_carry(params, ROWS // 2)).ys  # noqa: E731
+    sharded = jax.shard_map(fresh, mesh=make_mesh(AxisType.Auto), in_specs=(P(), rows), out_specs=rows)
+    close(jax.jit(sharded)(params, XS), layer.apply(params, XS).ys)
+
+
+@pytest.mark.parametrize("name", ["lstm", "plain"])
+def test_models_that_differ_on_data_that_does_not(name):
+    """shard_map over params: each device has a model of its own and all the data."""
+    gradient = jax.grad(loss_of(name), argnums=(0, 1))
+    models = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 - leaf]), params_of(name))
+
+    def local(params, xs):
+        alone = gradient(jax.tree.map(lambda leaf: leaf[0], params), xs, MASK, RESETS)
+        return jax.tree.map(lambda leaf: leaf[None], alone)
+
+    run = jax.shard_map(local, mesh=make_mesh(AxisType.Auto), in_specs=(P("data"), P()), out_specs=P("data"))
+    actual, _ = jax.jit(run)(models, XS)
+    expected = [gradient(jax.tree.map(lambda leaf, i=i: leaf[i], models), XS, MASK, RESETS)[0] for i in range(2)]
+    close(actual, jax.tree.map(lambda *leaves: np.stack(leaves), *expected))
+
+
 def test_a_flax_module_on_an_explicit_mesh():
     model = RNN(LAYERS["stack"], 3, rngs=nnx.Rngs(0))
     graph, state = nnx.split(model)

@@ -13,7 +13,7 @@ from oracles.plain_loop import Result
 
 from rnn_jax import GRU, LSTM, Backend, Bidirectional, Elman, Recurrent, Stack, scan_cell
 from rnn_jax.cells import HiddenDropout, LearnedStart, Zoneout
-from rnn_jax.cells.contract import splits, takes_key
+from rnn_jax.cells.contract import draws, splits
 
 B, T, D, H = 3, 5, 2, 3
 MASK = np.array([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 0, 0, 0, 0]], bool)
@@ -97,7 +97,7 @@ def test_draws_are_those_of_row_and_step(name, backend, reverse, float64):
     expected = plain_loop.run_batch(cell, params, xs, carry, MASK, RESETS, cotangents, keys=step_keys, reverse=reverse)
     close(actual, expected)
     without = scanned(cell, "plain", None, *arguments, reverse=reverse).ys
-    assert takes_key(cell) and np.abs(actual.ys - without)[0].max() > 1e-3  # it did draw
+    assert draws(cell) and np.abs(actual.ys - without)[0].max() > 1e-3  # it did draw
 
 
 @pytest.mark.parametrize("name", ["zoneout", "hidden dropout"])
@@ -269,3 +269,83 @@ def test_recurrent_dropout_reaches_the_weights_inside():
     assert np.abs(dropped - layer.apply(params, xs).ys).max() > 1e-3
     still = params._replace(cell=params.cell._replace(w_h=jnp.zeros_like(params.cell.w_h)))
     np.testing.assert_array_equal(layer.apply(still, xs, key=jax.random.key(1)).ys, layer.apply(still, xs).ys)
+
+
+def test_counters_of_a_carry_are_not_learned():
+    """A step counter stays an integer that starts at 0; the numbers beside it are learned."""
+
+    class Counting(DecayingSum):
+        def initial_carry(self):
+            return super().initial_carry(), jnp.zeros((), jnp.int32)
+
+        def step(self, params, carry, x):
+            after, y = super().step(params, carry[0], x)
+            return (after, carry[1] + 1), y
+
+    cell = LearnedStart(Counting(H))
+    params = cell.init(jax.random.key(0), D)
+    assert [leaf.dtype for leaf in jax.tree.leaves(params.start)] == [jnp.float32] * 2
+    carry, _ = scan_cell(cell, params, jnp.ones((B, T, D)), resets=jnp.asarray(RESETS))
+    assert carry[1].dtype == jnp.int32 and carry[1].tolist() == [3, 1, 2]  # steps since the last reset
+    gradient = jax.grad(lambda p: scan_cell(cell, p, jnp.ones((B, T, D)))[1].sum())(params)
+    assert np.any(gradient.start[0][0])
+
+
+@pytest.mark.parametrize("backend", ["plain", "deferred"])
+def test_learned_starts_sum_their_gradient_in_float32(backend):
+    """3,000 resets in bfloat16, whose own sum would stop growing at some hundreds."""
+    cell = LearnedStart(LSTM(4))
+    params = cell.init(jax.random.key(0), D)
+    xs = jax.random.normal(jax.random.key(1), (1, 3000, D))
+
+    def gradient(xs):
+        resets = jnp.ones((1, 3000), bool)
+        loss = lambda p: scan_cell(cell, p, xs, resets=resets, backend=backend)[1].astype(jnp.float32).sum()  # noqa: E731
+        return quick_jit(jax.grad(loss))(params).start.h
+
+    exact, rounded = gradient(xs), gradient(xs.astype(jnp.bfloat16))
+    assert rounded.dtype == jnp.float32 and np.abs(exact).max() > 300
+    np.testing.assert_allclose(rounded, exact, rtol=0.02, atol=0.01 * np.abs(exact).max())
+
+
+# --- which methods take a key -----------------------------------------------------------------------------------------
+
+
+class KeyByName(DecayingSum):
+    """Takes its key as this library writes it, by name, beside another argument with a default."""
+
+    def step(self, params, carry, x, scale=0.5, *, key=None):
+        noise = 0.0 if key is None else jax.random.normal(key, x.shape)
+        return super().step(params, carry, x * scale + noise)
+
+
+class NoisyElman(Elman):
+    """Draws in one of its three parts and overrides nothing else."""
+
+    def activate(self, params, carry, preactivations, key=None):
+        noise = 0.0 if key is None else jax.random.normal(key, preactivations.shape)
+        return super().activate(params, carry, preactivations + noise)
+
+
+@pytest.mark.parametrize(
+    ("cell", "backend"), [(KeyByName(H), "plain"), (NoisyElman(H), "plain"), (NoisyElman(H), "deferred")]
+)
+def test_keys_go_by_name_to_the_methods_that_take_one(cell, backend):
+    params, xs, key = cell.init(jax.random.key(0), D), jnp.ones((T, D)), jax.random.key(3)
+    assert draws(cell) and not draws(LearnedStart(LSTM(H))) and not draws(DecayingSum(H))
+    ys = scan_cell(cell, params, xs, key=key, backend=backend)[1]
+    carry, expected = Recurrent(cell).initial_carry(params), []
+    for t in range(T):
+        carry, y = cell.step(params, carry, xs[t], key=jax.random.fold_in(key, t))
+        expected.append(y)
+    np.testing.assert_allclose(ys, jnp.stack(expected), rtol=1e-5)
+    assert np.abs(ys - scan_cell(cell, params, xs)[1]).max() > 0.01
+
+
+def test_a_key_is_none_by_default():
+    class Demanding(DecayingSum):
+        def step(self, params, carry, x, key):
+            return super().step(params, carry, x)
+
+    with pytest.raises(TypeError, match="step takes key=None: without a key it computes the expectation"):
+        scan_cell(Demanding(H), Demanding(H).init(jax.random.key(0), D), jnp.ones((T, D)), key=jax.random.key(0))

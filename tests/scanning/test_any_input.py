@@ -15,7 +15,7 @@ from oracles.plain_loop import Result
 
 from rnn_jax import GRU, LSTM, Backend, Bidirectional, Elman, Recurrent, Stack, scan_cell
 from rnn_jax.cells import LearnedStart, Zoneout
-from rnn_jax.cells.contract import output_size, takes_key
+from rnn_jax.cells.contract import draws, output_size
 
 KEY = jax.random.key(0)
 
@@ -265,7 +265,7 @@ def test_any_combination_equals_the_plain_loop(case):
         start = carry if case.given_carry else initial
         actual, vjp = jax.vjp(run, params, jnp.asarray(np.where(mask[..., None], xs, np.nan)), start, row_start)
         *bars, row_start_bar = vjp(cotangents)
-        drawn = case.with_keys and takes_key(cell)  # others ignore the key
+        drawn = case.with_keys and draws(cell)  # others ignore the key
         options = {"keys": keys if drawn else None, "reverse": case.reverse, "starts": row_start}
         expected = plain_loop.run_batch(cell, params, xs, start, mask, resets, cotangents, **options)
         close((Result(*actual, *bars), row_start_bar), (expected._replace(start_bar=None), expected.start_bar), 1e-9)
