@@ -96,6 +96,7 @@ def scan_cell(
         hash(cell)
     except TypeError as error:
         raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
+    drawing = draws(cell)
     check_bool("reverse", reverse)
     params, xs = jax.tree.map(jnp.asarray, params), as_arrays(xs)
     mask, resets = (None if flags is None else jnp.asarray(flags) for flags in (mask, resets))
@@ -106,7 +107,7 @@ def scan_cell(
     carry = None if carry is None else checked_carry("carry", carry, like, shape[:-1])
     start = None if start is None else checked_carry("start", start, like, shape[:-1])
     mask, resets = checked_flags("mask", mask, shape), checked_flags("resets", resets, shape)
-    key = typed_key(key) if key is not None and draws(cell) else None
+    key = typed_key(key) if key is not None and drawing else None
     check_first_step(first_step)
     if not batched:  # from here on there is always a batch, here of one
         lift = lambda leaf: jnp.asarray(leaf)[None]  # noqa: E731

@@ -115,7 +115,7 @@ def test_a_gate_by_chrono_keeps_a_memory_as_long_as_asked_for():
 
 @pytest.mark.parametrize("longest", [1, -5])
 def test_chrono_needs_two_steps(longest):
-    with pytest.raises(ValueError, match=f"dependencies of at least 2 steps; got {longest}"):
+    with pytest.raises(ValueError, match=f"dependencies of at least 2 steps, an integer; got {longest}"):
         make_cell("lstm", 4, {"chrono": longest})
 
 
