@@ -1,5 +1,7 @@
 """Errors meant for people: scripts print the message and exit, without a traceback."""
 
+from importlib.util import find_spec
+
 
 class UserError(Exception):
     """Something the user gave cannot be used. The message says what was given, what is allowed and what to do.
@@ -22,3 +24,12 @@ class TrainingInterrupted(Exception):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def require(part: str, packages: str, extra: str, *modules: str) -> None:
+    """ImportError, with the extra that installs them, if one of the modules that a part needs is not there."""
+    if any(find_spec(name) is None for name in modules):
+        raise ImportError(
+            f"{part} needs {packages}: pip install 'rnn-jax-research[{extra}]'"
+            f" (from a checkout: pip install '.[{extra}]')."
+        )

@@ -4,6 +4,7 @@ Everything here that sums does so in float32 (float64 stays): in float16 a sum e
 added to 256 others changes nothing. −∞ is a legal score, that of what cannot be; its gradient is 0 and never NaN.
 """
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,3 +92,23 @@ def _power_of_two(x: Array) -> Array:
 def known_number(value: float | Array) -> float | None:
     """The number, or None if it is an argument of the program being traced, which any number may be passed for."""
     return None if isinstance(value, jax.core.Tracer) else float(value)
+
+
+def known_array(values: Any) -> np.ndarray | None:
+    """The array, or None if it is traced, or spread over machines that this process does not reach."""
+    unknown = isinstance(values, jax.core.Tracer) or not getattr(values, "is_fully_addressable", True)
+    return None if unknown else np.asarray(values)
+
+
+def check_integer(name: str, value: Any, low: int | None = None, high: int | None = None, reason: str = "") -> None:
+    """ValueError where a value is no integer in low … high; `reason` says where high comes from.
+
+    A traced one is none: for those that may be, ask first.
+    """
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:  # jax's errors for tracers are such too
+        number = None
+    if number is None or (low is not None and number < low) or (high is not None and number > high):
+        allowed = "" if low is None else f" of at least {low}" if high is None else f" in {low} … {high}{reason}"
+        raise ValueError(f"{name} is an integer{allowed}; got {value!r}.")

@@ -105,7 +105,7 @@ def step(carry, tokens):
 def test_decoding(decode, rows, limit):
     """At a limit of 0 the end alone is left, of probability 2/15."""
     carry, keys = jnp.zeros((rows, 1 if decode == "greedy" else K, 1)), jax.random.split(jax.random.key(0), rows)
-    options = {"start": 0, "end": 1, "limit": limit, "max_lengths": jnp.full(rows, 7, jnp.int32)}
+    options = {"start": 0, "end": 1, "limit": limit, "max_lengths": jnp.full(rows, limit, jnp.int32)}
     found = {
         "greedy": lambda: greedy(step, carry, **options),
         "sample": lambda: sample(step, carry, keys, **options),

@@ -44,6 +44,9 @@ def test_every_lower_bound_is_what_the_lowest_environment_has():
         ("training", "optax", "experiments"),
         ("training.checkpoint", "orbax", "experiments"),
         ("data", "tensorflow_datasets", "experiments"),
+        ("models", "flax", "experiments"),
+        ("sweeps", "rich", "sweep"),
+        ("sweeps.statistics", "scipy", "sweep"),
     ],
 )
 def test_what_is_not_installed_is_named_with_its_extra(module, absent, extra):

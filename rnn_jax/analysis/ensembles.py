@@ -16,7 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rnn_jax.scanning.carries import varying_like
 
@@ -34,17 +34,25 @@ def ensemble(
 
     Args:
       function: pure, of one model's arrays (any pytrees, random keys included).
-      method: "vmap" or "map", as above; "auto" leaves it to `choose_method`.
+      method: "vmap", all models in one batched program; "map", one model after the other inside one program; "auto",
+        "map" on a CPU and "vmap" elsewhere.
       in_axes: 0, or None for an argument that is the same for all models; one entry for all positional arguments or one
         for each, as in `jax.vmap`. Keyword arguments always have the axis.
-      mesh: devices over all of whose axes the models are split; what models share is copied to each.
+      mesh: devices over all of whose axes the models are split; what models share is copied to each. Arguments may lie
+        on it in any way, its axes may be explicit or automatic.
 
     Call the result under `jax.jit`: outside of it, `map` would compile at every call.
 
+        step = jax.jit(ensemble(train_step, in_axes=(0, None)))   # train_step(state, batch) of one model
+        states, metrics = step(states, batch)                     # every leaf of states: (S, …)
+
     Raises:
+      TypeError: function is none.
       ValueError: an unknown method or axis; when called: no argument has the axis, their lengths differ, or S is no
         multiple of the number of devices.
     """
+    if not callable(function):
+        raise TypeError(f"function is a function of one model's arrays; got {function!r}.")
     if method not in METHODS:
         raise ValueError(f"No method {method!r}; there are: {', '.join(METHODS)}.")
     if not set(in_axes if isinstance(in_axes, Sequence) else [in_axes]) <= {0, None}:
@@ -73,6 +81,8 @@ def ensemble(
             return of_some(stacked, shared)
         models, copied = PartitionSpec(mesh.axis_names), PartitionSpec()
         over_devices = jax.shard_map(of_some, mesh=mesh, in_specs=(models, copied), out_specs=models)
+        # With explicit axes they must lie there already.
+        stacked, shared = jax.device_put((stacked, shared), (NamedSharding(mesh, models), NamedSharding(mesh, copied)))
         return over_devices(stacked, shared)
 
     return of_all

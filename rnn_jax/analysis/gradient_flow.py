@@ -63,18 +63,19 @@ def gradient_norms(
 def gradient_by_distance(
     layer: Layer | Cell,
     params: Params,
-    xs: Float[Array, "B T D"],
+    xs: Float[Array, "*B T D"],
     *,
-    mask: Bool[Array, "B T"] | Int[Array, "B T"] | None = None,
+    mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
 ) -> Float[Array, " T"]:
-    """The mean of `gradient_norms` over the rows that are long enough; NaN where none is.
+    """The mean of `gradient_norms` over the rows that are long enough; NaN where none is. Of one sequence, its own.
 
     Raises:
       ValueError: as `gradient_norms`.
     """
-    return jnp.nanmean(gradient_norms(layer, params, xs, mask=mask, loss=loss, of=of), axis=0)
+    norms = gradient_norms(layer, params, xs, mask=mask, loss=loss, of=of)
+    return norms if norms.ndim == 1 else jnp.nanmean(norms, axis=0)
 
 
 def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Float[Array, "B T"]:

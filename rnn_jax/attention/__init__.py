@@ -10,6 +10,7 @@
 Padding of the memory gets weight 0, and what it holds (NaN included) reaches neither contexts nor gradients; a memory
 without any real step is read as zeros. Scores, softmax and sums are computed in float32 (float64 stays), and returned
 in the queries' dtype.
+TypeError where vectors or queries are no floating-point numbers, ValueError where shapes do not fit each other.
 """
 
 from rnn_jax.attention.base import Attention, Memory

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.attention.base import Memory, average, dot, glorot, project, real_vectors
+from rnn_jax.attention.base import Memory, average, check_sizes, dot, glorot, project, readable, real_vectors
+from rnn_jax.cells.base import check_size
 from rnn_jax.types import Array, Bool, Float, Int, Key, Params
 
 
@@ -27,18 +28,21 @@ class MultiHeadDot:
     the heads' mean.
 
     Raises:
-      ValueError: the number of heads does not divide the size.
+      ValueError: one of the two is no integer of at least 1, or the number of heads does not divide the size.
     """
 
     size: int
     num_heads: int = 4
 
     def __post_init__(self):
-        if self.num_heads < 1 or self.size % self.num_heads:
-            raise ValueError(f"{self.num_heads} heads do not divide an attention of size {self.size}.")
+        check_size("size", self.size)
+        check_size("num_heads", self.num_heads)
+        if self.size % self.num_heads:
+            raise ValueError(f"num_heads divides the size; got {self.num_heads} heads for a size of {self.size}.")
 
     def init(self, key: Key, query_size: int, memory_size: int) -> MultiHeadParams:
         """Glorot weights."""
+        check_sizes(query_size, memory_size)
         sizes = ((query_size, self.size), *[(memory_size, self.size)] * 2, (self.size, memory_size))
         return MultiHeadParams(*map(glorot, jax.random.split(key, 4), sizes))
 
@@ -46,13 +50,15 @@ class MultiHeadDot:
         self, params: Params, vectors: Float[Array, "*B S M"], mask: Bool[Array, "*B S"] | Int[Array, "*B S"]
     ) -> Memory:
         """Keys m W_k and values m W_v of all heads side by side, in float32 (float64 stays)."""
-        vectors, mask = real_vectors(vectors, mask)
+        vectors, mask = real_vectors(vectors, mask, len(params.w_k))
         return Memory(project(vectors, params.w_k), project(vectors, params.w_v), mask)
 
     def read(
         self, params: Params, queries: Float[Array, "*B T Q"], memory: Memory
     ) -> tuple[Float[Array, "*B T M"], Float[Array, "*B T S"]]:
         """Contexts, and the mean of the heads' weights; in the queries' dtype."""
+        sizes = {"query_size": len(params.w_q), "key_size": self.size, "value_size": self.size}
+        queries, memory = readable(queries, memory, **sizes)
         heads, keys, values = map(self._heads, (project(queries, params.w_q), memory.keys, memory.values))
         scores = dot(heads, keys) * (self.size // self.num_heads) ** -0.5
         contexts, weights = average(scores, values, memory.mask[..., None, :])

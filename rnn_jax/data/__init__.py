@@ -1,9 +1,5 @@
 """Texts and labels from TFDS, users' files and the embedded datasets, as batches with static shapes."""
 
-from importlib.util import find_spec
+from rnn_jax.errors import require
 
-if find_spec("tensorflow_datasets") is None:
-    raise ImportError(
-        "rnn_jax.data needs TFDS and more: pip install 'rnn-jax-research[experiments]'"
-        " (from a checkout: pip install '.[experiments]')."
-    )
+require("rnn_jax.data", "TFDS and more", "experiments", "tensorflow_datasets")

@@ -11,12 +11,15 @@ from rnn_jax.decoding.hypotheses import (
     Step,
     best_first,
     check_length_penalty,
+    check_lengths,
+    checked_step,
     leading,
     penalty,
     select,
     token_log_probs,
     without_broken,
 )
+from rnn_jax.numerics import check_integer
 from rnn_jax.types import Array, Bool, Carry, Float, Int
 
 # While the search runs, −∞ marks a place that no hypothesis fills. One that is there but impossible, as it had to go on
@@ -67,13 +70,13 @@ def beam_search(
       num_best: how many of an example's hypotheses are wanted (0 = all K); the others may be worse than they could.
 
     Raises:
-      ValueError: a length_penalty that is negative or not finite, or num_best beyond K.
+      ValueError: as `greedy`, or num_best is no integer in 0 … K.
     """
     batch, beams = leading(carry)
     check_length_penalty(length_penalty)
-    if not 0 <= num_best <= beams:
-        raise ValueError(f"num_best={num_best} must lie in 0 … {beams}, the carry's number of hypotheses.")
-    max_lengths = jnp.clip(max_lengths, 0, limit)
+    check_integer("num_best", num_best, 0, beams, ", the carry's number of hypotheses")
+    max_lengths = check_lengths(max_lengths, batch, limit)
+    step = checked_step(step, carry, start=start, end=end, pad=pad)
     # What a hypothesis would score that went on to the limit without losing anything.
     highest_penalty = penalty(max_lengths, length_penalty)
 

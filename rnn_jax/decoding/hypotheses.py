@@ -5,7 +5,8 @@ A step function takes the last tokens and gives scores of the next ones:
     step(carry, tokens (B, K)) -> (carry, logits (B, K, V))
 
 for B examples with K hypotheses each; every leaf of the carry begins with (B, K). What does not change from step to
-step (an encoder's memory, say) is closed over and not carried. Tokens that must not be generated have a logit of −∞.
+step (an encoder's memory, say) is closed over and not carried. Tokens are 0 … V − 1, start and end included; those that
+must not be generated have a logit of −∞.
 
 Numbers such as a length penalty may be traced: arguments of a program that is compiled once for all of them. Those that
 are known are checked.
@@ -13,12 +14,14 @@ are known are checked.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rnn_jax.numerics import known_number, log_softmax, logsumexp
+from rnn_jax.masking import as_integers, check_range
+from rnn_jax.numerics import check_integer, known_array, known_number, log_softmax, logsumexp
 from rnn_jax.types import Array, Bool, Carry, Float, Int
 
 Step = Callable[[Carry, Array], tuple[Carry, Array]]
@@ -86,9 +89,84 @@ def best_first(hypotheses: Hypotheses) -> Hypotheses:
 
 
 def leading(carry: Carry) -> tuple[int, int]:
-    """(B, K)."""
-    batch, beams = jax.tree.leaves(carry)[0].shape[:2]
+    """(B, K).
+
+    Raises:
+      ValueError: there is no array in the carry, or one does not begin with the (B, K) of the others.
+    """
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(carry)]
+    if not shapes or len(shapes[0]) < 2 or len({shape[:2] for shape in shapes}) > 1:
+        raise ValueError(
+            f"carry holds arrays (B, K, …), at least one; got {', '.join(map(str, shapes)) or repr(carry)}."
+        )
+    batch, beams = shapes[0][:2]
     return batch, beams
+
+
+def check_lengths(max_lengths: Any, batch: int, limit: Any) -> Int[Array, " B"]:
+    """`max_lengths` as int32 numbers from 0 to the limit, which those that are traced are clipped to.
+
+    Raises:
+      TypeError: they are no integers.
+      ValueError: they are not (B,), or outside of 0 … limit, or the limit is no integer of at least 0.
+    """
+    check_integer("limit", limit, 0)
+    known, lengths = known_array(max_lengths), as_integers("max_lengths", max_lengths, (batch,))
+    check_range("max_lengths", known, 0, limit)
+    return jnp.clip(lengths, 0, limit).astype(jnp.int32)
+
+
+def checked_step(step: Step, carry: Carry, *, start: Any, end: Any, pad: Any) -> Step:
+    """The step function with checks of what it returns, which cost nothing: they are done while it is traced.
+
+    Raises:
+      ValueError: pad is no integer; when called: the step returns something else than (carry, logits (B, K, V)), the
+        carry of another make than what it was given, or start or end is no integer in 0 … V − 1.
+    """
+    batch = leading(carry)
+    _check_token("pad", pad)
+    _check_token("start", start, 0)
+    _check_token("end", end, 0)
+
+    def checked(carry: Carry, tokens: Array) -> tuple[Carry, Array]:
+        result: Any = step(carry, tokens)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise ValueError(f"step returns (carry, logits), a pair; got {_make(result)}.")
+        after, logits = result
+        if not _agree(carry, after):
+            raise ValueError(
+                f"step returns (carry, logits), the carry made as the one that it is given, {_make(carry)}; "
+                f"got {_make(after)}."
+            )
+        shape: tuple[int, ...] = getattr(logits, "shape", ())
+        if len(shape) != 3 or shape[:2] != batch or not shape[2]:
+            wanted = f"({batch[0]}, {batch[1]}, V)"
+            raise ValueError(f"step returns (carry, logits), the logits {wanted} for this carry; got {_make(logits)}.")
+        for name, token in (("start", start), ("end", end)):
+            _check_token(name, token, 0, shape[2] - 1, ", the tokens of the step's logits")
+        return after, logits
+
+    return checked
+
+
+def _check_token(name: str, token: Any, *allowed: Any) -> None:
+    """ValueError if a token is no integer in its range; a traced one cannot be checked."""
+    if not isinstance(token, jax.core.Tracer):
+        check_integer(name, token, *allowed)
+
+
+def _agree(before: Carry, after: Carry) -> bool:
+    """Whether two carries can follow each other in a loop, which widens numbers of no dtype of their own."""
+    if len({jax.tree.structure(carry) for carry in (before, after)}) > 1:
+        return False
+    pairs = ((jax.typeof(a), jax.typeof(b)) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after)))
+    return all(a.shape == b.shape and (a.weak_type or a.dtype == b.dtype) for a, b in pairs)
+
+
+def _make(tree: Any) -> str:
+    """What a pytree is, in short: float32 (2, 3) in place of each array."""
+    show = lambda leaf: f"{leaf.dtype} {leaf.shape}" if hasattr(leaf, "dtype") else repr(leaf)  # noqa: E731
+    return str(jax.tree.map(show, tree)).replace("'", "")
 
 
 __all__ = ["Hypotheses", "Number", "Step"]

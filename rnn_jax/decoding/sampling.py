@@ -2,10 +2,11 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rnn_jax.decoding.hypotheses import (
     Hypotheses,
@@ -13,12 +14,14 @@ from rnn_jax.decoding.hypotheses import (
     Step,
     best_first,
     check_length_penalty,
+    check_lengths,
+    checked_step,
     leading,
     ranked_by,
     token_log_probs,
     without_broken,
 )
-from rnn_jax.numerics import known_number, wide
+from rnn_jax.numerics import check_integer, known_number, wide
 from rnn_jax.types import Array, Carry, Float, Int, Key
 
 _SMALLEST = float(jnp.finfo(jnp.float32).tiny)  # in place of a traced 0, which a division does not survive
@@ -38,14 +41,17 @@ def greedy(
     """The most probable token at every step; K = 1. `length_penalty` as in `beam_search`: of the score only.
 
     Args:
-      start: the token before the first.
+      start: the token before the first, in 0 … V − 1 as all are.
       end: the token after the last.
       max_lengths: most tokens of each example; then the end token is forced, at whatever log probability. At most
-        `limit`.
+        `limit`; traced ones are clipped to it.
       limit: size of the result's last axis.
+      pad: any integer, to fill the rows with.
 
     Raises:
-      ValueError: a length_penalty that is negative or not finite.
+      TypeError: max_lengths that are no integers.
+      ValueError: one sentence that names the argument that is none of this, or what the step returns instead of a carry
+        and logits; a length_penalty that is negative or not finite.
     """
     check_length_penalty(length_penalty)
     choose = lambda t, log_probs: jnp.argmax(log_probs, axis=-1).astype(jnp.int32)  # noqa: E731
@@ -71,16 +77,18 @@ def sample(
 
     Args: as those of `greedy`;
       keys: one key an example (B,): its draws do not depend on which others it is decoded with; those of its first
-        hypotheses do not depend on how many there are.
+        hypotheses do not depend on how many there are. Or one key for all: draws depend on the example's number then.
       top_k: draw from the k most probable tokens only (0 = all of them; Fan et al. 2018).
       top_p: draw from the fewest most probable tokens that have this probability together (Holtzman et al. 2020).
 
     Raises:
-      ValueError: a temperature that is not positive and finite, a negative top_k, or top_p outside of (0, 1]. A traced
-        temperature or top_p cannot be checked; 0 is as if it were very small.
+      ValueError: as `greedy`; no such keys, a temperature that is not positive and finite, a top_k that is no integer
+        of at least 0, or top_p outside of (0, 1]. A traced temperature or top_p cannot be checked; 0 is as if it were
+        very small.
     """
     _check_sampling(temperature, top_k, top_p)
-    _, num_hypotheses = leading(carry)
+    batch, num_hypotheses = leading(carry)
+    keys = _keys_of_examples(keys, batch)
     numbers = jnp.arange(num_hypotheses, dtype=jnp.uint32)
     keys = jax.vmap(lambda key: jax.vmap(functools.partial(jax.random.fold_in, key))(numbers))(keys)
 
@@ -99,7 +107,8 @@ def cut_unlikely(logits: Float[Array, "*B V"], *, top_k: int = 0, top_p: Number 
     Of equal logits, those of lower ids are kept. A top_p of 1 cuts nothing, traced or not.
 
     Raises:
-      ValueError: a negative top_k, or a top_p outside of (0, 1]; one that is traced is not checked.
+      ValueError: a top_k that is no integer of at least 0, or a top_p outside of (0, 1]; a traced one is not
+        checked.
     """
     _check_sampling(1.0, top_k, top_p)
     size = logits.shape[-1]
@@ -119,13 +128,23 @@ def cut_unlikely(logits: Float[Array, "*B V"], *, top_k: int = 0, top_p: Number 
 
 def _check_sampling(temperature: Number, top_k: int, top_p: Number) -> None:
     heat, share = known_number(temperature), known_number(top_p)
-    wrong_heat = heat is not None and not 0.0 < heat < float("inf")
-    wrong_share = share is not None and not 0.0 < share <= 1.0
-    if wrong_heat or top_k < 0 or wrong_share:
-        raise ValueError(
-            f"temperature={temperature} must be positive and finite (use greedy for 0), top_k={top_k} at least 0,"
-            f" top_p={top_p} in (0, 1]."
-        )
+    if heat is not None and not 0.0 < heat < float("inf"):
+        raise ValueError(f"temperature is positive and finite, and greedy is what 0 would be; got {temperature}.")
+    check_integer("top_k", top_k, 0)
+    if share is not None and not 0.0 < share <= 1.0:
+        raise ValueError(f"top_p is a probability, in (0, 1]; got {top_p}.")
+
+
+def _keys_of_examples(keys: Any, batch: int) -> Key:
+    """Keys (B,), each made of the one key and the example's number if it is one."""
+    dtype, shape = getattr(keys, "dtype", None), np.shape(keys)
+    if dtype == jnp.uint32 and shape[-1:] == jax.random.key_data(jax.random.key(0)).shape:  # raw: jax.random.PRNGKey
+        keys, shape = jax.random.wrap_key_data(keys), shape[:-1]
+    is_key = dtype is not None and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    if not is_key or shape not in ((), (batch,)):
+        got = repr(keys) if dtype is None else f"{dtype} {keys.shape}"
+        raise ValueError(f"keys is one jax.random.key for each of the {batch} examples, or one for all; got {got}.")
+    return keys if shape else jax.vmap(functools.partial(jax.random.fold_in, keys))(jnp.arange(batch, dtype=jnp.uint32))
 
 
 def _tempered(log_probs: Float[Array, "B K V"], temperature: Number) -> Float[Array, "B K V"]:
@@ -159,7 +178,9 @@ def _generate(
     limit: int,
     pad: int,
 ) -> Hypotheses:
-    batch, max_lengths = leading(carry), jnp.minimum(max_lengths, limit)
+    batch = leading(carry)
+    max_lengths = check_lengths(max_lengths, batch[0], limit)
+    step = checked_step(step, carry, start=start, end=end, pad=pad)
 
     def body(now: _Sequences) -> _Sequences:
         after, logits = step(now.carry, now.last)

@@ -13,7 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtr  # type: ignore[import-untyped]
+
+from rnn_jax.errors import require
+
+require("rnn_jax.sweeps.statistics", "SciPy", "sweep", "scipy")
+
+from scipy.special import stdtr  # type: ignore[import-untyped]  # noqa: E402
 
 RESAMPLES = 10_000
 _TAIL = 0.025

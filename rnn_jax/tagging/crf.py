@@ -11,22 +11,26 @@ a sentence there are the vectors start and end, which say the same.
 What holds for every function here: leading axes are batches. `mask` (True = a real step) may have padding at the end,
 gaps, and rows without real steps, which have one path, the empty one, of score 0. What padded steps hold, NaN included,
 reaches neither values nor gradients; start belongs to the first real step, end to the last. Scores are computed and
-returned in float32, or float64 if emissions or params are, whatever the emissions' dtype. Labels are in 0…L − 1; at
-padded and unobserved steps they may be anything.
+returned in float32, or float64 if emissions or params are, whatever the emissions' dtype. Labels are integers in
+0…L − 1; at padded and unobserved steps they may be any. Others are a ValueError where labels and mask are known; where
+they are traced (inside of jit, vmap), the row's score and likelihood are NaN, and so are its gradients.
 A score of −∞, of emissions and params alike, makes its paths impossible: probability 0, and its gradient is 0. A row
 without any possible path has log Z = −∞, marginals of 0, log-likelihood −∞ for every path, and gradient 0; the other
 rows know nothing of it. Scores of a path must not add up to +∞.
-Flags are booleans, or integers that are 0 or not: TypeError for other numbers. ValueError where shapes disagree.
+Flags are booleans, or integers that are 0 or not: TypeError for other numbers, and for labels that are no integers.
+ValueError where shapes disagree.
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rnn_jax.masking import as_flags
-from rnn_jax.numerics import logsumexp, wide_dtype
+from rnn_jax.cells.base import check_size
+from rnn_jax.masking import as_flags, as_integers, check_range
+from rnn_jax.numerics import known_array, logsumexp, wide_dtype
 from rnn_jax.types import Array, Bool, Float, Int
 
 _ILLEGAL = -1e6  # Beats what emissions of hundreds add up to over thousands of steps; its own rounding stays below 0.1.
@@ -52,10 +56,9 @@ def init_crf(num_labels: int) -> CRFParams:
     """Zeros: at first the emissions alone decide, each step for itself.
 
     Raises:
-      ValueError: num_labels is below 1.
+      ValueError: num_labels is no integer of at least 1.
     """
-    if num_labels < 1:
-        raise ValueError(f"A CRF has at least one label; got num_labels={num_labels}.")
+    check_size("num_labels", num_labels)
     return CRFParams(jnp.zeros((num_labels, num_labels)), jnp.zeros(num_labels), jnp.zeros(num_labels))
 
 
@@ -66,7 +69,9 @@ def constrain(params: CRFParams, legal: Legal) -> CRFParams:
     penalty. Where no path is legal, the result is finite and says so by its size; `nbest` lists illegal paths (score
     about −10⁶) after the legal ones. Constrain for training and decoding alike.
     """
-    flags = (as_flags(f"legal.{name}", flags, getattr(params, name).shape) for name, flags in legal._asdict().items())
+    params = _checked(params, np.size(params.start))
+    shapes = {name: scores.shape for name, scores in params._asdict().items()}
+    flags = (as_flags(f"legal.{name}", flags, shapes[name]) for name, flags in legal._asdict().items())
     return CRFParams(*(jnp.where(allowed, scores, _ILLEGAL) for allowed, scores in zip(flags, params, strict=True)))
 
 
@@ -77,10 +82,10 @@ def sequence_score(
     mask: Bool[Array, "*B T"] | Int[Array, "*B T"],
 ) -> Float[Array, "*B"]:
     """score(labels), not normalised: (*B, T, L), (*B, T) → (*B,)."""
-    params, emissions, mask = _prepared(params, emissions, mask)
-    _check_labels(labels, mask)
+    params, emissions, flags = _prepared(params, emissions, mask)
+    labels, factor = _prepared_labels(emissions, labels, {"mask": mask})
     row = jnp.vectorize(functools.partial(_score_of_row, params), signature="(t,l),(t),(t)->()")
-    return row(emissions, labels.astype(jnp.int32), mask)
+    return row(emissions, labels, flags) * factor
 
 
 def log_partition(
@@ -117,10 +122,11 @@ def log_likelihood(
     if observed is None:
         score = sequence_score(params, emissions, labels, mask)
     else:
-        _check_labels(labels, mask)
-        free = ~as_flags("observed", observed, mask.shape)
+        params, emissions, flags = _prepared(params, emissions, mask)
+        labels, factor = _prepared_labels(emissions, labels, {"mask": mask, "observed": observed})
+        free = ~as_flags("observed", observed)
         consistent = jax.nn.one_hot(labels, emissions.shape[-1], dtype=bool) | free[..., None]
-        score = log_partition(params, emissions, mask, consistent)
+        score = log_partition(params, emissions, flags, consistent) * factor
     # If these are impossible, all may be: −∞ + ∞.
     return jnp.where(score == -jnp.inf, -jnp.inf, score - log_partition(params, emissions, mask))
 
@@ -154,12 +160,11 @@ def nbest(
     and labels 0, and so do paths through an emission of −∞. Labels are 0 at padded steps.
 
     Raises:
-      ValueError: n is below 1.
+      ValueError: n is no integer of at least 1.
     """
-    if n < 1:
-        raise ValueError(f"nbest gives at least one path; got n={n}.")
+    check_size("n", n)
     params, emissions, mask = _prepared(params, emissions, mask)
-    return _nbest(params, emissions, mask, n=n)
+    return _nbest(params, emissions, mask, n=int(n))
 
 
 # Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
@@ -238,14 +243,36 @@ def _prepared(params: CRFParams, emissions: Array, mask: Array) -> tuple[CRFPara
     Padding is not zeroed: emissions are only added to things, which `where` then drops, and a sum's derivative, unlike
     a cell's, is always finite. Scores of −∞ are cut off from their gradient, which sums would pass on.
     """
-    if emissions.ndim < 2 or emissions.shape[-1:] != params.start.shape:
-        raise ValueError(f"emissions is (…, T, L) for params of L={params.start.size}; got shape {emissions.shape}.")
+    emissions = jnp.asarray(emissions)
+    num_labels = emissions.shape[-1] if emissions.ndim else 0
+    if emissions.ndim < 2 or num_labels not in {size for scores in params for size in np.shape(scores)}:
+        size = np.size(params.start)
+        raise ValueError(f"emissions is (…, T, L) for params of L={size}; got shape {emissions.shape}.")
+    params = _checked(params, num_labels)
     mask = as_flags("mask", mask, emissions.shape[:-1])
     dtype = wide_dtype(emissions, *params)
     *scores, emissions = (jnp.where(leaf == -jnp.inf, -jnp.inf, leaf.astype(dtype)) for leaf in (*params, emissions))
     return CRFParams(*scores), emissions, mask
 
 
-def _check_labels(labels: Array, mask: Array) -> None:
-    if labels.shape != mask.shape:
-        raise ValueError(f"labels has shape {mask.shape}, like the mask; got {labels.shape}.")
+def _checked(params: CRFParams, num_labels: int) -> CRFParams:
+    """The params as arrays, once each has the shape that L labels need."""
+    shapes = ((num_labels,) * 2, (num_labels,), (num_labels,))
+    params = CRFParams(*map(jnp.asarray, params))
+    for (name, scores), shape in zip(params._asdict().items(), shapes):
+        if scores.shape != shape:
+            raise ValueError(f"{name} is {shape} for L={num_labels}; got {scores.shape}.")
+    return params
+
+
+def _prepared_labels(emissions: Array, labels: Any, flags: dict[str, Any]) -> tuple[Array, Array]:
+    """The labels as int32, and a factor of each row's score: 1, or NaN where a label that all flags count is none."""
+    *shape, num_labels = emissions.shape
+    known = [each for each in map(known_array, (labels, *flags.values())) if each is not None]
+    labels = as_integers("labels", labels, tuple(shape))
+    counts = functools.reduce(jnp.logical_and, (as_flags(name, each, tuple(shape)) for name, each in flags.items()))
+    if len(known) == 1 + len(flags):
+        check_range("labels", known[0][np.all([each != 0 for each in known[1:]], axis=0)], 0, num_labels - 1)
+    valid = (labels >= 0) & (labels < num_labels) | ~counts
+    labels = jnp.clip(labels, 0, num_labels - 1).astype(jnp.int32)  # so that NaN reaches the scores that are looked up
+    return labels, jnp.where(valid.all(axis=-1), 1, jnp.nan).astype(emissions.dtype)

@@ -146,3 +146,30 @@ def test_models_on_a_mesh(method):
     close(together(params, XS), jax.tree.map(lambda *leaves: np.stack(leaves), *expected))
     program = together.lower(params, XS).compile().as_text()
     assert not any(word in program for word in ("all-reduce", "all-gather", "all-to-all"))
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto], ids=["explicit", "auto"])
+@pytest.mark.parametrize("within", [True, False], ids=["set_mesh", "no_mesh"])
+def test_models_on_a_mesh_wherever_they_lie(kind, jit, within):
+    """On one device, on the host, copied to all, or shared out already: the same numbers, shared out."""
+    mesh, function = make_mesh(kind), lambda w, x: {"y": jnp.square(w @ x), "w": w}
+    w, x = jax.random.normal(jax.random.key(3), (4, 3)), jnp.array([2.0, 1.0, -1.0])
+    together = ensemble(function, "vmap", in_axes=(0, None), mesh=mesh)
+    with jax.set_mesh(mesh) if within else contextlib.nullcontext():
+        for given in ((w, x), (np.asarray(w), np.asarray(x)), on(mesh, (w, x)), (on(mesh, w, "data"), on(mesh, x))):
+            actual = (jax.jit(together) if jit else together)(*given)
+            assert all(len(leaf.sharding.device_set) == 2 for leaf in actual.values())
+            assert actual["w"].addressable_shards[0].data.shape == (2, 3)
+            close(actual, {"y": np.square(np.asarray(w) @ np.asarray(x)), "w": w})
+
+
+def test_gradients_of_models_on_an_explicit_mesh():
+    """With respect to the models and to what they share, by way of where they lie."""
+    mesh = make_mesh(AxisType.Explicit)
+    w, x = jax.random.normal(jax.random.key(3), (4, 3)), jnp.array([2.0, 1.0, -1.0])
+    together = ensemble(lambda w, x: jnp.square(w @ x), "map", in_axes=(0, None), mesh=mesh)
+    gradient = jax.grad(lambda w, x: together(w, x).sum(), argnums=(0, 1))
+    with jax.set_mesh(mesh):
+        actual = jax.jit(gradient)(on(mesh, w, "data"), on(mesh, x))
+    close(actual, (2 * (w @ x)[:, None] * x, 2 * (w @ x) @ w))

@@ -125,7 +125,7 @@ def test_half_precision_stays_half(kind):
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="queries and memory of one size; got 4 and 6"):
         make_attention("dot", 8).init(jax.random.key(0), 4, 6)
-    with pytest.raises(ValueError, match="3 heads do not divide an attention of size 8"):
+    with pytest.raises(ValueError, match="num_heads divides the size; got 3 heads for a size of 8"):
         MultiHeadDot(8, num_heads=3)
     with pytest.raises(ValueError, match="No attention 'cosine'; there are: additive, dot, general, concat, m"):
         make_attention("cosine", 8)

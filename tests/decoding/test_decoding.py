@@ -201,7 +201,7 @@ def test_the_loop_ends_when_nothing_can_be_better(num_best, num_steps):
 @pytest.mark.parametrize("options_", [{"length_penalty": -0.5}, {"num_best": 4}, {"num_best": -1}])
 def test_a_senseless_search_is_refused(options_):
     step, first = machine(0)
-    with pytest.raises(ValueError, match="length_penalty=|num_best="):
+    with pytest.raises(ValueError, match="length_penalty=|num_best is an integer in 0 … 3"):
         beam_search(step, start_of(first, 3), **options([3, 3]), **options_)
 
 
@@ -266,5 +266,5 @@ def test_cutting():
 @pytest.mark.parametrize("cut", [{"temperature": 0.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}])
 def test_senseless_sampling_is_refused(cut):
     step, first = machine(0)
-    with pytest.raises(ValueError, match="temperature="):
+    with pytest.raises(ValueError, match=f"^{next(iter(cut))} is "):
         sample(step, start_of(first, 1), jax.random.split(jax.random.key(0), 2), **options([3, 3]), **cut)

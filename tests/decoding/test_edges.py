@@ -201,8 +201,8 @@ def test_senseless_numbers_are_refused(wrong):
     for decode in (greedy, beam_search):
         with pytest.raises(ValueError, match="length_penalty=.* must not be negative, and finite"):
             decode(chain(TABLE), carry_of(1, 1), **options(1, 3), length_penalty=wrong)
-    with pytest.raises(ValueError, match="temperature=.* must be positive and finite"):
+    with pytest.raises(ValueError, match="temperature is positive and finite.*; got"):
         sample(chain(TABLE), carry_of(1, 1), keys, **options(1, 3), temperature=wrong)
     for cut in ({"top_p": wrong}, {"top_k": -1}):
-        with pytest.raises(ValueError, match=r"top_p=.* in \(0, 1\]"):
+        with pytest.raises(ValueError, match=f"^{next(iter(cut))} is .*; got {next(iter(cut.values()))}"):
             cut_unlikely(jnp.zeros(4), **cut)

@@ -504,7 +504,7 @@ def test_what_does_not_fit_is_refused():
     emissions, labels, mask = jnp.asarray(emissions), jnp.asarray(labels), jnp.asarray(MASK)
     with pytest.raises(ValueError, match=r"emissions is \(…, T, L\) for params of L=4; got shape \(7, 5, 3\)"):
         crf.log_likelihood(crf.init_crf(4), emissions, labels, mask)
-    with pytest.raises(ValueError, match="at least one path; got n=0"):
+    with pytest.raises(ValueError, match="n is an integer of at least 1; got 0"):
         crf.nbest(params, emissions, mask, 0)
-    with pytest.raises(ValueError, match="at least one label; got num_labels=0"):
+    with pytest.raises(ValueError, match="num_labels is an integer of at least 1; got 0"):
         crf.init_crf(0)
