@@ -41,6 +41,19 @@ if not AS_USERS:
     jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="also what is marked exhaustive")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without --all, tests marked `exhaustive` are left out: those that say again of one thing what others say of its
+    like, as the contract of cells that differ in an activation."""
+    if not config.getoption("--all"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
 @pytest.fixture(autouse=True)
 def _promotion(request):
     """Undo the strictness for tests marked `lenient_promotion`."""

@@ -167,14 +167,14 @@ def nbest(
     return _nbest(params, emissions, mask, n=int(n))
 
 
-# Jitted, so that a call outside of jit compiles once and not at every call; inside of jit it leaves no trace.
-@functools.partial(jax.jit, inline=True)
+# Jitted, so that a call outside of jit, or its gradient, compiles once and not at every call.
+@jax.jit
 def _log_partition(params, emissions, mask):
     row = functools.partial(_log_partition_of_row, params)
     return jnp.vectorize(row, signature="(t,l),(t)->()")(emissions, mask)
 
 
-@functools.partial(jax.jit, static_argnames="n", inline=True)
+@functools.partial(jax.jit, static_argnames="n")
 def _nbest(params, emissions, mask, *, n):
     row = functools.partial(_nbest_of_row, params, n=n)
     return jnp.vectorize(row, signature="(t,l),(t)->(n,t),(n)")(emissions, mask)

@@ -215,7 +215,7 @@ def cases(draw):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(case=cases())
 def test_any_combination_equals_the_plain_loop(case):
     """T, mask, resets, reverse, carry, starts a row, keys, chunks handed on by their carry, and backend together;

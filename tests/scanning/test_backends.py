@@ -36,8 +36,9 @@ SETTINGS = {
     "borders, 7 steps a chunk": Backend("deferred", save="borders", chunk_size=7, project="chunk"),
 }
 DEFERRABLE = [name for name in CELLS if splits(make_cell(name, H)) and not name.startswith("elman_")]
+LIKE_ANOTHER = ("lstm_coupled", "lstm_projected", "gru_layer_norm", "memoryless")  # see test_contract.py
 GRID = [
-    (name, setting, reverse, joined)
+    pytest.param(name, setting, reverse, joined, marks=[pytest.mark.exhaustive] * (name in LIKE_ANOTHER))
     for name in DEFERRABLE
     for setting in SETTINGS
     for reverse in (False, True)
