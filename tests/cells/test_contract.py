@@ -36,8 +36,8 @@ FURTHER = {
     "wrapped user's class": (LearnedStart(DecayingSum(H)), VECTOR),
 }
 NAMES = (*CELLS, *FURTHER)
-# One cell of each kind by default, and all of them with --all: what differs in a number of gates or an activation, which
-# test_references.py holds to its equations, keeps and breaks the same promises.
+# One cell of each kind by default, and all of them with --all: what differs in an activation or its number of gates, as
+# test_references.py holds it to its equations, keeps and breaks the same promises.
 LIKE_ANOTHER = {"elman_leaky_relu", "elman_elu", "elman_sigmoid", "elman_identity", "lstm_coupled", "gru_layer_norm"}
 LIKE_ANOTHER |= {"wrapped user's class"}
 
