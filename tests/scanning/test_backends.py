@@ -36,7 +36,8 @@ SETTINGS = {
     "borders, 7 steps a chunk": Backend("deferred", save="borders", chunk_size=7, project="chunk"),
 }
 DEFERRABLE = [name for name in CELLS if splits(make_cell(name, H)) and not name.startswith("elman_")]
-LIKE_ANOTHER = ("lstm_coupled", "lstm_projected", "gru_layer_norm", "memoryless")  # see test_contract.py
+# See test_contract.py, which runs the others by the default settings, gru_reset_before by the plain scan.
+LIKE_ANOTHER = ("lstm_coupled", "lstm_peephole", "lstm_projected", "lstm_layer_norm", "gru_layer_norm", "memoryless")
 GRID = [
     pytest.param(name, setting, reverse, joined, marks=[pytest.mark.exhaustive] * (name in LIKE_ANOTHER))
     for name in DEFERRABLE
