@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 
 from rnn_jax.layers import as_layer
-from rnn_jax.layers.pooling import last_pool
+from rnn_jax.layers.base import Sequence, end
 from rnn_jax.masking import as_flags
 from rnn_jax.numerics import norm_parts
 from rnn_jax.scanning.carries import select, zeros_like
-from rnn_jax.types import Array, Bool, Cell, Float, Int, Layer, Params
+from rnn_jax.scanning.sequences import as_arrays, is_batch, leading_shape
+from rnn_jax.types import Array, Bool, Cell, Float, Inputs, Int, Layer, Params
 
 Loss = Callable[[Float[Array, "B F"]], Float[Array, ""]]
 """From the last outputs of a batch to one number: a sum over the rows, so that each row has the gradient of its own."""
@@ -33,11 +34,12 @@ QUANTITIES = ("carry", "input")
 def gradient_norms(
     layer: Layer | Cell,
     params: Params,
-    xs: Float[Array, "*B T D"],
+    xs: Inputs,
     *,
     mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
+    batched: bool | None = None,
 ) -> Float[Array, "*B T"]:
     """The gradient's norm in each row by distance d = 0, 1, …, T − 1 to the loss, in steps.
 
@@ -47,55 +49,61 @@ def gradient_norms(
 
     With a mask, y_T is the output at a row's last real step, and only real steps count; entries past a row's first
     step are NaN. `layer` is a cell, a recurrent layer or a stack, with its params; `loss` is Σ y_T by default.
-    float32 ends at 1e-38: for long sequences give float64 params and xs.
+    float32 ends at 1e-38: for long sequences give float64 params and xs. `batched` as in `scan_cell`.
 
     Raises:
       ValueError: a layer that reads backwards, or `of` is neither of the two.
     """
     if of not in QUANTITIES:
         raise ValueError(f"The gradient of {of!r}? It can be that of: {', '.join(QUANTITIES)}.")
-    mask = jnp.ones(xs.shape[:-1], dtype=bool) if mask is None else as_flags("mask", mask, xs.shape[:-1])
-    if xs.ndim == 2:
-        return _gradient_norms(layer, params, xs[None], mask[None], loss, of)[0]
-    return _gradient_norms(layer, params, xs, mask, loss, of)
+    xs, mask = as_arrays(xs), None if mask is None else jnp.asarray(mask)
+    batched = is_batch(xs, mask, None, batched)
+    shape = leading_shape(xs, batched)
+    mask = jnp.ones(shape, dtype=bool) if mask is None else as_flags("mask", mask, shape)
+    if batched:
+        return _gradient_norms(layer, params, xs, mask, loss, of)
+    xs, mask = jax.tree.map(lambda leaf: leaf[None], (xs, mask))
+    return _gradient_norms(layer, params, xs, mask, loss, of)[0]
 
 
 def gradient_by_distance(
     layer: Layer | Cell,
     params: Params,
-    xs: Float[Array, "*B T D"],
+    xs: Inputs,
     *,
     mask: Bool[Array, "*B T"] | Int[Array, "*B T"] | None = None,
     loss: Loss | None = None,
     of: str = "carry",
+    batched: bool | None = None,
 ) -> Float[Array, " T"]:
     """The mean of `gradient_norms` over the rows that are long enough; NaN where none is. Of one sequence, its own.
 
     Raises:
       ValueError: as `gradient_norms`.
     """
-    norms = gradient_norms(layer, params, xs, mask=mask, loss=loss, of=of)
+    norms = gradient_norms(layer, params, xs, mask=mask, loss=loss, of=of, batched=batched)
     return norms if norms.ndim == 1 else jnp.nanmean(norms, axis=0)
 
 
 def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Float[Array, "B T"]:
     layer = as_layer(layer)
-    step = functools.partial(layer.step, params)
-    steps = jnp.moveaxis(jnp.where(mask[..., None], xs, 0), 1, 0), mask.T  # as in a scan, padding is read as zeros
-
-    first = jax.ShapeDtypeStruct(xs.shape[2:], xs.dtype)
+    swap = lambda tree: jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), tree)  # noqa: E731
+    steps = swap((select(mask, xs, zeros_like(xs)), mask))  # as in a scan, padding is read as zeros
+    step = functools.partial(as_layer(layer).step, params, batched=True)
+    first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), xs)
 
     def forward(carry, inputs):
         x, real = inputs
         after, y = step(carry, x)
         return select(real, after, carry), (carry, y)
 
-    end, (before, ys) = jax.lax.scan(forward, layer.initial_carry(params, len(xs), x=first), steps)
-    y_bar = jax.grad(loss or jnp.sum)(last_pool(jnp.moveaxis(ys, 0, 1), mask))
+    after_all, (before, ys) = jax.lax.scan(forward, layer.initial_carry(params, len(mask), x=first), steps)
+    last = end(swap(ys), Sequence(mask, None, 0, True), first=False)
+    y_bar = jax.grad(loss or _sum)(last)
 
     def backward(delta, inputs):
         carry, x, real, is_last = inputs
-        from_loss = select(is_last, y_bar, jnp.zeros_like(y_bar))
+        from_loss = select(is_last, y_bar, zeros_like(y_bar))
         _, pull_back = jax.vjp(lambda carry, x: step(carry, x), carry, x)
         delta_before, x_bar = pull_back((delta, from_loss))
         norm = row_norms((delta, from_loss) if of == "carry" else x_bar)  # of delta and from_loss, one is zero
@@ -103,8 +111,12 @@ def _gradient_norms(layer, params, xs, mask, loss: Loss | None, of: str) -> Floa
 
     distance = jnp.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - 1  # of a real step: how many real ones come after it
     is_last = mask & (distance == 0)
-    _, norms = jax.lax.scan(backward, zeros_like(end), (before, *steps, is_last.T), reverse=True)
+    _, norms = jax.lax.scan(backward, zeros_like(after_all), (before, *steps, is_last.T), reverse=True)
     return _by_distance(norms.T, mask, distance)
+
+
+def _sum(ys: Any) -> Float[Array, ""]:
+    return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(ys)), jnp.zeros(()))
 
 
 def row_norms(tree: Any) -> Float[Array, " B"]:

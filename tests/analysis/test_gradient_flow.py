@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from jax.flatten_util import ravel_pytree
+from oracles.foreign_cells import ConvLSTM
 from oracles.jitting import quick_jit
 
-from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Elman, Memoryless, Recurrent, Stack, make_cell
+from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Elman, Memoryless, Recurrent, Stack, make_cell, scan_cell
 from rnn_jax.analysis.gradient_flow import gradient_by_distance, gradient_norms, row_norms
 
 B, T, D, H = 3, 5, 4, 3
@@ -300,3 +301,14 @@ def test_norms_of_rows_are_numpys_whatever_their_squares(size):
     np.testing.assert_allclose(
         row_norms([jnp.asarray(leaf) for leaf in leaves]), np.linalg.norm(rows, axis=1), rtol=1e-6
     )
+
+
+def test_images_have_gradients_by_distance_too():
+    """Against JAX's own gradient of the last output by each input, of one sequence and of a batch."""
+    cell = ConvLSTM(2, image=(3, 2))
+    params, xs = cell.init(jax.random.key(0), (3, 2, 1)), jax.random.normal(jax.random.key(1), (2, 4, 3, 2, 1))
+    expected = jax.grad(lambda xs: scan_cell(cell, params, xs, batched=True)[1][:, -1].sum())(xs)
+    expected = np.sqrt((np.asarray(expected) ** 2).sum(axis=(2, 3, 4)))[:, ::-1]
+    norms = gradient_norms(cell, params, xs, of="input", batched=True)
+    np.testing.assert_allclose(norms, expected, rtol=1e-4)
+    np.testing.assert_allclose(gradient_norms(cell, params, xs[1], of="input", batched=False), expected[1], rtol=1e-4)
