@@ -18,13 +18,17 @@ def start(cell: Cell, params: Params) -> Carry:
 
 
 def check_cell(argument: str, cell: Any) -> None:
-    """Whether something is a cell, and neither a class of cells nor a layer.
+    """Whether something is a cell: neither a class of cells nor a layer, and hashable.
 
     Raises:
       TypeError: it is not.
     """
     if isinstance(cell, type):
         raise TypeError(f"{argument} is a cell; got the class {cell.__name__}: make one, as {cell.__name__}(…).")
+    try:
+        hash(cell)
+    except TypeError as error:
+        raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
     missing = [method for method in ("init", "initial_carry", "step") if not callable(getattr(cell, method, None))]
     if missing:
         raise TypeError(f"{argument} is a cell, with init, initial_carry and step; got {cell!r}, without {missing[0]}.")

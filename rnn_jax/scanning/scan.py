@@ -92,10 +92,6 @@ def scan_cell(
         forward-mode differentiation of a scan whose gradient is deferred.
     """
     check_cell("cell", cell)
-    try:
-        hash(cell)
-    except TypeError as error:
-        raise TypeError(f"A cell is hashable, as a frozen dataclass is; {type(cell).__name__} is not.") from error
     drawing = draws(cell)
     check_bool("reverse", reverse)
     params, xs = jax.tree.map(jnp.asarray, params), as_arrays(xs)
