@@ -33,11 +33,12 @@ def shapes_of(tree: Any) -> tuple[Any, tuple[Any, ...]]:
 
 def name_shapes(tree: Any) -> str:
     """The arrays of a pytree by name: h (4, 3), c (4, 3)."""
-    named = jax.tree_util.tree_leaves_with_path(tree)
-    parts = [
-        f"{jax.tree_util.keystr(path, simple=True, separator='.')} {jnp.shape(leaf)}".strip() for path, leaf in named
-    ]
-    return ", ".join(parts) if parts else repr(tree)
+    return ", ".join(f"{name} {shape}".strip() for name, shape in _named(tree).items()) or repr(tree)
+
+
+def _named(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): jnp.shape(leaf) for path, leaf in leaves}
 
 
 @functools.lru_cache(maxsize=1024)  # a call outside of jit looks once
@@ -70,8 +71,10 @@ def _check_params(cell: Any, params: Params, x: Inputs, cause: Exception | None 
         expected = jax.eval_shape(lambda key: cell.init(key, size), jax.eval_shape(lambda: jax.random.key(0)))
     except Exception:  # an x that no params are for: what the step says of it says more
         return
-    given, wanted = name_shapes(params), name_shapes(expected)
+    given, wanted = _named(params), _named(expected)
     if given != wanted:
+        differing = [name for name in {**wanted, **given} if given.get(name) != wanted.get(name)]
+        parts = [f"{name} {given.get(name, 'missing')}, init gives {wanted.get(name, 'none')}" for name in differing]
         raise ValueError(
-            f"The params do not fit {cell!r} and an x of {name_shapes(x)}: they are {given}, where init gives {wanted}."
+            f"The params do not fit {type(cell).__name__} and an x of {name_shapes(x)}: {'; '.join(parts)}."
         ) from cause
