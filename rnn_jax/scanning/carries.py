@@ -14,8 +14,8 @@ from rnn_jax.types import Array, Bool, Carry, Cell, Inputs, Params
 
 def initial_carry(cell: Cell, params: Params, xs: Inputs) -> Carry:
     """The initial carry of every row of xs (B, T, …), (B, …), in its own dtypes."""
-    no = false_rows(xs)
-    return jax.vmap(lambda no: jax.tree.map(lambda leaf: jnp.where(no, leaf, leaf), start(cell, params)))(no)
+    rows = jax.tree.leaves(xs)[0].shape[:1]
+    return rows_of(xs, jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, rows + jnp.shape(leaf)), start(cell, params)))
 
 
 def typed_start(cell: Cell, params: Params, x: Inputs) -> Carry:

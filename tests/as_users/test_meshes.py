@@ -58,6 +58,8 @@ def on(mesh, tree, *spec):
 @pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
 def test_a_batch_on_a_mesh(name, kind, jit):
     """Values and gradients are those of one device; the rows' gradient stays where the rows are."""
+    if name == "zoneout" and kind == AxisType.Explicit and jax.__version_info__ < (0, 9):
+        pytest.skip("jax 0.8 itself fails (KeyError) where random bits are drawn in a loop on a mesh of explicit axes")
     gradient = jax.value_and_grad(loss_of(name), argnums=(0, 1))
     expected = gradient(params_of(name), XS, MASK, RESETS)
     mesh = make_mesh(kind)
