@@ -263,7 +263,7 @@ run_test() {
 # we ask much of, a minute in all; the rest of the suite asks the same of it, or needs what is not there (torch).
 lowest_tests=(
   tests/test_packaging.py # what an installation holds
-  tests/scanning/test_scan.py tests/as_users # jax, numpy
+  tests/scanning/test_scan.py tests/as_users/test_arguments.py tests/as_users/test_meshes.py # jax, numpy
   tests/test_modules.py # flax, optax
   tests/training/test_checkpoint.py # orbax
   tests/training/test_progress_and_plots.py::test_pictures_are_drawn # matplotlib; others there time something
