@@ -1,7 +1,6 @@
 """What the built-in cells share: the split of a step, the fields of dense gates, and the pieces of their equations."""
 
 import dataclasses
-import operator
 from typing import Any, ClassVar
 
 import jax
@@ -10,6 +9,7 @@ import numpy as np
 
 from rnn_jax.cells.contract import with_key
 from rnn_jax.cells.initializers import check_spec, init_gates
+from rnn_jax.numerics import check_integer
 from rnn_jax.types import Array, Carry, Float, InitSpec, Inputs, InputSize, Key, Outputs, Params, Static
 
 GateInit = InitSpec | tuple[InitSpec, ...]
@@ -113,12 +113,7 @@ class DenseCell(SplitCell):
 
 def check_size(name: str, size: Any) -> None:
     """ValueError where a number of units or features is no integer of at least 1."""
-    try:
-        fits = operator.index(size) >= 1 and not isinstance(size, bool)
-    except TypeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"{name} is an integer of at least 1; got {size!r}.")
+    check_integer(name, size, 1)
 
 
 def check_key(argument: str, key: Any) -> None:
