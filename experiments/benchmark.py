@@ -28,9 +28,10 @@ from experiments.benchmarking.peers.ours import LADDER
 from experiments.benchmarking.problems import CELLS, PASSES, SUITES, Problem, Shape, Unsupported, make_problem
 from experiments.benchmarking.results import Results, describe_machine, timing_columns
 from experiments.benchmarking.timing import interleave
-from rnn_jax.config import did_you_mean, knob
+from rnn_jax.config import NOT_GIVEN, did_you_mean, knob, when
 from rnn_jax.errors import UserError
-from rnn_jax.training.app import Invocation, run_app
+from rnn_jax.training.app import run_script
+from rnn_jax.training.run_config import Invocation
 
 CPU_JAX_PEERS = tuple(peer for peer in JAX_PEERS if peer != "jax_cudnn")
 SUITE_PEERS = {
@@ -45,23 +46,30 @@ OTHER_SUITES = ("ensembles", "end_to_end")
 TF32_TOLERANCE = 1e-2
 
 
+MEASURES = when(report=NOT_GIVEN)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What is measured, and how long."""
 
-    suite: str = knob("cpu", "what is measured", choices=(*SUITES, *OTHER_SUITES))
+    suite: str = knob("cpu", "what is measured", choices=(*SUITES, *OTHER_SUITES), only_if=MEASURES)
     shapes: tuple[str, ...] = knob((), "only these shapes of the suite")
     cells: tuple[str, ...] = knob((), "only these cells", choices=tuple(CELLS))
     passes: tuple[str, ...] = knob((), "only these passes", choices=PASSES)
     peers: tuple[str, ...] = knob((), "only these implementations, beside ours", choices=tuple(PEERS))
-    blocks: int = knob(30, "timed blocks of each implementation", minimum=1)
-    min_block_seconds: float = knob(0.01, "calls are repeated until a block takes this long", minimum=0.0)
+    blocks: int = knob(30, "timed blocks of each implementation", minimum=1, only_if=MEASURES)
+    min_block_seconds: float = knob(
+        0.01, "calls are repeated until a block takes this long", minimum=0.0, only_if=MEASURES
+    )
     matmul_precision: str = knob(
         "highest", "on a GPU: float32 in full, or TF32 for everybody", choices=("highest", "default")
     )
     output: str = knob("", "directory for <suite>.json (default: --workdir, runs/benchmark)", identity=False)
     report: str = knob("", "measure nothing: make tables and a picture of the JSON files in this directory")
-    dataset: str = knob("synthetic_reviews", "data of --suite=end_to_end")
+    dataset: str = knob(
+        "synthetic_reviews", "data of --suite=end_to_end", only_if=when(suite="end_to_end", report=NOT_GIVEN)
+    )
     data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)
 
 
@@ -225,4 +233,4 @@ def main(config: Config, invocation: Invocation) -> None:
 
 
 if __name__ == "__main__":
-    run_app(main, Config, "benchmark")
+    run_script(main, Config, "benchmark")

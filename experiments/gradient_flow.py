@@ -1,14 +1,15 @@
 r"""How far gradients reach: their norm by distance to the loss, for any cell, before training.
 
-    python -m experiments.gradient_flow --cell=lstm --workdir=runs/lstm                 # a few seconds
-    python -m experiments.gradient_flow --cell=elman --input_scale=0.1 --length=200 --workdir=runs/elman
-    python -m experiments.gradient_flow --cell_options=chrono=100 --workdir=runs/chrono
+    ./launch.sh gradient_flow --cell=lstm --workdir=runs/lstm                             # a few seconds
+    ./launch.sh gradient_flow --cell=elman --input_scale=0.1 --length=200 --workdir=runs/elman
+    ./launch.sh gradient_flow --cell_options=chrono=100 --workdir=runs/chrono
 
-The loss is the sum of the last output after `length` random normal inputs; rnn_jax/gradient_flow.py has the equations.
-A line of metrics.jsonl is a distance: gradient/norm relative to distance 0, gradient/absolute as it is. result.json has
-gradient/log10_ratio, orders of magnitude from distance 0 to the farthest, and gradient/half_distance, the first one at
-which less than half of the norm is left (null: never; in an LSTM the first step costs more than half, as the loss reads
-h and the memory is in c). With the defaults expect a log10_ratio of −8.9, with --cell=elman −20, with chrono=100 −1.3.
+The loss is the sum of the last output after `length` random normal inputs; rnn_jax/analysis/gradient_flow.py has the
+equations. A line of metrics.jsonl is a distance: gradient/norm relative to distance 0, gradient/absolute as it is.
+result.json has gradient/log10_ratio, orders of magnitude from distance 0 to the farthest, and gradient/half_distance,
+the first one at which less than half of the norm is left (null: never; in an LSTM the first step costs more than half,
+as the loss reads h and the memory is in c). With the defaults expect a log10_ratio of −8.9, with --cell=elman −20, with
+chrono=100 −1.3.
 """
 
 import dataclasses
@@ -22,26 +23,38 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_jax.analysis.gradient_flow import QUANTITIES, gradient_by_distance
-from rnn_jax.config import config_to_dict, knob, new_default
+from rnn_jax.config import config_to_dict, group, knob, knob_of
 from rnn_jax.errors import UserError
-from rnn_jax.models.recurrent_config import RecurrentConfig, make_stack
-from rnn_jax.training.app import Invocation, run_app
-from rnn_jax.training.modes import run_mode
-from rnn_jax.training.run import Run
-from rnn_jax.training.summary import num_parameters, parameter_table
+from rnn_jax.metrics.directions import MAXIMISE
+from rnn_jax.models.recurrent_config import RecurrentConfig
+from rnn_jax.models.sizes import num_parameters
+from rnn_jax.models.stack import make_stack
+from rnn_jax.training.app import run_script
+from rnn_jax.training.run import open_run
+from rnn_jax.training.run_config import Invocation
+from rnn_jax.training.run_files import result_line
+from rnn_jax.training.summary import parameter_table
 
 EXPERIMENT = "gradient_flow"
+METRICS = {"log10_ratio": MAXIMISE, "half_distance": MAXIMISE}
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowConfig:
+    """A stack without dropout, in one direction."""
+
+    cell: tuple[str, ...] = knob_of(RecurrentConfig, "cell")
+    cell_options: tuple[str, ...] = knob_of(RecurrentConfig, "cell_options")
+    hidden_size: tuple[int, ...] = knob_of(RecurrentConfig, "hidden_size", (64,))
+    num_layers: int = knob_of(RecurrentConfig, "num_layers")
+    residual: bool = knob_of(RecurrentConfig, "residual")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """The network, and what it reads."""
 
-    cell: tuple[str, ...] = new_default(RecurrentConfig, "cell", ("lstm",))
-    cell_options: tuple[str, ...] = new_default(RecurrentConfig, "cell_options", ())
-    hidden_size: tuple[int, ...] = new_default(RecurrentConfig, "hidden_size", (64,))
-    num_layers: int = new_default(RecurrentConfig, "num_layers", 1)
-    residual: bool = new_default(RecurrentConfig, "residual", False)
+    network: FlowConfig = group(FlowConfig, "model")
     gradient_of: str = knob("carry", "the gradient of the state, or of the input, of each step", choices=QUANTITIES)
     length: int = knob(100, "steps", minimum=1)
     batch_size: int = knob(64, "sequences; the mean of their norms is taken", minimum=1)
@@ -52,8 +65,7 @@ class Config:
 
 def make_network(config: Config) -> tuple[Any, Any]:
     """The stack and its params, drawn from the seed."""
-    names = ("cell", "cell_options", "hidden_size", "num_layers", "residual")
-    stack = make_stack(RecurrentConfig(**{name: getattr(config, name) for name in names}))
+    stack = make_stack(RecurrentConfig(**dataclasses.asdict(config.network)))
     return stack, stack.init(jax.random.key(config.seed), config.input_size)
 
 
@@ -92,15 +104,20 @@ def draw(norms: np.ndarray, title: str, path: Path) -> None:
     figure.savefig(path, format="png", dpi=120)
 
 
-def train(config: Config, run: Run) -> dict[str, Any]:
-    """Measures, and returns the result. (The name is what every experiment has; nothing is trained.)"""
-    stack, params = make_network(config)
-    norms = measure(config, stack, params)
-    run.truncate_metrics(-1)  # of a start that was killed
-    for distance, norm in enumerate(norms):
-        run.log(distance, 0, {"gradient/norm": norm / norms[0], "gradient/absolute": norm})
-    run.draw(draw, norms, " + ".join((*config.cell, *config.cell_options)), "gradient_flow.png")
-    return run.finish(summarise(norms) | {"num_parameters": num_parameters(params)})
+def train_in(workdir: str | Path, config: Config) -> None:
+    """Measures in a run directory. (The name is what every experiment has; nothing is trained.)"""
+    with open_run(workdir, EXPERIMENT, config) as run:
+        if run.result is None:
+            stack, params = make_network(config)
+            norms = measure(config, stack, params)
+            run.truncate_metrics(-1)  # of a start that was killed
+            for distance, norm in enumerate(norms):
+                run.log(distance, 0, {"gradient/norm": norm / norms[0], "gradient/absolute": norm})
+            title = " + ".join((*config.network.cell, *config.network.cell_options))
+            run.draw(draw, norms, title, "gradient_flow.png")
+            run.finish(summarise(norms) | {"num_parameters": num_parameters(params)})
+        run.say(result_line(run.result or {}))
+        run.say(f"Run directory: {run.path}")
 
 
 def show_plan(config: Config) -> None:
@@ -111,17 +128,19 @@ def show_plan(config: Config) -> None:
     print(f"Inputs: ({config.batch_size}, {config.length}, {config.input_size}) in float64.")
 
 
-def refuse(config: Config, invocation: Invocation) -> Any:
-    """--mode=eval and --mode=predict."""
-    raise UserError(
-        f"--mode={invocation.mode}: gradient_flow measures a network before training, so there is no trained one to "
-        "apply. Leave --mode out; the numbers of a finished run are in its result.json and metrics.jsonl."
-    )
-
-
 def main(config: Config, invocation: Invocation) -> None:
-    run_mode(config, invocation, EXPERIMENT, train=train, show_plan=show_plan, evaluate=refuse, predict=refuse)
+    if invocation.mode != "train":
+        raise UserError(
+            f"--mode={invocation.mode}: gradient_flow measures a network before training, so there is no trained one to"
+            " apply. Leave --mode out; the numbers of a finished run are in its result.json and metrics.jsonl."
+        )
+    if invocation.num_seeds > 1:
+        raise UserError("--num_seeds: a sweep measures several seeds, as experiments/sweeps/gradient_flow.py does.")
+    if invocation.dry_run:
+        show_plan(config)
+    else:
+        train_in(invocation.workdir, config)
 
 
 if __name__ == "__main__":
-    run_app(main, Config, EXPERIMENT)
+    run_script(main, Config, EXPERIMENT)

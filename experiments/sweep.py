@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_jax.config import knob, require_defaults
+from rnn_jax.config import knob, refuse_idle_changes, when
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.commands import flags_of, shell_line
-from rnn_jax.sweeps.grouping import chosen_modes, make_group_jobs
+from rnn_jax.sweeps.grouping import make_group_jobs
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.live_table import LiveTable
 from rnn_jax.sweeps.local import shared_cache
@@ -35,7 +35,7 @@ from rnn_jax.training.app import run_tool
 
 MODULE = "experiments.sweep"
 OF_THIS_TIME = ("rows", "retry_failed", "summarise", "order", "dry_run")
-SLURM = ("slurm_partition", "slurm_minutes", "slurm_memory_gb", "slurm_parameters")
+ON_SLURM = when(executor="slurm")
 OF_ROWS = ("rows", "num_seeds", "retry_failed", "executor", "dry_run", "summarise")
 
 
@@ -49,7 +49,8 @@ class SweepConfig:
     num_seeds: int = knob(0, "seeds of each row (0 = the sweep file's NUM_SEEDS, or 1)", minimum=0)
     seeds_mode: str = knob(
         "auto",
-        "the seeds of a row as one program (vmap, map), as processes, or what a short timing finds faster",
+        "runs of one program in one process, in turn (map) or in step (vmap), or each in its own; auto: vmap on "
+        "accelerators where that can be had",
         choices=("auto", "vmap", "map", "process"),
     )
     jobs: int = knob(
@@ -60,15 +61,19 @@ class SweepConfig:
     summarise: bool = knob(False, "run nothing; make the report of what is there")
     order: str = knob("sweep", "order of the report's rows", choices=("sweep", "metric"))
     executor: str = knob("local", "where the runs are made", choices=("local", "ray", "slurm"))
-    ray_address: str = knob("", "address of a Ray cluster (default: a cluster on this machine)")
-    cores_per_job: int = knob(1, "cores that a job asks --executor=ray or slurm for", minimum=1)
-    gpus_per_job: float = knob(0.0, "GPUs that a job asks --executor=ray or slurm for", minimum=0.0)
-    slurm_partition: str = knob("", "SLURM partition")
-    slurm_minutes: int = knob(60, "SLURM time limit of a job", minimum=1)
-    slurm_memory_gb: float = knob(0.0, "memory of a SLURM job (0 = what the partition gives)", minimum=0.0)
-    slurm_parameters: tuple[str, ...] = knob((), "further SLURM parameters, as in account=me,qos=low")
+    ray_address: str = knob(
+        "", "address of a Ray cluster (default: a cluster on this machine)", only_if=when(executor="ray")
+    )
+    cores_per_job: int = knob(1, "cores that a job asks for", minimum=1, only_if=when(executor=("ray", "slurm")))
+    gpus_per_job: float = knob(0.0, "GPUs that a job asks for", minimum=0.0, only_if=when(executor=("ray", "slurm")))
+    slurm_partition: str = knob("", "SLURM partition", only_if=ON_SLURM)
+    slurm_minutes: int = knob(60, "SLURM time limit of a job", minimum=1, only_if=ON_SLURM)
+    slurm_memory_gb: float = knob(
+        0.0, "memory of a SLURM job (0 = what the partition gives)", minimum=0.0, only_if=ON_SLURM
+    )
+    slurm_parameters: tuple[str, ...] = knob((), "further SLURM parameters, as in account=me,qos=low", only_if=ON_SLURM)
     search: str = knob("", "instead of rows, search the sweep file's space(trial)", choices=("", "optuna"))
-    num_trials: int = knob(50, "configurations that --search tries", minimum=1)
+    num_trials: int = knob(50, "configurations that are tried", minimum=1, only_if=when(search="optuna"))
 
 
 def main(config: SweepConfig, arguments: list[str]) -> int:
@@ -117,18 +122,13 @@ def check(config: SweepConfig, arguments: Sequence[str]) -> None:
             "--workdir of one that was run"
         )
     if not arguments:
-        require_defaults(config, ("set", "rows"), "a sweep file")
-    if config.executor != "slurm":
-        require_defaults(config, SLURM, "--executor=slurm")
-    if config.executor != "ray":
-        require_defaults(config, ("ray_address",), "--executor=ray")
-    if config.executor == "local":
-        require_defaults(config, ("cores_per_job", "gpus_per_job"), "--executor=ray or slurm")
+        for name in ("set", "rows"):
+            if given := getattr(config, name):
+                raise UserError(f"--{name}={','.join(given)} needs a sweep file: give that too, or leave it out")
+    refuse_idle_changes(config)
     if config.executor == "slurm" and config.gpus_per_job % 1:
         raise UserError(f"--gpus_per_job={config.gpus_per_job}: SLURM gives whole GPUs only")
-    if not config.search:
-        require_defaults(config, ("num_trials",), "--search=optuna")
-    elif given := [name for name in OF_ROWS if getattr(config, name) != getattr(SweepConfig(), name)]:
+    if config.search and (given := [name for name in OF_ROWS if getattr(config, name) != getattr(SweepConfig(), name)]):
         raise UserError(f"--search takes no --{given[0]}: it makes runs of its own, on this machine")
 
 
@@ -174,8 +174,6 @@ def run_missing(config: SweepConfig, sweep: Sweep, runs: Sequence[SweepRun], wor
         jobs = make_group_jobs(sweep, runs, todo, workdir, **options)
     with LiveTable(sweep, records) as table:
         execute(config, jobs, workdir, table)
-    if choices := chosen_modes(workdir):
-        print(f"--seeds_mode=auto: {choices}; groups/*.mode.json have the measured times.", flush=True)
 
 
 def num_processes(config: SweepConfig, num_runs: int) -> int:

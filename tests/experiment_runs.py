@@ -7,40 +7,44 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import jax
-import numpy as np
 import pytest
 from absl import flags
 
 from rnn_jax.config import define_flags
 from rnn_jax.errors import UserError
-from rnn_jax.training.app import Invocation, resolve
+from rnn_jax.training.app import resolve
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.optimizer import make_optimizer
+from rnn_jax.training.checkpoint_format import read_manifest
+from rnn_jax.training.modes import run_mode
 from rnn_jax.training.run import read_run
-from rnn_jax.training.state import create_state
+from rnn_jax.training.run_config import Invocation
 
 ROOT = Path(__file__).parents[1]
 
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentRuns:
-    """One experiment: its script, what loads its inputs, and flags for a small model and little data."""
+    """One experiment: its script, and flags for a small model and little data."""
 
     script: ModuleType
-    inputs: Any
     small: tuple[str, ...]
     tiny: tuple[str, ...]
 
     def run_here(self, *arguments):
-        """The experiment's `main` in this process; user errors arrive as exceptions."""
+        """What the experiment's script does, in this process; user errors arrive as exceptions."""
         flag_values = flags.FlagValues()
         define_flags(Invocation, flag_values)
         define_flags(self.script.Config, flag_values)
         flag_values([self.script.EXPERIMENT, *arguments])
-        return self.script.main(*resolve(self.script.Config, self.script.EXPERIMENT, flag_values))
+        resolved = resolve(self.script.Config, self.script.EXPERIMENT, flag_values, argv=arguments)
+        return run_mode(self.task, *resolved) if hasattr(self.script, "task") else self.script.main(*resolved)
+
+    @property
+    def task(self):
+        """The experiment's task."""
+        return self.script.task()
 
     def start(self, *arguments, **environment):
         """The experiment as a process; processes of one test session share what they compile."""
@@ -73,15 +77,13 @@ class ExperimentRuns:
 
     def saved_state(self, workdir, kind="latest"):
         """The bytes of every array of the newest (or best) checkpoint, and the host state beside them."""
-        config, run = read_run(workdir, self.script.EXPERIMENT, self.script.Config)
-        optimizer = make_optimizer(config, 1000)
-        steps = self.script.steps_of(config, self.inputs.load(run.path), 1000)
-        template = jax.eval_shape(lambda: create_state(steps.init(), optimizer, config.ema_decay))
+        run = read_run(workdir, self.script.EXPERIMENT, self.script.Config)[1]
+        newest = max(run.checkpoints.glob(f"{kind}_*"))
+        arrays = read_manifest(newest)["arrays"]
+        template = {path: jax.ShapeDtypeStruct(given["shape"], given["dtype"]) for path, given in arrays.items()}
         with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
             restored = getattr(checkpoints, f"restore_{kind}")(template)
-        leaves = jax.tree_util.tree_leaves_with_path(restored.tree)
-        arrays = {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}
-        return restored.step, arrays, restored.extra
+        return restored.step, {path: array.tobytes() for path, array in restored.tree.items()}, restored.extra
 
 
 def metrics_of(workdir):

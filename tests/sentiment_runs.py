@@ -3,7 +3,6 @@
 from experiment_runs import ExperimentRuns, lines_of, metrics_of
 
 from experiments import sentiment
-from rnn_jax.data.text_inputs import TextInputs
 
 SMALL = (
     "--embedding_size=8",
@@ -15,7 +14,7 @@ SMALL = (
 )
 TINY = ("--train_split=train[:320]", "--validation_split=validation[:64]", "--test_split=test[:64]", *SMALL)
 NO_LOSS_IS_LOW_ENOUGH = 1e-6  # as --divergence_factor: diverged at the first update, however a processor rounds
-RUNS = ExperimentRuns(sentiment, TextInputs, SMALL, TINY)
+RUNS = ExperimentRuns(sentiment, SMALL, TINY)
 run_here, is_refused, start, run, saved_state = RUNS.run_here, RUNS.is_refused, RUNS.start, RUNS.run, RUNS.saved_state
 
 __all__ = [

@@ -3,7 +3,6 @@
 from experiment_runs import ExperimentRuns, lines_of, metrics_of
 
 from experiments import seq2seq
-from rnn_jax.data.translation_inputs import TranslationInputs
 
 SMALL = (
     "--cell=lstm",
@@ -19,7 +18,7 @@ SMALL = (
     "--beam_size=2",
 )
 TINY = ("--train_split=train[:240]", "--validation_split=validation[:16]", "--test_split=test[:16]", *SMALL)
-RUNS = ExperimentRuns(seq2seq, TranslationInputs, SMALL, TINY)
+RUNS = ExperimentRuns(seq2seq, SMALL, TINY)
 run_here, is_refused, start, run, saved_state = RUNS.run_here, RUNS.is_refused, RUNS.start, RUNS.run, RUNS.saved_state
 
 __all__ = ["RUNS", "SMALL", "TINY", "is_refused", "lines_of", "metrics_of", "run", "run_here", "saved_state", "start"]

@@ -3,7 +3,6 @@
 from experiment_runs import ExperimentRuns, lines_of, metrics_of
 
 from experiments import tagging
-from rnn_jax.data.tagging_inputs import TaggingInputs
 
 SMALL = (
     "--embedding_size=8",
@@ -17,7 +16,7 @@ SMALL = (
     "--log_every_steps=3",
 )
 TINY = ("--train_split=train[:240]", "--validation_split=validation[:48]", "--test_split=test[:48]", *SMALL)
-RUNS = ExperimentRuns(tagging, TaggingInputs, SMALL, TINY)
+RUNS = ExperimentRuns(tagging, SMALL, TINY)
 run_here, is_refused, start, run, saved_state = RUNS.run_here, RUNS.is_refused, RUNS.start, RUNS.run, RUNS.saved_state
 
 __all__ = ["RUNS", "SMALL", "TINY", "is_refused", "lines_of", "metrics_of", "run", "run_here", "saved_state", "start"]

@@ -2,22 +2,36 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from absl import flags
 
 from rnn_jax.config import (
+    ABOVE_ONE,
+    ABOVE_ZERO,
+    GIVEN,
+    NOT_GIVEN,
+    any_of,
     config_from_dict,
     config_from_flags,
     config_hash,
     config_to_dict,
     define_flags,
     differences,
+    fields_of,
+    flat_values,
     given_flags,
+    group,
     knob,
+    refuse_idle,
+    refuse_idle_changes,
     validate,
+    value_of,
+    when,
     with_overrides,
 )
+from rnn_jax.config.help import help_text
 from rnn_jax.errors import UserError
 
 
@@ -203,3 +217,210 @@ def test_bounds_that_may_not_be_reached(given, message):
     with pytest.raises(UserError, match=message):
         with_overrides(Open(), given)
     assert with_overrides(Open(), {"decay": 0, "epsilon": 1e-37, "both": 0.9999999}) == Open(0.0, 1e-37, 0.9999999)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    cell: str = knob("lstm", "recurrent cell", choices=("lstm", "gru"), short=True)
+    sizes: tuple[int, ...] = knob((128,), "hidden sizes", minimum=1, former=("size",))
+    both: bool = knob(False, "read in both directions")
+    merge: str = knob("concat", "how directions are merged", only_if=when(both=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    optimizer: str = knob("adam", "update rule", choices=("sgd", "momentum", "adam", "adamw"))
+    momentum: float = knob(0.9, "coefficient", only_if=when(optimizer="momentum"))
+    beta1: float = knob(0.9, "decay of the gradient average", only_if=when(optimizer=("adam", "adamw")))
+    l2: float = knob(0.0, "penalty", minimum=0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Composed:
+    encoder: Cells = group(Cells, "model", both=True)
+    decoder: Cells = group(Cells, "model", prefix="decoder_", sizes=(16,))
+    rule: Rule = group(Rule, "optimiser")
+    smoothing: float = knob(0.0, "of the target", maximum=0.9)
+    num_best: int = knob(1, "answers to list", only_if=when(mode="predict"), identity=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Doing:
+    mode: str = knob("train", "what to do", choices=("train", "predict"))
+    dry_run: bool = knob(False, "only say it", only_if=when(mode="train"))
+
+
+def parse_composed(*arguments: str) -> tuple[Composed, dict]:
+    values = flags.FlagValues()
+    define_flags(Composed, values)
+    values(["program", *arguments])
+    return config_from_flags(Composed, values), given_flags(Composed, values)
+
+
+def test_composed_configurations_are_flat_outside():
+    names = ["cell", "sizes", "both", "merge", "decoder_cell", "decoder_sizes", "decoder_both", "decoder_merge"]
+    names += ["optimizer", "momentum", "beta1", "l2", "smoothing", "num_best"]
+    assert list(fields_of(Composed)) == list(flat_values(Composed())) == names
+    field = fields_of(Composed)["decoder_sizes"]
+    assert (field.path, field.heading, field.default) == (("decoder", "sizes"), "model", (16,))
+    config, given = parse_composed("--cell=gru", "--decoder_sizes=7", "--nodecoder_both", "--l2=1e-4", "--smoothing=.1")
+    assert config == Composed(Cells("gru", both=True), Cells(sizes=(7,)), Rule(l2=1e-4), 0.1)
+    assert given == {"cell": "gru", "decoder_sizes": (7,), "decoder_both": False, "l2": 1e-4, "smoothing": 0.1}
+    assert config_from_dict(Composed, json.loads(json.dumps(config_to_dict(config)))) == config
+    assert value_of(config, "decoder_sizes") == (7,)
+    assert flat_values(config) == {**flat_values(Composed()), **given}
+    assert with_overrides(Composed(), {"decoder_sizes": "7,8"}).decoder == Cells(sizes=(7, 8))
+    assert differences(Composed(), config)[:2] == [("cell", "lstm", "gru"), ("decoder_sizes", [16], [7])]
+    assert config_from_dict(Composed, {}) == Composed()
+
+
+def test_rules_hold_within_groups():
+    validate(Composed())
+    with pytest.raises(UserError, match=r"decoder_sizes=\(0,\): must be at least 1"):
+        validate(Composed(decoder=Cells(sizes=(0,))))
+    with pytest.raises(UserError, match=r"unknown configuration field 'decoder_sell'. Did you mean decoder_cell?"):
+        with_overrides(Composed(), {"decoder_sell": "gru"})
+
+
+def test_classes_composed_wrongly_are_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Twice:
+        one: Cells = group(Cells, "model")
+        merge: int = knob(0, "a name of the group's")
+
+    @dataclasses.dataclass(frozen=True)
+    class Earlier:
+        one: Cells = group(Cells, "model")
+        size: int = knob(0, "a name that the group had")
+
+    @dataclasses.dataclass(frozen=True)
+    class Wrong:
+        one: Cells = group(Cells, "model", cell="rnn")
+
+    with pytest.raises(TypeError, match=r"Twice has two knobs named merge"):
+        fields_of(Twice)
+    with pytest.raises(TypeError, match=r"Earlier has two knobs named size"):
+        fields_of(Earlier)
+    with pytest.raises(TypeError, match=r"default of Wrong.one.cell: allowed: lstm, gru"):
+        fields_of(Wrong)
+    with pytest.raises(TypeError, match=r"sell"):
+        group(Cells, "model", sell="gru")
+
+
+def test_hashes_depend_on_the_flat_values_and_nothing_else():
+    """Checkpoints carry them: these were computed when configurations were flat and knobs had their first names."""
+    assert config_hash(Config()) == "3af2297486a261e2"
+    assert config_hash(Config(steps=5, widths=(1,))) == "bb774e41a7cffdf4"
+
+    @dataclasses.dataclass(frozen=True)
+    class Rest:
+        updates: int = knob(100, "updates", minimum=1, former=("steps",))
+        cell: str = knob("gru", "recurrent cell", choices=("lstm", "gru"))
+        reverse: bool = knob(False, "read backwards")
+        peephole: bool | None = knob(None, "decided by the cell if none")
+        limit: int | None = knob(None, "tokens")
+        scales: tuple[float, ...] = knob((), "scales")
+        names: tuple[str, ...] = knob(("a",), "names")
+
+    @dataclasses.dataclass(frozen=True)
+    class Same:
+        rest: Rest = group(Rest, "", cell="lstm")
+        widths: tuple[int, ...] = knob((64, 32), "layer widths", minimum=1)
+        own: Group = group(Group, "")
+
+    assert config_hash(Same()) == config_hash(Config())
+    assert config_hash(with_overrides(Same(), {"steps": 5, "widths": "1"})) == "bb774e41a7cffdf4"
+
+
+def test_earlier_names_are_accepted():
+    config, given = parse_composed("--size=5,6", "--decoder_size=7")
+    assert config == Composed(Cells(sizes=(5, 6), both=True), Cells(sizes=(7,)))
+    assert given == {"sizes": (5, 6), "decoder_sizes": (7,)}
+    assert config_from_dict(Composed, {"size": [5, 6], "decoder_size": [7]}) == config
+    with pytest.raises(UserError, match=r"--size is the former name of --sizes: give one of them"):
+        parse_composed("--sizes=1", "--size=2")
+    with pytest.raises(UserError, match=r"size is the former name of sizes: give one of them"):
+        config_from_dict(Composed, {"sizes": [1], "size": [2]})
+    with pytest.raises(flags.Error, match=r"flag --size=0: must be at least 1"):
+        parse_composed("--size=0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--momentum=0.9"],
+            "this flag would do nothing: --momentum needs --optimizer=momentum. Leave it out, or give",
+        ),
+        (
+            ["--optimizer=sgd", "--beta1=0.3", "--merge=sum", "--decoder_merge=sum"],
+            "these flags would do nothing: --beta1 needs --optimizer=adam or adamw; --decoder_merge needs"
+            " --decoder_both. Leave them out, or give what they need.",
+        ),
+        (["--num_best=2"], "--num_best needs --mode=predict."),
+    ],
+)
+def test_given_flags_that_would_do_nothing_are_refused(arguments, message):
+    """Also at their defaults, which a given --momentum=0.9 is."""
+    config, given = parse_composed(*arguments)
+    with pytest.raises(UserError) as caught:
+        refuse_idle(sorted(given), Doing(), config)
+    assert message in str(caught.value)
+
+
+def test_flags_that_count_are_not_refused():
+    config, given = parse_composed("--optimizer=momentum", "--momentum=0.5", "--merge=sum", "--num_best=2")
+    refuse_idle(given, Doing("predict"), config)
+    refuse_idle(given, config)  # nothing is known of the mode
+    with pytest.raises(UserError, match="--dry_run needs --mode=train"):
+        refuse_idle(["dry_run", *given], Doing("predict", dry_run=True), config)
+
+
+def test_rows_of_a_sweep_may_leave_idle_knobs_at_their_defaults():
+    refuse_idle_changes(with_overrides(Composed(), {"momentum": 0.9, "num_best": 1}))
+    refuse_idle_changes(with_overrides(Composed(), {"momentum": 0.5, "optimizer": "momentum"}))
+    for idle in ({"momentum": 0.5}, {"num_best": 2}):
+        with pytest.raises(UserError, match=f"--{next(iter(idle))} needs"):
+            refuse_idle_changes(with_overrides(Composed(), idle))
+
+
+VALUES = {"kind": "a", "size": 2, "file": "", "on": True}
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds", "words"),
+    [
+        (when(kind="a"), True, "--kind=a"),
+        (when(kind=("b", "c")), False, "--kind=b or c"),
+        (when(size=ABOVE_ZERO, on=True), True, "--size above 0 and --on"),
+        (when(size=ABOVE_ONE), True, "--size above 1"),
+        (when(size=3, on=False), False, "--size=3 and --noon"),
+        (when(file=GIVEN), False, "--file"),
+        (when(file=NOT_GIVEN), True, "no --file"),
+        (any_of(when(file=GIVEN), when(kind="a", size=2)), True, "--file, or --kind=a and --size=2"),
+        (any_of(when(file=GIVEN), when(size=3)), False, "--file, or --size=3"),
+        (when(unknown=True), True, ""),
+        (when(unknown=True, kind="b"), False, "--kind=b"),
+        (any_of(when(size=3), when(unknown=True)), False, "--size=3"),
+    ],
+)
+def test_conditions_hold_and_are_said(condition, holds, words):
+    assert condition.holds(VALUES) == holds
+    assert condition.text(VALUES) == words
+
+
+def test_help_has_headings_defaults_and_conditions():
+    text = " ".join(help_text("What it does.", (Doing, Composed), short=False).split())
+    order = ["What it does.", "mode: --mode=train", "model: --cell=lstm", "optimiser: --optimizer=adam"]
+    assert sorted(order, key=text.index) == order
+    assert "--cell=lstm recurrent cell; one of: lstm, gru --sizes=128 hidden sizes" in text
+    assert "--[no]both read in both directions; default: true" in text
+    assert "--decoder_merge=concat how directions are merged (only with --decoder_both)" in text
+    assert "(only with --optimizer=adam or adamw)" in text and "--size=" not in text
+    assert all(f"--{name}=" in text or f"--[no]{name} " in text for name in (*fields_of(Doing), *fields_of(Composed)))
+
+
+def test_the_short_help_has_the_flags_that_people_use():
+    text = help_text("What it does.", (Composed,), short=True)
+    assert re.findall(r"^  --(\w+)=", text, re.MULTILINE) == ["cell", "decoder_cell"]
+    assert "12 more flags: --help" in text

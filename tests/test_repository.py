@@ -17,8 +17,9 @@ import pytest
 from absl import flags
 
 import rnn_jax
-from rnn_jax.config import define_flags
-from rnn_jax.training.app import Invocation
+from rnn_jax.config import define_flags, fields_of
+from rnn_jax.training.app import resolve
+from rnn_jax.training.run_config import Invocation
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*ROOT.glob("rnn_jax/**/*.py"), *ROOT.glob("experiments/**/*.py")])
@@ -28,6 +29,7 @@ LOCKS = sorted(ROOT.glob("requirements/*.txt"))
 # Each module or subpackage of rnn_jax imports only from lines above its own (and from itself).
 LEVELS = (
     ("types", "errors"),
+    ("exit_codes", "files"),
     ("config",),
     ("numerics",),
     ("masking", "dropout"),
@@ -38,8 +40,8 @@ LEVELS = (
     ("metrics", "analysis"),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
-    ("training",),
     ("models",),
+    ("training",),
     ("sweeps",),
 )
 LEVEL = {name: number for number, level in enumerate(LEVELS) for name in level}
@@ -81,6 +83,31 @@ def test_imports_point_one_way(path):
 def test_every_level_is_there():
     there = {path.relative_to(ROOT / "rnn_jax").with_suffix("").parts[0] for path in ROOT.glob("rnn_jax/**/*.py")}
     assert set(LEVEL) == there
+
+
+CONFIGURATIONS = sorted([*ROOT.glob("rnn_jax/**/*_config.py"), ROOT / "rnn_jax/data/teacher_forcing.py"])
+SCRIPTS = sorted(path for path in ROOT.glob("experiments/*.py") if (ROOT / "experiments/tasks" / path.name).exists())
+
+
+@pytest.mark.parametrize("path", [path for path in SCRIPTS if path.stem != "__init__"], ids=relative)
+def test_a_task_is_short(path):
+    """The script, which declares its knobs, and the task, which has its functions."""
+    lines = [len(p.read_text(encoding="utf-8").splitlines()) for p in (path, ROOT / "experiments/tasks" / path.name)]
+    assert sum(lines) <= 150
+
+
+def test_the_loop_is_one_short_file():
+    assert len((ROOT / "rnn_jax/training/fit.py").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_command_lines_are_read_without_jax():
+    """Flags are parsed, checked and answered before anything that takes seconds to import."""
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in [*CONFIGURATIONS, *SCRIPTS]]
+    modules = [module for module in modules if not module.endswith("__init__")] + ["rnn_jax.training.app"]
+    heavy = ("jax", "flax", "optax", "orbax", "tokenizers", "tensorflow_datasets", "matplotlib", "rich", "numpy")
+    code = f"import sys, {', '.join(modules)}; print(*({set(heavy)!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
 
 
 def test_importing_the_library_needs_only_jax_and_numpy():
@@ -192,7 +219,7 @@ def test_readme_commands_name_scripts_and_files_that_exist():
 def test_readme_flags_exist(experiment):
     """Every flag in a README command of an experiment is a knob of its Config, or one that every script has."""
     config = importlib.import_module(f"experiments.{experiment}").Config
-    known = set(config.__dataclass_fields__) | set(Invocation.__dataclass_fields__)
+    known = {*fields_of(config), *fields_of(Invocation)}
     known |= {"platform", "flagfile", "helpshort"}
     lines = "\n".join(code_blocks("README.md", "bash")).replace("\\\n", "").splitlines()
     assert any(f"launch.sh {experiment}" in line for line in lines)
@@ -219,6 +246,7 @@ def test_recipes_are_flags_of_their_experiment(path):
     define_flags(importlib.import_module(f"experiments.{experiment}").Config, flag_values)
     assert flag_values(["x", f"--flagfile={path}"]) == ["x"]
     assert flag_values["dataset"].present
+    resolve(importlib.import_module(f"experiments.{experiment}").Config, experiment, flag_values)  # none does nothing
 
 
 def test_readme_python_runs():

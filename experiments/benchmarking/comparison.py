@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from experiments.benchmarking.peers import JAX_PEERS
 from rnn_jax.errors import UserError
-from rnn_jax.training.files import read_json
+from rnn_jax.files import read_json
 
 OURS = "ours"
 

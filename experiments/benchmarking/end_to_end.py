@@ -5,7 +5,6 @@ the recipe: dropout (other random numbers), clipping, and the bag of n-grams. Th
 inside of the compiled program is measured on the whole recipe, with all of that.
 """
 
-import dataclasses
 import itertools
 import statistics
 from collections.abc import Iterator
@@ -15,18 +14,17 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import sentiment
 from experiments.benchmarking import twins
 from experiments.benchmarking.equivalence import NotEquivalent
 from experiments.benchmarking.problems import Unsupported
 from experiments.benchmarking.results import timing_columns
 from experiments.benchmarking.timing import Timing, interleave
 from experiments.benchmarking.training_loop import time_in_program
-from rnn_jax.config import config_from_flags, define_flags
-from rnn_jax.data.batching import epoch_batches
-from rnn_jax.data.classification import load_classification
-from rnn_jax.data.text_config import fit_inputs
+from experiments.sentiment import Config
+from experiments.tasks.sentiment import TASK
+from rnn_jax.config import config_from_flags, define_flags, fields_of, with_overrides
 from rnn_jax.errors import UserError
+from rnn_jax.training.prepare import Prepared, prepare
 
 SUITE = "end_to_end"
 RECIPE = Path(__file__).parents[1] / "recipes" / "imdb.flags"
@@ -48,32 +46,27 @@ def rows(config: Any) -> Iterator[dict[str, Any]]:
     yield loop_row(full, num_steps=LOOP_STEPS, repeats=LOOP_REPEATS)
 
 
-def recipe(dataset: str, data_dir: str) -> sentiment.Config:
+def recipe(dataset: str, data_dir: str) -> Config:
     """The IMDB recipe on a dataset."""
     flag_values = flags.FlagValues()
-    define_flags(sentiment.Config, flag_values)
+    define_flags(Config, flag_values)
     flag_values(["recipe", f"--flagfile={RECIPE}", f"--dataset={dataset}", f"--data_dir={data_dir}"])
-    return config_from_flags(sentiment.Config, flag_values)
+    return config_from_flags(Config, flag_values)
 
 
-def comparable(config: sentiment.Config) -> sentiment.Config:
+def comparable(config: Config) -> Config:
     """What all frameworks compute alike."""
-    rates = [field.name for field in dataclasses.fields(config) if field.name.endswith("_dropout")]
-    return dataclasses.replace(
-        config,
-        **dict.fromkeys(rates, 0.0) | {"variational_dropout": False},
-        ngram_vocabulary_size=0,
-        clip_global_norm=0.0,
-        schedule="constant",
-        warmup_steps=0,
-        pooling="mean_max",
-    )
+    rates = [name for name in fields_of(Config) if name.endswith("_dropout")]
+    changes = dict.fromkeys(rates, 0.0) | {"variational_dropout": False, "ngram_vocabulary_size": 0}
+    changes |= {"clip_global_norm": 0.0, "schedule": "constant", "warmup_steps": 0, "pooling": "mean_max"}
+    return with_overrides(config, changes)
 
 
-def compare(config: sentiment.Config, *, blocks: int, batches: int = BATCHES) -> Iterator[dict[str, Any]]:
+def compare(config: Config, *, blocks: int, batches: int = BATCHES) -> Iterator[dict[str, Any]]:
     """The rows of ours and of every twin, after their losses agreed."""
-    inputs, arrays = full_batches(config, batches)
-    params, train_ours = twins.ours(config, inputs)
+    prepared = prepare(TASK, config)
+    arrays = full_batches(prepared, batches)
+    params, train_ours = twins.ours(prepared)
     weights = twins.weights_of(params)
     trains = {
         "ours": train_ours,
@@ -103,9 +96,9 @@ def compare(config: sentiment.Config, *, blocks: int, batches: int = BATCHES) ->
         }
 
 
-def row_of(config: sentiment.Config, name: str) -> dict[str, Any]:
+def row_of(config: Config, name: str) -> dict[str, Any]:
     """What identifies a row."""
-    return {"suite": SUITE, "shape": config.dataset, "cell": "lstm", "pass": "train", "peer": name}
+    return {"suite": SUITE, "shape": config.data.dataset, "cell": "lstm", "pass": "train", "peer": name}
 
 
 def train_on(train: twins.Twin, arrays: list[twins.Arrays]) -> list[float]:
@@ -127,24 +120,22 @@ def check(trains: dict[str, twins.Twin], arrays: list[twins.Arrays]) -> dict[str
     return {name: float(difference[0]) for name, difference in differences.items()}
 
 
-def full_batches(config: sentiment.Config, number: int) -> tuple[Any, list[twins.Arrays]]:
-    """The inputs and the first full batches of an epoch: none with filler rows or empty texts, which torch refuses.
+def full_batches(prepared: Prepared, number: int) -> list[twins.Arrays]:
+    """The first full batches of an epoch: none with filler rows or empty texts, which torch refuses.
 
     Raises:
       UserError: the dataset has no full batch.
     """
-    data = load_classification(config, seed=config.seed)
-    inputs = fit_inputs(config, data.train.texts, data.label_names)
-    split = sentiment.encode_split(config, inputs, data.train)
-    batches = epoch_batches(split.texts, seed=config.seed, epoch=0, **sentiment.plan_of(config, split).shapes)
-    full = (batch for batch in batches if batch.weights.all() and batch.lengths.all())
-    chosen = [inputs.batch_arrays(batch, split.labels) for batch in itertools.islice(full, number)]
+    batches = map(prepared.source.batch, range(prepared.source.steps_per_epoch))
+    chosen = list(itertools.islice((b for b in batches if b["weights"].all() and b["lengths"].all()), number))
     if not chosen:
-        raise UserError(f"--dataset={config.dataset} has no full batch of {config.batch_size} texts.")
-    return inputs, chosen
+        raise UserError(
+            f"--dataset={prepared.config.data.dataset} has no full batch of {prepared.config.text.batch_size} texts."
+        )
+    return chosen
 
 
-def loop_row(config: sentiment.Config, *, num_steps: int, repeats: int) -> dict[str, Any]:
+def loop_row(config: Config, *, num_steps: int, repeats: int) -> dict[str, Any]:
     """The share of the loop's time that is inside of the compiled program, the median of the repeats."""
     times = time_in_program(config, num_steps=num_steps, repeats=repeats)
     return {

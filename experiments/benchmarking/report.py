@@ -31,7 +31,7 @@ from experiments.benchmarking.markdown import shown, shown_ratio, table
 from experiments.benchmarking.picture import draw_ratios
 from experiments.benchmarking.problems import PASSES
 from rnn_jax.errors import UserError
-from rnn_jax.training.files import write_atomically
+from rnn_jax.files import write_atomically
 
 DOCUMENT = Path(__file__).parents[2] / "BENCHMARKS.md"
 

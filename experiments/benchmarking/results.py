@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.benchmarking.timing import Timing
 from rnn_jax.errors import UserError
-from rnn_jax.training.files import read_json, write_atomically
+from rnn_jax.files import read_json, write_atomically
 from rnn_jax.training.provenance import cpu_model, provenance
 
 PEER_PACKAGES = ("torch", "keras", "dm-haiku", "equinox")

@@ -10,10 +10,14 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 
-from experiments import sentiment
+from experiments.sentiment import Config
+from experiments.tasks.sentiment import TASK
+from rnn_jax.training import fit
+from rnn_jax.training.build import Program
+from rnn_jax.training.prepare import prepare
 from rnn_jax.training.run import open_run
-from rnn_jax.training.steps import Steps
-from rnn_jax.training.updates import run_alone
+
+TRAIN_STEP = fit.train_step
 
 
 class ProgramTime(NamedTuple):
@@ -38,17 +42,18 @@ class _Watched:
     The clock starts when the first step is done and stops when the last one is: between them the loop is undisturbed.
     """
 
-    def __init__(self, steps: Steps, num_steps: int):
-        self.steps, self.num_steps = steps, num_steps
+    def __init__(self, num_steps: int):
+        self.num_steps = num_steps
+        self.program: Any = None
         self.first_state: Any = None
-        self.batches: list[tuple[Any, ...]] = []
+        self.batches: list[Any] = []
         self.times: list[float] = []
 
-    def train(self, state: Any, *batch: Any) -> Any:
+    def train_step(self, program: Program, state: Any, batch: Any) -> Any:
         """One step of the loop's."""
         if not self.batches:
-            self.first_state = jax.tree.map(jnp.copy, state)  # its buffers are donated
-        result = self.steps.train(state, *batch)
+            self.program, self.first_state = program, jax.tree.map(jnp.copy, state)  # its buffers are donated
+        result = TRAIN_STEP(program, state, batch)
         self.batches.append(batch)
         if len(self.batches) in (1, self.num_steps):
             jax.block_until_ready(result)
@@ -62,13 +67,13 @@ class _Watched:
         state, seconds = self.first_state, 0.0
         for index, batch in enumerate(self.batches):
             start = time.perf_counter()
-            state, _ = jax.block_until_ready(self.steps.train(state, *batch))
+            state, _ = jax.block_until_ready(TRAIN_STEP(self.program, state, batch))
             seconds += (time.perf_counter() - start) * (index > 0)
         counted = self.num_steps - 1
         return ProgramTime((self.times[1] - self.times[0]) / counted, seconds / counted)
 
 
-def time_in_program(config: sentiment.Config, *, num_steps: int, repeats: int) -> list[ProgramTime]:
+def time_in_program(config: Config, *, num_steps: int, repeats: int) -> list[ProgramTime]:
     """Runs the first `num_steps` steps of the experiment's own loop, and then its compiled step alone; `repeats` times.
 
     Between them is all that the loop does beside the program: batches, copies to the device, logging, checkpoints by
@@ -79,28 +84,19 @@ def time_in_program(config: sentiment.Config, *, num_steps: int, repeats: int) -
     """
     if num_steps < 2:
         raise ValueError(f"num_steps={num_steps}: the first step is not counted.")
-    # Both once for all runs: the loop would read its data again, and compile again, at every start.
-    prepared, made = sentiment.prepare(config), list[Steps]()
-    original, watched = sentiment.steps_of, list[_Watched]()
-
-    def steps_of(*arguments: Any) -> Steps:
-        if not made:
-            made.append(original(*arguments))
-        watched.append(_Watched(made[0], num_steps))
-        return made[0]._replace(train=watched[-1].train)
-
-    patch = mock.patch.multiple(sentiment, steps_of=steps_of, prepare=lambda _: prepared)
+    prepared = prepare(TASK, config)  # once for all runs: the loop would read its data again at every start
     results = []
     for repeat in range(repeats + 1):
+        watched = _Watched(num_steps)
         with (
-            patch,
+            mock.patch.object(fit, "train_step", watched.train_step),
             tempfile.TemporaryDirectory() as workdir,
             contextlib.redirect_stdout(io.StringIO()),  # the bar, and what is said about a run
-            open_run(workdir, sentiment.EXPERIMENT, config) as run,
+            open_run(workdir, TASK.name, config) as run,
             contextlib.suppress(_Enough),
         ):
-            run_alone(sentiment.train(config, run))
+            fit.train(prepared, run)
             raise ValueError(f"The training has fewer than num_steps={num_steps} steps.")
         if repeat:
-            results.append(watched[-1].program_time())
+            results.append(watched.program_time())
     return results

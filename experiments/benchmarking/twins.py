@@ -18,30 +18,32 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments import sentiment
 from experiments.benchmarking.peers.flax_peers import NNX_CELLS, NNXLayers, set_nnx_weights
 from experiments.benchmarking.problems import Unsupported
+from experiments.sentiment import Config
 from rnn_jax.cells.lstm import LSTMParams
-from rnn_jax.training.devices import data_mesh, shard_batch
+from rnn_jax.training import fit
+from rnn_jax.training.devices import data_mesh, place_state, shard_batch
 from rnn_jax.training.optimizer import make_optimizer
-from rnn_jax.training.state import create_state
+from rnn_jax.training.prepare import Prepared, first_state
 
 Arrays = dict[str, np.ndarray]
 Twin = Callable[[Arrays], Any]
 
 
-def ours(config: sentiment.Config, inputs: Any) -> tuple[Any, Twin]:
+def ours(prepared: Prepared) -> tuple[Any, Twin]:
     """Our initial parameters, and the experiment's own step."""
-    optimizer = make_optimizer(config, total_steps=1)
-    steps = sentiment.steps_of(config, inputs, total_steps=1)
-    mesh, state = data_mesh(), create_state(steps.init(), optimizer)
+    state, _ = first_state(prepared)
+    params, mesh = jax.tree.map(jnp.copy, state.params), data_mesh()
+    state = place_state(state, mesh)
 
     def train(arrays: Arrays) -> Any:
         nonlocal state
-        state, metrics = steps.train(state, shard_batch(arrays, mesh))
-        return metrics["loss"]
+        state, sums = fit.train_step(prepared.program, state, shard_batch(arrays, mesh))
+        total, weight = sums["loss"]
+        return total / weight
 
-    return steps.init(), train
+    return params, train
 
 
 def weights_of(params: Any) -> dict[str, Any]:
@@ -76,10 +78,10 @@ class FlaxModel(nnx.Module):
         return self.output(jnp.concatenate([mean, jnp.where(real, ys, -jnp.inf).max(axis=1)], axis=-1))
 
 
-def flax_twin(config: sentiment.Config, weights: dict[str, Any], *, cell: str) -> Twin:
+def flax_twin(config: Config, weights: dict[str, Any], *, cell: str) -> Twin:
     """Flax, split once and merged inside of jit, with donated buffers: the least that NNX costs."""
     graph, params, rest = nnx.split(FlaxModel(cell, weights), nnx.Param, ...)
-    optimizer = make_optimizer(config, total_steps=1)
+    optimizer = make_optimizer(config.optimizer, total_steps=1)
 
     def step(params, moments, arrays):
         def loss_of(params):
@@ -101,7 +103,7 @@ def flax_twin(config: sentiment.Config, weights: dict[str, Any], *, cell: str) -
     return train
 
 
-def torch_twin(config: sentiment.Config, weights: dict[str, Any]) -> Twin:
+def torch_twin(config: Config, weights: dict[str, Any]) -> Twin:
     """torch, on its device for this machine.
 
     Raises:
@@ -118,7 +120,7 @@ def torch_twin(config: sentiment.Config, weights: dict[str, Any]) -> Twin:
         return torch.tensor(np.ascontiguousarray(array), device=device)
 
     table = torch.nn.Embedding.from_pretrained(tensor(weights["table"]), freeze=False)
-    sizes = config.embedding_size, config.hidden_size[0]
+    sizes = config.model.embedding_size, config.encoder.hidden_size[0]
     lstm = torch.nn.LSTM(*sizes, batch_first=True, bidirectional=True).to(device)
     output = torch.nn.Linear(*weights["w"].shape).to(device)
     with torch.no_grad():
@@ -131,8 +133,8 @@ def torch_twin(config: sentiment.Config, weights: dict[str, Any]) -> Twin:
         output.weight.copy_(tensor(weights["w"].T))
         output.bias.copy_(tensor(weights["b"]))
     trained = [p for module in (table, lstm, output) for p in module.parameters() if p.requires_grad]
-    betas = (config.beta1, config.beta2)
-    optimizer = torch.optim.Adam(trained, config.learning_rate, betas, config.epsilon, fused=True)
+    betas = (config.optimizer.beta1, config.optimizer.beta2)
+    optimizer = torch.optim.Adam(trained, config.optimizer.learning_rate, betas, config.optimizer.epsilon, fused=True)
 
     def train(arrays: Arrays) -> Any:
         tokens, lengths = tensor(arrays["tokens"]), torch.from_numpy(arrays["lengths"]).long()

@@ -45,17 +45,23 @@ CELLS: dict[str, Callable[..., Cell]] = {
 }
 
 
-def make_cell(name: str, hidden_size: int, options: Mapping[str, Any] | None = None) -> Cell:
+def make_cell(
+    name: str,
+    hidden_size: int,
+    options: Mapping[str, Any] | None = None,
+    *,
+    own: Mapping[str, Callable[..., Cell]] | None = None,
+) -> Cell:
     """A cell by its name in `CELLS`, or a class of your own as "package.module:Class".
 
-    `options` are further fields of the cell, such as {"w_h_init": "identity"}.
+    `options` are further fields of the cell, such as {"w_h_init": "identity"}; `own` are more cells by name.
 
     Raises:
       ValueError: an unknown name, a class that cannot be imported or is no cell, or options that it does not take.
     """
     if not isinstance(name, str):
         raise ValueError(f"make_cell takes the name of a cell, {', '.join(CELLS)}; got {name!r}.")
-    constructor = _import_cell(name) if ":" in name else CELLS.get(name)
+    constructor = (own or {}).get(name) or (import_cell(name) if ":" in name else CELLS.get(name))
     if constructor is None:
         raise ValueError(
             f"No cell {name!r}. There are: {', '.join(CELLS)}; or name a class of your own as package.module:Class."
@@ -72,7 +78,8 @@ def make_cell(name: str, hidden_size: int, options: Mapping[str, Any] | None = N
     return cell
 
 
-def _import_cell(path: str) -> Callable[..., Cell]:
+def import_cell(path: str) -> Callable[..., Cell]:
+    """The class that "package.module:Class" names; ValueError where it cannot be imported."""
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -118,6 +125,7 @@ __all__ = [
     "Wrapper",
     "Zoneout",
     "chrono",
+    "import_cell",
     "initializer",
     "make_cell",
 ]

@@ -1,10 +1,8 @@
-"""Sequences of different lengths as batches of a few static shapes.
+"""Sequences of different lengths as batches of a few static shapes: which rows make a batch, in which order.
 
 Rows are sorted into buckets by length and padded to the length of their bucket, so a training step compiles once a
 bucket. Rows that don't fill a batch of their bucket move up into the next one: only the last batch of the longest
-bucket can be partly empty. The order is a pure function of (seed, epoch), the same on every platform: the seed deals
-the rows to the batches; which bucket comes when depends on the epoch alone, so that runs with other seeds have batches
-of the same shapes at the same steps, and can be computed as one program.
+bucket can be partly empty. Everything is a pure function of its arguments, the same on every platform.
 """
 
 import dataclasses
@@ -12,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, UInt64
+from jaxtyping import Int32, Int64, UInt64
 
 Lengths = Int64[np.ndarray, " n"]
 
@@ -50,20 +48,58 @@ class Ragged:
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
 
-class Batch(NamedTuple):
-    """B rows padded to T tokens. Filler rows complete a batch: no tokens, index -1, weight 0."""
+class Shapes(NamedTuple):
+    """What batches look like: the lengths that rows are padded to, increasing; most rows in a batch.
 
-    tokens: Int32[np.ndarray, "B T"]
-    lengths: Int32[np.ndarray, " B"]
-    indices: Int32[np.ndarray, " B"]
-    weights: Float32[np.ndarray, " B"]
+    tokens_per_batch: where given, also most rows · length, but at least one row.
+    """
+
+    buckets: tuple[int, ...]
+    batch_size: int
+    tokens_per_batch: int | None = None
+
+    def rows(self, length: int) -> int:
+        """The number of rows of a batch of this length, fillers included."""
+        if self.tokens_per_batch is None:
+            return self.batch_size
+        return max(1, min(self.batch_size, self.tokens_per_batch // length))
 
 
-class BatchPlan(NamedTuple):
-    """Which rows make a batch, and the length they are padded to."""
+class Batches:
+    """The batches that an order of the rows gives; number i is (length, rows), −1 for rows that only fill it.
 
-    length: int
-    rows: Int64[np.ndarray, " real_rows"]
+    Rows lie one bucket after the other; what does not fill a batch is where the next bucket's batches begin.
+    """
+
+    def __init__(self, lengths: np.ndarray, order: np.ndarray, shapes: Shapes):
+        bucket_of = _bucket_of(lengths, shapes.buckets)[order]
+        self._rows = order[np.argsort(bucket_of, kind="stable")]
+        self._shapes = shapes
+        self._starts, self._counts = [], []  # of each bucket's batches
+        start, end = 0, 0
+        for length, rows in zip(shapes.buckets, np.bincount(bucket_of, minlength=len(shapes.buckets)), strict=True):
+            end += int(rows)
+            self._starts.append(start)
+            self._counts.append((end - start) // shapes.rows(length))
+            start += self._counts[-1] * shapes.rows(length)
+        self._counts[-1] += start < end
+        self._ends = np.cumsum(self._counts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, i: int) -> tuple[int, np.ndarray]:
+        bucket = int(np.searchsorted(self._ends, i, side="right"))
+        length = self._shapes.buckets[bucket]
+        size = self._shapes.rows(length)
+        start = self._starts[bucket] + (i - (int(self._ends[bucket]) - self._counts[bucket])) * size
+        rows = self._rows[start : start + size]
+        if len(rows) == size:
+            return length, rows
+        return length, np.concatenate([rows, np.full(size - len(rows), -1, rows.dtype)])
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        return map(self.__getitem__, range(len(self)))
 
 
 def bucket_lengths(lengths: np.ndarray, num_buckets: int = 8, multiple_of: int = 8) -> tuple[int, ...]:
@@ -100,136 +136,66 @@ def permutation(n: int, *entropy: int) -> Int64[np.ndarray, " n"]:
     # NumPy promises the raw bits of a generator to stay, not what shuffle() makes of them.
     seeds = np.random.SeedSequence([value % 2**64 for value in entropy])
     bits: UInt64[np.ndarray, " n"] = np.random.PCG64(seeds).random_raw(n)
-    return np.argsort(bits, kind="stable")
+    # A stable argsort of the bits. Sorting numbers is several times faster than sorting rows by them: so each carries
+    # its row in place of its last bits, and the few that agree in the others are put right.
+    num_bits = np.uint64(max(n, 1).bit_length())
+    last = (np.uint64(1) << num_bits) - np.uint64(1)
+    packed = np.sort((bits & ~last) | np.arange(n, dtype=np.uint64))
+    order = (packed & last).astype(np.int64)
+    packed >>= num_bits
+    tied = np.flatnonzero(packed[1:] == packed[:-1])
+    for run in np.split(tied, np.flatnonzero(np.diff(tied) > 1) + 1) if len(tied) else ():
+        rows = order[run[0] : run[-1] + 2]
+        order[run[0] : run[-1] + 2] = rows[np.argsort(bits[rows], kind="stable")]
+    return order
 
 
-def epoch_batches(
-    ragged: Ragged,
-    *,
-    batch_size: int,
-    buckets: Sequence[int],
-    seed: int,
-    epoch: int,
-    rows_multiple_of: int = 1,
-    tokens_per_batch: int | None = None,
-    skip: int = 0,
-) -> Iterator[Batch]:
-    """One epoch of training batches in random order: every row exactly once, a pure function of (seed, epoch).
-
-    Args:
-      batch_size: most rows in a batch.
-      tokens_per_batch: where given, also most rows · bucket length (but at least one row).
-      rows_multiple_of: batches get filler rows up to a multiple of this (the number of devices); which rows make a
-        batch doesn't depend on it.
-      skip: number of batches to leave out at the start, those that a resumed run has seen.
-    """
-    order = permutation(len(ragged), seed, epoch, 0)
-    plans = plan_batches(
-        ragged.lengths, order, batch_size=batch_size, buckets=buckets, tokens_per_batch=tokens_per_batch
-    )
-    for i in permutation(len(plans), epoch, 1)[skip:]:
-        length, rows = plans[i]
-        num_rows = _rows_in_batch(length, batch_size, tokens_per_batch, rows_multiple_of)
-        yield pad_rows(ragged, rows, length=length, num_rows=num_rows)
+def batch_counts(lengths: np.ndarray, shapes: Shapes) -> Iterator[tuple[int, int, int]]:
+    """(length, rows in a batch, number of batches) of each bucket: `Batches` in numbers, whatever the order."""
+    rest = 0
+    rows_in = np.bincount(_bucket_of(lengths, shapes.buckets), minlength=len(shapes.buckets))
+    for length, rows in zip(shapes.buckets, rows_in, strict=True):
+        size = shapes.rows(length)
+        count, rest = divmod(rest + int(rows), size)
+        if rest and length == shapes.buckets[-1]:
+            count += 1
+        yield length, size, count
 
 
-def ordered_batches(
-    ragged: Ragged,
-    *,
-    batch_size: int,
-    buckets: Sequence[int],
-    rows_multiple_of: int = 1,
-    tokens_per_batch: int | None = None,
-) -> Iterator[Batch]:
-    """Every row exactly once, shorter buckets first, without randomness; `indices` leads back to the rows."""
-    order = np.arange(len(ragged))
-    plans = plan_batches(
-        ragged.lengths, order, batch_size=batch_size, buckets=buckets, tokens_per_batch=tokens_per_batch
-    )
-    for length, rows in plans:
-        num_rows = _rows_in_batch(length, batch_size, tokens_per_batch, rows_multiple_of)
-        yield pad_rows(ragged, rows, length=length, num_rows=num_rows)
-
-
-def plan_batches(
-    lengths: np.ndarray,
-    order: np.ndarray,
-    *,
-    batch_size: int,
-    buckets: Sequence[int],
-    tokens_per_batch: int | None = None,
-) -> list[BatchPlan]:
-    """Deals the rows, in the given order, to batches of their buckets; the rest of a bucket moves up to the next."""
-    bucket_of = _bucket_of(lengths, buckets)[order]
-    plans: list[BatchPlan] = []
-    rest = order[:0]
-    for bucket, length in enumerate(buckets):
-        rows = np.concatenate([rest, order[bucket_of == bucket]])
-        size = _rows_in_batch(length, batch_size, tokens_per_batch)
-        num_full = len(rows) // size
-        plans.extend(BatchPlan(length, full) for full in rows[: num_full * size].reshape(num_full, size))
-        rest = rows[num_full * size :]
-    if len(rest):
-        plans.append(BatchPlan(buckets[-1], rest))
-    return plans
-
-
-def num_batches(
-    lengths: np.ndarray, *, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
-) -> int:
-    """How many batches an epoch has: the same for every seed and epoch, from the lengths alone."""
-    return sum(count for _, _, count in batch_counts(lengths, batch_size, buckets, tokens_per_batch))
-
-
-def padding_waste(
-    lengths: np.ndarray, *, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
-) -> float:
+def padding_waste(lengths: np.ndarray, shapes: Shapes) -> float:
     """The fraction of the positions of an epoch's batches that hold no token, filler rows included."""
-    positions = sum(
-        size * length * count for length, size, count in batch_counts(lengths, batch_size, buckets, tokens_per_batch)
-    )
+    positions = sum(size * length * count for length, size, count in batch_counts(lengths, shapes))
     return 1 - int(np.sum(lengths)) / positions if positions else 0.0
 
 
-def pad_rows(ragged: Ragged, rows: Int64[np.ndarray, " real_rows"], *, length: int, num_rows: int) -> Batch:
-    """The rows as a batch of tokens (num_rows, length), completed with filler rows."""
-    num_real = len(rows)
-    starts = ragged.offsets[rows]
-    lengths = np.zeros(num_rows, np.int32)
-    lengths[:num_real] = ragged.offsets[rows + 1] - starts
-    indices = np.full(num_rows, -1, np.int32)
-    indices[:num_real] = rows
-    tokens = np.zeros((num_rows, length), np.int32)
-    for i in range(num_real):  # each row is contiguous: copying it beats gathering its tokens by index
-        tokens[i, : lengths[i]] = ragged.values[starts[i] : starts[i] + lengths[i]]
-    return Batch(tokens, lengths, indices, weights=(indices >= 0).astype(np.float32))
+def doubling_lengths(longest: int, shortest: int = 16) -> tuple[int, ...]:
+    """16, 32, 64, … up to and including `longest`: lengths for texts that nobody has counted."""
+    lengths = [shortest]
+    while lengths[-1] < longest:
+        lengths.append(2 * lengths[-1])
+    return (*lengths[:-1], min(lengths[-1], max(longest, shortest)))
 
 
-def pad_like(batch: Batch, ragged: Ragged, fill: int = 0) -> Int32[np.ndarray, "B T"]:
-    """The rows of another Ragged of the same lengths, its labels say, in the places of the batch's tokens."""
-    padded = np.full(batch.tokens.shape, fill, np.int32)
-    for i, (row, length) in enumerate(zip(batch.indices, batch.lengths)):
+def pad(ragged: Ragged, rows: np.ndarray, length: int, fill: int = 0) -> Int32[np.ndarray, "B T"]:
+    """The rows, each followed by `fill` up to the length; −1 is a row of `fill` alone."""
+    padded = np.full((len(rows), length), fill, np.int32)
+    for i, row in enumerate(rows):  # each row is contiguous: copying it beats gathering its tokens by index
         if row >= 0:
-            padded[i, :length] = ragged.row(int(row))
+            values = ragged.row(int(row))
+            padded[i, : len(values)] = values
     return padded
 
 
-def _rows_in_batch(length: int, batch_size: int, tokens_per_batch: int | None, rows_multiple_of: int = 1) -> int:
-    rows = batch_size if tokens_per_batch is None else max(1, min(batch_size, tokens_per_batch // length))
-    return -(-rows // rows_multiple_of) * rows_multiple_of
+def lengths_of(ragged: Ragged, rows: np.ndarray) -> Int32[np.ndarray, " B"]:
+    """The lengths of the rows; 0 for −1."""
+    return np.where(rows >= 0, ragged.offsets[rows + 1] - ragged.offsets[rows], 0).astype(np.int32)
 
 
-def batch_counts(
-    lengths: np.ndarray, batch_size: int, buckets: Sequence[int], tokens_per_batch: int | None = None
-) -> Iterator[tuple[int, int, int]]:
-    """(length, rows in a batch, number of batches) of each bucket: `plan_batches` in numbers."""
-    rest = 0
-    for length, rows in zip(buckets, np.bincount(_bucket_of(lengths, buckets), minlength=len(buckets)), strict=True):
-        size = _rows_in_batch(length, batch_size, tokens_per_batch)
-        count, rest = divmod(rest + int(rows), size)
-        if rest and length == buckets[-1]:
-            count += 1
-        yield length, size, count
+def take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """values[rows], with zeros for −1."""
+    taken = values[rows]
+    taken[rows < 0] = 0
+    return taken
 
 
 def _bucket_of(lengths: np.ndarray, buckets: Sequence[int]) -> np.ndarray:
@@ -237,4 +203,5 @@ def _bucket_of(lengths: np.ndarray, buckets: Sequence[int]) -> np.ndarray:
         raise ValueError(f"buckets={buckets} must be positive and increasing.")
     if int(np.max(lengths, initial=0)) > buckets[-1]:
         raise ValueError(f"A row of {int(np.max(lengths))} tokens is longer than the longest bucket, {buckets[-1]}.")
-    return np.searchsorted(np.asarray(buckets), lengths, side="left")
+    bucket_of_length = np.searchsorted(np.asarray(buckets), np.arange(buckets[-1] + 1)).astype(np.int8)
+    return bucket_of_length[lengths]

@@ -2,31 +2,15 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
 
-from rnn_jax.config import knob
-from rnn_jax.data.files import SUFFIXES
+from rnn_jax.data.classification_config import LabelledTextConfig
 from rnn_jax.data.labelled import UNLABELLED, LabelledPart, read_file, read_split
-from rnn_jax.data.parts import PartsConfig, read_parts
+from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelledTextConfig(PartsConfig):
-    """Where labelled texts come from."""
-
-    dataset: str = knob(
-        "synthetic_reviews",
-        "TFDS name with one text feature and one class label, as glue/sst2; embedded: synthetic_reviews and, for long "
-        "memories, synthetic_memory",
-    )
-    train_file: str = knob("", "CSV, TSV or JSONL file to train on, instead of --dataset")
-    text_field: str = knob("", "feature or column with the text (default: the only text feature)")
-    label_field: str = knob("", "feature or column with the label (default: the only class label)")
 
 
 class LabelledTexts(NamedTuple):
@@ -75,18 +59,13 @@ def load_part(config: LabelledTextConfig, name: str, label_names: tuple[str, ...
       UserError: as `load_classification`; no example has a label.
     """
     fields = (config.text_field, config.label_field)
-    if is_data_file(name):
+    if is_file(name):
         part = read_file(name, *fields)
     else:
         part = _only_labelled(read_split(config.dataset, name, config.data_dir, *fields), notes=[])
     if not part.texts:
         raise UserError(f"The labels of {part.name} are hidden, so there is nothing to score; choose another split.")
     return _numbered(part, label_names)
-
-
-def is_data_file(name: str) -> bool:
-    """True for names such as reviews.csv, False for those of splits."""
-    return Path(name).suffix.lower() in SUFFIXES
 
 
 def _only_labelled(part: LabelledPart, notes: list[str]) -> LabelledPart:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rnn_jax.errors import UserError
 
+LINES_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -32,8 +33,36 @@ def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterato
             ) from error
 
 
+class Lines:
+    """An iterator of lines; `one_by_one` where a person types them, and waits for each answer."""
+
+    def __init__(self, lines: Iterator[str], *, one_by_one: bool = False):
+        self._lines, self.one_by_one = lines, one_by_one
+
+    def __iter__(self) -> "Lines":
+        return self
+
+    def __next__(self) -> str:
+        return next(self._lines)
+
+
+def chunks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Lines in lists, to be answered together: up to a thousand, fewer where they are long."""
+    most = 1 if getattr(lines, "one_by_one", False) else LINES_AT_ONCE
+    chunk: list[str] = []
+    characters = 0
+    for line in lines:
+        chunk.append(line)
+        characters += len(line)
+        if len(chunk) == most or characters >= CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
 @contextlib.contextmanager
-def open_lines(path: str = "") -> Iterator[Iterator[str]]:
+def open_lines(path: str = "") -> Iterator[Lines]:
     """The lines of a file, or of standard input where the path is empty or "-".
 
     Raises:
@@ -56,4 +85,4 @@ def open_lines(path: str = "") -> Iterator[Iterator[str]]:
         if first is None:
             name = path or "standard input"
             raise UserError(f"Nothing on {name}: one text a line is needed, as in `echo text | …`.")
-        yield itertools.chain([first], lines)
+        yield Lines(itertools.chain([first], lines), one_by_one=not path and sys.stdin.isatty())

@@ -4,16 +4,18 @@ An n-gram of order n at step t is (token_{t−n+1}, …, token_t). Id 0 is "none
 or would begin before the text.
 """
 
+import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_jax.data.batching import Ragged
+from rnn_jax.data.codec import Codec
 from rnn_jax.errors import UserError
 
 
-class NGrams(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class NGrams(Codec):
     """The vocabulary: orders, the number of token ids, and per order the sorted codes with their ids."""
 
     orders: tuple[int, ...]
@@ -92,16 +94,8 @@ def _inside(texts: Ragged, order: int, unknown_id: int) -> np.ndarray:
     return (row[: len(row) - order + 1] == row[order - 1 :]) & ~(windows == unknown_id).any(axis=-1)
 
 
-def save_ngrams(ngrams: NGrams, path: Path) -> None:
-    """Writes the vocabulary as .npz."""
-    arrays: dict[str, Any] = {f"codes_{n}": codes for n, codes in zip(ngrams.orders, ngrams.codes, strict=True)}
-    arrays |= {f"ids_{n}": ids for n, ids in zip(ngrams.orders, ngrams.ids, strict=True)}
-    with path.open("wb") as file:
-        np.savez_compressed(file, orders=ngrams.orders, num_tokens=ngrams.num_tokens, **arrays)
-
-
-def load_ngrams(path: Path) -> NGrams:
-    """Reads what `save_ngrams` wrote.
+def load_earlier_ngrams(path: Path) -> NGrams:
+    """Reads the ngrams.npz of earlier releases.
 
     Raises:
       UserError: the file is missing or unreadable.

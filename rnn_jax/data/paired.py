@@ -40,11 +40,6 @@ class TextPairs(NamedTuple):
         return TextPairs(self.name, [self.sources[i] for i in rows], [self.targets[i] for i in rows])
 
 
-def is_pairs_file(name: str) -> bool:
-    """True for names such as pairs.tsv and a.en,a.de; False for those of splits."""
-    return "," in name or Path(name).suffix.lower() in TABLE_SUFFIXES
-
-
 def read_pairs_file(name: str, source_field: str = "", target_field: str = "") -> TextPairs:
     """Reads "a.en,a.de" (line i of one translates line i of the other), or a table with tabs between its columns.
 

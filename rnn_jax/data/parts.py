@@ -2,32 +2,19 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from rnn_jax.config import knob
 from rnn_jax.data.batching import permutation
+from rnn_jax.data.parts_config import PartsConfig
+from rnn_jax.data.read import Data
 from rnn_jax.data.source import split_names, splits_overlap
 from rnn_jax.errors import UserError
 
 _PARTS = ("train", "validation", "test")
 _VALIDATION_SPLITS = ("validation", "dev", "valid")
-
-
-@dataclasses.dataclass(frozen=True)
-class PartsConfig:
-    """Where the parts of the data come from."""
-
-    dataset: str = knob("", "TFDS name, as glue/sst2")
-    data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False)
-    train_split: str = knob("train", "split to train on, slices such as train[:10%] included")
-    validation_split: str = knob("", "split that chooses the checkpoint (default: the data's, else cut from train)")
-    test_split: str = knob("test", "split to score once at the end; ignored where it has no labels")
-    validation_fraction: float = knob(0.1, "share cut from train without a validation split", minimum=0.0, maximum=0.9)
-    train_file: str = knob("", "file to train on, instead of --dataset")
-    validation_file: str = knob("", "file that chooses the checkpoint (default: cut from --train_file)")
-    test_file: str = knob("", "file to score once at the end")
 
 
 @runtime_checkable
@@ -141,26 +128,30 @@ def _cut(train: P, fraction: float, seed: int) -> tuple[P, P]:
     return train.take(np.sort(order[size:])), train.take(np.sort(order[:size]))
 
 
-T = TypeVar("T")
-
-
 def choose_part(
-    config: PartsConfig, name: str, load: Callable[[], Any], load_split: Callable[[str], T]
-) -> tuple[str, T]:
-    """The part of a run that --split names, by default the test part; or another split of its dataset, read alone.
+    config: PartsConfig, name: str, own: Callable[[], Data], other: Callable[[str], Any]
+) -> tuple[str, Any]:
+    """What --part names: a part of the run, by default its test part; or a file, or another split, read alone.
 
-    load: gives the run's data, with the parts train, validation and test.
+    own: reads the run's data.
 
     Raises:
       UserError: the run has no such part.
     """
-    if name not in ("", *_PARTS) and not config.train_file:
-        return name, load_split(name)
-    data = load()
-    parts: dict[str, T | None] = {part: getattr(data, part) for part in _PARTS}
-    name = name or ("test" if parts["test"] is not None else "validation")
-    part = parts.get(name)
-    if part is None:
-        have = ", ".join(part for part, examples in parts.items() if examples is not None)
-        raise UserError(f"--split={name}: the run has {have}; a file can be scored as well.")
-    return name, part
+    if is_file(name) or (name not in ("", *_PARTS) and not config.train_file):
+        return name, other(name)
+    data = own()
+    name = name or ("test" if "test" in data.parts else "validation")
+    if name == "train":
+        return name, data.train_part()
+    if name not in data.parts:
+        raise UserError(f"--part={name}: the run has train, {', '.join(data.parts)}; a file can be scored as well.")
+    return name, data.parts[name]
+
+
+def is_file(name: str) -> bool:
+    """True for the name of a file (or of two, with a comma between); a file called "test" needs a path: ./test."""
+    if name in ("", *_PARTS):
+        return False
+    suffix = Path(name).suffix.removeprefix(".")
+    return "," in name or Path(name).is_file() or (suffix.isalnum() and not suffix.isdecimal())

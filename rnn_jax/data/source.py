@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from etils import epy
 
+from rnn_jax.data.known_features import require_known_features
 from rnn_jax.data.synthetic import SYNTHETIC
 from rnn_jax.errors import UserError
 
@@ -70,6 +71,7 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
 
         return tfds.builder_from_directory(prepare_synthetic(dataset))
     root = _resolve_data_dir(dataset, data_dir)
+    require_known_features(root / dataset.partition(":")[0].partition("/")[0])
     try:
         return _open_folder(dataset, root)
     except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError.

@@ -2,38 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-from rnn_jax.config import knob
-from rnn_jax.data.parts import PartsConfig, read_parts
+from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
+from rnn_jax.data.tagging_config import TaggedTextConfig
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.tagging import UNLABELLED
-from rnn_jax.tagging.spans import SCHEMES, detect_scheme, legal_transitions, scheme_labels, spans_of
-
-IGNORED_TOKENS = ("keep", "drop")
-
-
-@dataclasses.dataclass(frozen=True)
-class TaggedTextConfig(PartsConfig):
-    """Where tagged sentences come from, and how their labels are read."""
-
-    dataset: str = knob("synthetic_tags", "TFDS name with a sequence of words and one of labels, as conll2003")
-    train_file: str = knob("", "column file (CoNLL) to train on, instead of --dataset")
-    columns: tuple[str, ...] = knob(
-        (), "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)"
-    )
-    eval_columns: tuple[str, ...] = knob(
-        (), "columns of the file that --split names, where they are others than --columns", identity=False
-    )
-    token_field: str = knob("", "feature or column with the words (default: tokens or words, else the only one)")
-    label_field: str = knob("", "feature or column with the labels (default: the only sequence of classes)")
-    ignore_label: tuple[str, ...] = knob(("_",), "words with one of these labels count in no loss and no metric")
-    ignored_tokens: str = knob(
-        "keep", "leave words with an ignored label in the sentences as context, or drop them", choices=IGNORED_TOKENS
-    )
-    span_scheme: str = knob("auto", "how the labels spell spans (none: they don't)", choices=("auto", "none", *SCHEMES))
+from rnn_jax.tagging.spans import detect_scheme, legal_transitions, scheme_labels, spans_of
 
 
 class Sentences(NamedTuple):
@@ -87,17 +63,10 @@ def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str
     """
     if config.eval_columns:
         config = dataclasses.replace(config, columns=config.eval_columns)
-    part = _read_file(config, name) if is_tagged_file(name) else _read_split(config, name)
+    part = _read_file(config, name) if is_file(name) else _read_split(config, name)
     if not part.num_examples:
         raise UserError(f"The labels of {part.name} are hidden, so there is nothing to score; choose another split.")
     return _checked(config, part, label_names)
-
-
-def is_tagged_file(name: str) -> bool:
-    """True for the name of a file, False for that of a part or split; a file called "test" needs a path: ./test."""
-    if name in ("", "train", "validation", "test"):
-        return False
-    return Path(name).is_file() or (bool(Path(name).suffix) and "[" not in name)
 
 
 def _read_file(config: TaggedTextConfig, path: str) -> TaggedPart:

@@ -1,26 +1,14 @@
 """Text pairs to train on, to validate with and to test on: any TFDS dataset with two texts a row, or users' files."""
 
-import dataclasses
 import fnmatch
 import re
 from typing import NamedTuple
 
-from rnn_jax.config import knob
-from rnn_jax.data.paired import TextPairs, is_pairs_file, read_pairs_file, read_pairs_split
-from rnn_jax.data.parts import PartsConfig, read_parts
+from rnn_jax.data.paired import TextPairs, read_pairs_file, read_pairs_split
+from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.data.source import split_names
+from rnn_jax.data.translation_config import PairsConfig
 from rnn_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class PairsConfig(PartsConfig):
-    """Where text pairs come from."""
-
-    dataset: str = knob("synthetic_dates", "TFDS name with two texts a row, as wmt14_translate/de-en")
-    train_file: str = knob("", "source and target file, as a.en,a.de; or a table with tabs, as a.tsv; not --dataset")
-    source_field: str = knob("", "feature or column of the source (default: the data's supervised keys, or column 0)")
-    target_field: str = knob("", "feature or column of the target (default: as for the source, or column 1)")
-    further_tests: tuple[str, ...] = knob(("test*",), "patterns of more splits to score at the end")
 
 
 class TranslationData(NamedTuple):
@@ -69,7 +57,7 @@ def load_translation(config: PairsConfig, *, seed: int = 0) -> TranslationData:
 
 def read_part(config: PairsConfig, name: str) -> TextPairs:
     """One split of the config's dataset, or one file (two, with a comma between)."""
-    if is_pairs_file(name):
+    if is_file(name):
         return read_file(config, name)
     return read_pairs_split(config.dataset, name, config.data_dir, config.source_field, config.target_field)
 

@@ -3,13 +3,14 @@
 import functools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from rnn_jax.data.batching import Ragged
+from rnn_jax.data.kept import kept
 from rnn_jax.errors import UserError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
@@ -86,11 +87,22 @@ def encode(
     if truncation not in TRUNCATIONS:
         raise UserError(f"Unknown truncation {truncation!r}; it can be {', '.join(TRUNCATIONS)}.")
     _be_silent_after_fork()
-    rows = []
-    for chunk in _chunks(texts):
-        for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-            rows.append(_truncate(np.asarray(encoding.ids, np.int32), max_tokens, truncation))
-    return Ragged.from_rows(rows)
+
+    def make() -> dict[str, np.ndarray]:
+        rows = []
+        for chunk in _chunks(texts):
+            for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                rows.append(_truncate(np.asarray(encoding.ids, np.int32), max_tokens, truncation))
+        ragged = Ragged.from_rows(rows)
+        return {"values": ragged.values, "offsets": ragged.offsets}
+
+    return Ragged(**kept(texts, ("encoded", tokenizer.to_str(), str(max_tokens), truncation), make))
+
+
+def keep_tokenizer(texts: Sequence[str], how: Sequence[str], fit: Callable[[], Tokenizer]) -> Tokenizer:
+    """fit(), or the tokenizer that was fitted before on these texts in this way."""
+    make = lambda: {"json": np.frombuffer(fit().to_str().encode(), np.uint8)}  # noqa: E731
+    return Tokenizer.from_str(bytes(kept(texts, ("tokenizer", *how), make)["json"]).decode())
 
 
 def _truncate(ids: np.ndarray, max_tokens: int | None, truncation: str) -> np.ndarray:

@@ -5,7 +5,6 @@ from typing import Any
 
 import sacrebleu
 
-BLEU_TOKENIZERS = ("13a", "intl", "char", "zh", "none")
 _BOUNDS = (5, 10, 15, 20, 30, 50)
 
 
@@ -87,4 +86,4 @@ def sample_translations(
     return "\n".join(blocks)
 
 
-__all__ = ["BLEU_TOKENIZERS", "sample_translations", "score_texts", "signatures", "translation_report"]
+__all__ = ["sample_translations", "score_texts", "signatures", "translation_report"]

@@ -6,10 +6,9 @@ from rnn_jax.cells import LSTM
 from rnn_jax.dropout import dropout
 from rnn_jax.layers import Bidirectional
 from rnn_jax.layers.pooling import max_pool
+from rnn_jax.models.tagger_config import CHARACTER_ENCODERS
 from rnn_jax.modules import RNN, Embedding, NGramConvolution
 from rnn_jax.types import Array, Float, Int, Key
-
-CHARACTER_ENCODERS = ("none", "cnn", "bilstm")
 
 
 class CharacterEncoder(nnx.Module):
@@ -60,6 +59,3 @@ class CharacterEncoder(nnx.Module):
             assert self.rnn is not None
             vectors = self.rnn.apply(xs, mask=mask).last
         return vectors.reshape(*characters.shape[:-1], self.size)
-
-
-__all__ = ["CHARACTER_ENCODERS", "CharacterEncoder"]

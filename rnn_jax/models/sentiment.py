@@ -7,10 +7,9 @@ from flax import nnx
 from rnn_jax.dropout import dropout, kept_share, word_dropout
 from rnn_jax.layers.pooling import mean_pool
 from rnn_jax.masking import lengths_to_mask
+from rnn_jax.models.classifier_config import NGRAM_FUSIONS
 from rnn_jax.modules import RNN, Embedding, Linear, NGramConvolution, Pooling
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
-
-NGRAM_FUSIONS = ("input", "output")
 
 
 class SentimentClassifier(nnx.Module):

@@ -11,11 +11,11 @@ from rnn_jax.attention import Attention, Memory
 from rnn_jax.dropout import variational_dropout, word_dropout
 from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
 from rnn_jax.masking import lengths_to_mask
+from rnn_jax.metrics.losses import smoothed_cross_entropy
+from rnn_jax.models.seq2seq_config import BRIDGES
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.scanning.carries import cast_like
 from rnn_jax.types import Array, Carry, Cell, Float, Int, Key, Layer
-
-BRIDGES = ("linear", "copy", "zero")
 
 
 class Encoded(NamedTuple):
@@ -53,6 +53,7 @@ class Seq2Seq(nnx.Module):
     Without input feeding nothing is fed back when the target is given, so attention and readouts of all steps are
     computed at once, after the scan. Every dropout needs a key; without one the model is deterministic.
 
+    `label_smoothing` is the share of the target that the loss spreads over all tokens in training.
     `forbidden` tokens (padding, say) are never generated, in decoding and in scheduled sampling.
 
     Raises:
@@ -77,6 +78,7 @@ class Seq2Seq(nnx.Module):
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
         output_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         unknown_id: int = 1,
         forbidden: tuple[int, ...] = (),
         dtype: str = "float32",
@@ -92,7 +94,7 @@ class Seq2Seq(nnx.Module):
         if as_layer(decoder).reads_backwards:
             raise ValueError(f"A decoder reads from left to right only; got {decoder!r}.")
         self.attention, self.bridge, self.input_feeding = attention, bridge, input_feeding
-        self.word_dropout, self.output_dropout = word_dropout, output_dropout
+        self.word_dropout, self.output_dropout, self.label_smoothing = word_dropout, output_dropout, label_smoothing
         self.unknown_id, self.forbidden, self.dtype = unknown_id, forbidden, dtype
         scale = embedding_size**-0.5 if tie_output else 0.1
 
@@ -189,6 +191,19 @@ class Seq2Seq(nnx.Module):
         return (scores + jnp.broadcast_to(self.output_bias.get_value().astype(scores.dtype), scores.shape)).astype(
             jnp.float32
         )
+
+    def loss(self, batch: dict[str, Array], *, key: Key | None = None) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """(Σ −log p of the target tokens in nats, their number); with a key, smoothed and with dropout.
+
+        batch: source (B, S), lengths (B,), inputs, labels and weights (B, T); teacher_forcing (B,), where it is not 1.
+        """
+        keys = _split(key, 3)
+        encoded = self.encode(batch["source"], batch["lengths"], key=keys[0])
+        given = batch.get("teacher_forcing")
+        readouts = self.read_out(encoded, batch["inputs"], teacher_forcing=given, key=keys[1]).readouts
+        logits = self.logits(readouts, key=keys[2])
+        smoothing = 0.0 if key is None else self.label_smoothing
+        return smoothed_cross_entropy(logits, batch["labels"], batch["weights"], smoothing)
 
     def initial_state(self, encoded: Encoded, num_hypotheses: int) -> DecoderState:
         """The state before the first token, the same for all K hypotheses of an example."""

@@ -10,12 +10,11 @@ from rnn_jax.dropout import variational_dropout, word_dropout
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.characters import CharacterEncoder
+from rnn_jax.models.tagger_config import DECODERS
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.tagging import crf
 from rnn_jax.tagging.crf import CRFParams, Legal
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
-
-DECODERS = ("softmax", "crf")
 
 
 class Tags(NamedTuple):
@@ -145,6 +144,3 @@ class Tagger(nnx.Module):
 def _as_tuples(array: Any) -> tuple:
     """Booleans as tuples of tuples."""
     return tuple(map(_as_tuples, array)) if array.ndim > 1 else tuple(map(bool, array))
-
-
-__all__ = ["DECODERS", "Tagger", "Tags"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_jax.config import fields_of
+from rnn_jax.config import fields_of, value_of
 
 
 def command_of(module: str, config: Any, directory: str | Path) -> tuple[str, ...]:
@@ -18,7 +18,7 @@ def command_of(module: str, config: Any, directory: str | Path) -> tuple[str, ..
 
 def flags_of(config: Any) -> tuple[str, ...]:
     """The flags of all fields that differ from their defaults."""
-    changed = ((field, getattr(config, name)) for name, field in fields_of(type(config)).items())
+    changed = ((field, value_of(config, name)) for name, field in fields_of(type(config)).items())
     return tuple(flag_of(field.name, value) for field, value in changed if value != field.default)
 
 

@@ -5,16 +5,18 @@ import importlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from rnn_jax.config import did_you_mean, fields_of
+from rnn_jax.config import did_you_mean, fields_of, refuse_idle_changes, validate
 from rnn_jax.errors import UserError
+from rnn_jax.models.own_cells import import_cells_of
 
 
 def import_experiment(name: str, where: str) -> ModuleType:
     """The module of an experiment by its short or full name; `where` is for messages.
 
     Raises:
-      UserError: no such module, or it has no Config, EXPERIMENT or train.
+      UserError: no such module, or it has no Config, EXPERIMENT or METRICS.
     """
     given = f"{where}: EXPERIMENT = {name!r}"
     full = f"experiments.{name}" if "." not in name and _exists(f"experiments.{name}") else name
@@ -25,11 +27,29 @@ def import_experiment(name: str, where: str) -> ModuleType:
         module = importlib.import_module(full)
     except ImportError as error:
         raise UserError(f"{given} cannot be imported: {error}") from error
-    missing = [attribute for attribute in ("Config", "EXPERIMENT", "train") if not hasattr(module, attribute)]
+    missing = [attribute for attribute in ("Config", "EXPERIMENT", "METRICS") if not hasattr(module, attribute)]
     if missing or not dataclasses.is_dataclass(module.Config) or "seed" not in fields_of(module.Config):
         lacks = ", ".join(missing) or "a Config dataclass with a seed"
         raise UserError(f"{given}: {module.__file__} is no experiment (it lacks {lacks})")
     return module
+
+
+def check(experiment: ModuleType, config: Any) -> None:
+    """Checks what can be told of a configuration without data.
+
+    Raises:
+      UserError: it cannot be, or a knob that was changed does nothing.
+    """
+    validate(config)
+    import_cells_of(config)  # a sweep file is code that the user runs
+    refuse_idle_changes(config)
+    if hasattr(experiment, "task"):
+        from rnn_jax.training.optimizer import make_optimizer
+
+        experiment.task().check(config)
+        make_optimizer(config.optimizer, total_steps=1_000_000)
+    elif hasattr(experiment, "check"):
+        experiment.check(config)
 
 
 def _exists(module: str) -> bool:

@@ -1,11 +1,9 @@
-"""python -m rnn_jax.sweeps.group SPEC: several runs in one process, their updates as one program (`training/together`).
+"""python -m rnn_jax.sweeps.group SPEC: several runs of one experiment in one process (`training/many`).
 
 SPEC is a JSON file:
-  module      the experiment's, which has Config, EXPERIMENT and train
+  module      the experiment's, which has Config and task, or train_in(directory, config) in place of the latter
   runs        [{"config": every field, "directory": path}, …], those that are still to do
-  size        models in the program: how many runs there were to begin with
-  mode        "vmap" or "map", as there, or "auto": the one that a short measurement finds faster
-  choice      file that keeps what "auto" found, for restarts
+  mode        "vmap", "map" or "auto", as --seeds_mode of an experiment
 """
 
 import importlib
@@ -16,21 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from rnn_jax.config import config_from_dict, config_to_dict
+from rnn_jax.exit_codes import exit_code
+from rnn_jax.files import read_json, write_atomically
+from rnn_jax.models.own_cells import import_cells_of
 from rnn_jax.sweeps.records import write_outcome
 from rnn_jax.sweeps.rows import SweepRun
-from rnn_jax.training.app import exit_code
-from rnn_jax.training.files import read_json, write_atomically
-from rnn_jax.training.seeds import run_all
+from rnn_jax.training.many import train_in_turn
+from rnn_jax.training.seeds import train_all
 
 
-def write_spec(path: Path, module: str, runs: list[SweepRun], *, size: int, mode: str, choice: Path) -> None:
+def write_spec(path: Path, module: str, runs: list[SweepRun], *, mode: str) -> None:
     """Writes the SPEC of some runs."""
     document = {
         "module": module,
         "runs": [{"config": config_to_dict(run.config), "directory": str(run.directory)} for run in runs],
-        "size": size,
         "mode": mode,
-        "choice": str(choice),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(document, indent=1) + "\n")
@@ -40,10 +38,13 @@ def run_group(spec: dict[str, Any]) -> int:
     """Runs what the SPEC says; returns 0, or the exit code of a run that failed."""
     experiment = importlib.import_module(spec["module"])
     configs = [config_from_dict(experiment.Config, run["config"]) for run in spec["runs"]]
-    directories = [Path(run["directory"]) for run in spec["runs"]]
-    runs = dict(zip(directories, configs, strict=True))
-    choice, size, mode = Path(spec["choice"]), int(spec["size"]), str(spec["mode"])
-    outcomes = run_all(runs, experiment.EXPERIMENT, experiment.train, size=size, mode=mode, choice=choice)
+    for config in configs:
+        import_cells_of(config)  # as the sweep did that wrote the file
+    runs = dict(zip([Path(run["directory"]) for run in spec["runs"]], configs, strict=True))
+    if hasattr(experiment, "task"):
+        outcomes = train_all(experiment.task(), runs, str(spec["mode"]))
+    else:
+        outcomes = train_in_turn(experiment.train_in, runs, print)
     for directory, outcome in outcomes.items():
         if outcome.exit_code:
             write_outcome(directory, outcome.exit_code, outcome.seconds)

@@ -2,7 +2,6 @@
 
 import math
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from rnn_jax.sweeps.group import write_spec
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.plan_jobs import make_jobs, run_name
 from rnn_jax.sweeps.rows import Sweep, SweepRun
-from rnn_jax.training.files import read_json
-from rnn_jax.training.traced import shared_config
+from rnn_jax.training.same_program import shared
 
 MOST_TOGETHER = 8  # runs of a process: more save little, and each holds its data and its state
-CHOICE = ".mode.json"
 
 Group = tuple[SweepRun, ...]
 
@@ -22,12 +19,12 @@ Group = tuple[SweepRun, ...]
 def group_runs(runs: Iterable[SweepRun], num_parallel: int = 1) -> list[Group]:
     """Runs by program, at most `MOST_TOGETHER` a group and few enough that all parallel places get some.
 
-    Runs that differ in seed, learning rate, weight decay or rates of dropout only have one program.
+    Runs that differ in seed, learning rate and weight decay only have one program.
     """
     runs = list(runs)
     by_program: dict[object, list[SweepRun]] = {}
     for run in runs:
-        by_program.setdefault(shared_config(run.config), []).append(run)
+        by_program.setdefault(shared(run.config), []).append(run)
     share = math.ceil(len(runs) / num_parallel)
     groups = []
     for members in by_program.values():
@@ -35,14 +32,6 @@ def group_runs(runs: Iterable[SweepRun], num_parallel: int = 1) -> list[Group]:
         size = math.ceil(len(members) / count)  # 5 + 5 rather than 8 + 2
         groups += [tuple(members[first : first + size]) for first in range(0, len(members), size)]
     return groups
-
-
-def chosen_modes(workdir: Path) -> str:
-    """What "auto" found in the groups of a sweep, as in "map in 5 groups, vmap in 1"; "" where nothing was measured."""
-    found = Counter(str(read_json(file)["chosen"]) for file in (workdir / "groups").glob(f"*{CHOICE}"))
-    (most, count), *others = found.most_common() or [("", 0)]
-    more = "".join(f", {mode} in {number}" for mode, number in others)
-    return f"{most} in {count} group{'s' * (count > 1)}{more}" if most else ""
 
 
 def make_group_jobs(
@@ -70,7 +59,7 @@ def make_group_jobs(
         members = "\n".join(f"{run.directory.parent.name} {run.seed}" for run in group)
         name = f"{group[0].directory.parent.name}-seed_{group[0].seed}-{zlib.crc32(members.encode()):08x}"
         spec = workdir / "groups" / f"{name}.json"
-        write_spec(spec, sweep.module, missing, size=len(group), mode=mode, choice=spec.with_suffix(CHOICE))
+        write_spec(spec, sweep.module, missing, mode=mode)
         job = Job(
             name=" + ".join(run_name(sweep, run) for run in missing),
             command=("-m", "rnn_jax.sweeps.group", str(spec)),

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rnn_jax.files import LOG
 from rnn_jax.sweeps.records import OUTCOME, last_lines, write_outcome
-from rnn_jax.training.files import LOG
 
 CHILD = Path(__file__).with_name("child.py")
 

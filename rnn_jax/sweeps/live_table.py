@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rnn_jax.config import flat_values
+from rnn_jax.files import LOG
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.plan_jobs import UNSUCCESSFUL, run_name
 from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep
-from rnn_jax.training.files import LOG
 from rnn_jax.training.progress import format_seconds
 
 _SECONDS_BETWEEN_DRAWS = 0.5
@@ -211,9 +212,10 @@ def last_line(path: Path) -> dict[str, Any]:
 
 def fraction_done(config: Any, line: dict[str, Any]) -> float:
     """The share of a run's updates that its last line of metrics tells; 0 where the configuration has no length."""
-    if num_steps := getattr(config, "num_steps", 0):
+    knobs = flat_values(config)
+    if num_steps := knobs.get("num_steps"):
         return min(line.get("step", 0) / num_steps, 1.0)
-    if num_epochs := getattr(config, "num_epochs", 0):
+    if num_epochs := knobs.get("num_epochs"):
         return min((line.get("epoch") or 0) / num_epochs, 1.0)
     return 0.0
 

@@ -1,11 +1,10 @@
 """What a row is called, by people and on disk."""
 
-import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rnn_jax.config import config_hash, differences
+from rnn_jax.config import config_hash, differences, with_overrides
 from rnn_jax.sweeps.commands import value_text
 
 LONGEST_NAME = 60
@@ -36,4 +35,4 @@ def slug_of(name: str, config: Any) -> str:
 
 def digits_of(config: Any) -> str:
     """Eight digits that tell configurations apart; the seed is not part of them."""
-    return config_hash(dataclasses.replace(config, seed=0))[:8]
+    return config_hash(with_overrides(config, {"seed": 0}))[:8]

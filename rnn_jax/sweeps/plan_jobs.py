@@ -6,11 +6,11 @@ from pathlib import Path
 
 from rnn_jax.config import did_you_mean
 from rnn_jax.errors import UserError
+from rnn_jax.files import LOG
 from rnn_jax.sweeps.commands import command_of, shell_line
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.records import Record, read_record
 from rnn_jax.sweeps.rows import Sweep, SweepRun
-from rnn_jax.training.files import LOG
 
 UNSUCCESSFUL = ("diverged", "failed")  # the statuses that only --retry_failed tries again
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_jax.errors import TrainingDiverged
+from rnn_jax.files import LOG, read_json, read_metrics, write_atomically
 from rnn_jax.sweeps.rows import SweepRun
-from rnn_jax.training.files import LOG, read_json, read_metrics, write_atomically
 
 OUTCOME = ".outcome.json"  # hidden: a run may start in a directory that holds it
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rnn_jax.files import explain_write_errors, write_atomically
 from rnn_jax.sweeps.comparison import compare
 from rnn_jax.sweeps.pictures import curves_caption, draw_curves, draw_intervals, intervals_caption
 from rnn_jax.sweeps.records import Record
@@ -15,7 +16,6 @@ from rnn_jax.sweeps.report_markdown import markdown_page
 from rnn_jax.sweeps.report_table import table
 from rnn_jax.sweeps.rows import Sweep
 from rnn_jax.sweeps.summaries import Summary
-from rnn_jax.training.files import explain_write_errors, write_atomically
 
 _ON_A_TERMINAL = ("row", "seeds", "difference", "p (Holm)", "verdict", "minutes")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnn_jax.config import flat_values
 from rnn_jax.sweeps.records import Record
 from rnn_jax.sweeps.report_facts import relative_directory
 from rnn_jax.sweeps.rows import Row, Sweep
@@ -75,7 +76,8 @@ def _test(difference: Difference | None) -> str | None:
 
 def _knobs(sweep: Sweep, row: Row) -> dict[str, Any]:
     names = dict.fromkeys(name for other in sweep.rows for name in other.overrides)
-    return {f"config/{name}": _plain(getattr(row.config, name, row.overrides.get(name))) for name in names}
+    values = {**row.overrides, **flat_values(row.config)}
+    return {f"config/{name}": _plain(values.get(name)) for name in names}
 
 
 def _plain(value: Any) -> Any:

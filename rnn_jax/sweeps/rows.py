@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnn_jax.config import value_of, with_overrides
+
 
 class Row(NamedTuple):
     """One configuration of a sweep.
@@ -56,7 +58,8 @@ def expand(sweep: Sweep, workdir: Path, num_seeds: int) -> list[SweepRun]:
     """Every run of the sweep, row after row. Seed i of a row is the row's own `seed` plus i."""
     runs = []
     for number, row in enumerate(sweep.rows):
-        for seed in range(row.config.seed, row.config.seed + num_seeds):
-            config = row.config.__class__(**{**vars(row.config), "seed": seed})
+        first = value_of(row.config, "seed")
+        for seed in range(first, first + num_seeds):
+            config = with_overrides(row.config, {"seed": seed})
             runs.append(SweepRun(number, seed, config, workdir / "runs" / row.slug / f"seed_{seed}"))
     return runs

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from optuna import TrialPruned
 
-from rnn_jax.config import validate
 from rnn_jax.errors import UserError
+from rnn_jax.sweeps.experiment_module import check
 from rnn_jax.sweeps.rows import Sweep
 from rnn_jax.sweeps.sweep_file import apply_overrides
 
@@ -53,10 +53,7 @@ def configuration_of(goal: Goal, overrides: Mapping[str, Any]) -> Any:
     """The experiment's configuration with these overrides; UserError where it doesn't take them."""
     try:
         config = apply_overrides(goal.base, overrides)
-        validate(config)
-        check = getattr(importlib.import_module(goal.sweep.module), "check", None)
-        if check is not None:
-            check(config)
+        check(importlib.import_module(goal.sweep.module), config)
     except UserError as error:
         raise UserError(f"{goal.sweep.path}: space(trial) gave {dict(overrides)!r}: {error}") from None
     return config

@@ -7,9 +7,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from rnn_jax.errors import UserError
+from rnn_jax.files import read_json, write_atomically
 from rnn_jax.sweeps.commands import command_of, shell_line, value_text
 from rnn_jax.sweeps.search_goal import Goal
-from rnn_jax.training.files import read_json, write_atomically
 from rnn_jax.training.plots import never_fails
 from rnn_jax.training.run import read_run
 

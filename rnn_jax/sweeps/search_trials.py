@@ -15,13 +15,13 @@ import optuna
 from optuna.trial import TrialState
 
 from rnn_jax.errors import TrainingDiverged, UserError
+from rnn_jax.files import LOG, read_json, read_metrics, to_json_number
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.commands import command_of
 from rnn_jax.sweeps.jobs import Job, ended
 from rnn_jax.sweeps.records import SIGNALLED, last_lines
 from rnn_jax.sweeps.search_goal import Goal, configuration_of, draw
 from rnn_jax.sweeps.search_report import trial_line, write_search_report
-from rnn_jax.training.files import LOG, read_json, read_metrics, to_json_number
 
 MAX_STARTS = 3  # of a trial whose process somebody else kills
 

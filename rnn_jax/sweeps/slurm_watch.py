@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnn_jax.errors import UserError
+from rnn_jax.files import read_json, write_atomically
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.jobs import Job
 from rnn_jax.sweeps.remote import SECONDS_BETWEEN_LOOKS, STOPPED, Ends, Place, Starts, note_lost
 from rnn_jax.sweeps.slurm_queue import BROKEN, CANCELLED, QUEUED, Queue
-from rnn_jax.training.files import read_json, write_atomically
 
 AGAIN = (-1, -1.0)  # instead of an exit code and seconds: the job is to be submitted again
 _SECONDS_FOR_A_FILE = 15.0  # to be seen here once it was written there

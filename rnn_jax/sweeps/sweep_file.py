@@ -5,7 +5,6 @@ result.json; a generator function rows() of override dicts, the baseline first. 
 CURVE_AXIS and CURVE_LOG, and define space(trial) for a search.
 """
 
-import dataclasses
 import difflib
 import itertools
 import traceback
@@ -14,9 +13,10 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from rnn_jax.config import Field, config_hash, fields_of, validate, with_overrides
+from rnn_jax.config import Field, config_hash, fields_of, value_of, with_overrides
 from rnn_jax.errors import UserError
-from rnn_jax.sweeps.experiment_module import import_experiment
+from rnn_jax.metrics.directions import MAXIMISE, MINIMISE, Metrics
+from rnn_jax.sweeps.experiment_module import check, import_experiment
 from rnn_jax.sweeps.names import row_names, slug_of
 from rnn_jax.sweeps.rows import Row, Sweep
 from rnn_jax.sweeps.space import Derived
@@ -32,8 +32,7 @@ SETTINGS = {
 }
 MOST_ROWS = 10_000
 
-# How the names of metrics end of which less is better, unless the file says MAXIMIZE = True.
-_MINIMISED = ("loss", "perplexity", "error_rate", "edit_distance", "seconds")
+_OF_EVERY_RUN: Metrics = {"seconds": MINIMISE, "num_parameters": MINIMISE}
 
 
 def load_sweep(path: str | Path, overrides: Mapping[str, Any] = MappingProxyType({})) -> Sweep:
@@ -61,13 +60,27 @@ def load_sweep(path: str | Path, overrides: Mapping[str, Any] = MappingProxyType
         experiment=experiment.EXPERIMENT,
         config_class=experiment.Config,
         metric=metric,
-        maximize=settings.get("MAXIMIZE", not metric.endswith(_MINIMISED)),
+        maximize=_maximize(settings, experiment, str(where)),
         curve=settings.get("CURVE", f"validation/{name}" if slash and part == "test" else ""),
         curve_axis=settings.get("CURVE_AXIS", "step"),
         curve_log=settings.get("CURVE_LOG", False),
         rows=_rows(file, experiment, start),
         num_seeds=settings.get("NUM_SEEDS", 1),
     )
+
+
+def _maximize(settings: Mapping[str, Any], experiment: ModuleType, where: str) -> bool:
+    """Whether more of the metric is better: as the file says, else as the experiment does."""
+    metric, declared = settings["METRIC"], _OF_EVERY_RUN | experiment.METRICS
+    name = metric.rpartition("/")[2]
+    if "MAXIMIZE" in settings:
+        return bool(settings["MAXIMIZE"])
+    if name not in declared:
+        raise UserError(
+            f"{where}: METRIC = {metric!r}: {experiment.EXPERIMENT} does not say which way it is better"
+            f" (it does of {', '.join(experiment.METRICS)}). Add MAXIMIZE = True or MAXIMIZE = False."
+        )
+    return declared[name] == MAXIMISE
 
 
 def load_space(path: str | Path) -> Callable[[Any], Any]:
@@ -160,7 +173,7 @@ def _rows(file: ModuleType, experiment: ModuleType, start: Any) -> tuple[Row, ..
     for number, row in enumerate(_given_rows(file), start=1):
         label = f"row {number}, {row!r}"
         config, values = _configuration(experiment, start, row, f"{file.__file__}: {label}")
-        digest = config_hash(dataclasses.replace(config, seed=0))
+        digest = config_hash(with_overrides(config, {"seed": 0}))
         if digest not in number_of:
             number_of[digest] = len(configs)
             configs.append(config)
@@ -177,7 +190,7 @@ def _rows(file: ModuleType, experiment: ModuleType, start: Any) -> tuple[Row, ..
 
 
 def _same(config: Any, other: Any, label: str) -> str:
-    if config.seed == other.seed:
+    if value_of(config, "seed") == value_of(other, "seed"):
         return f"is the same configuration as {label}: leave one of them out"
     return f"differs from {label} only in the seed: NUM_SEEDS and --num_seeds are for that"
 
@@ -207,12 +220,10 @@ def _configuration(experiment: ModuleType, start: Any, row: Any, label: str) -> 
         raise UserError(f"{label}: expected a dict from fields to values, such as {{'cell': 'gru'}}")
     try:
         config = apply_overrides(start, row)
-        validate(config)
-        if hasattr(experiment, "check"):
-            experiment.check(config)
+        check(experiment, config)
     except UserError as error:
         raise UserError(f"{label}: {error}") from None
-    return config, {name: getattr(config, name) for name in row}
+    return config, {name: value_of(config, name) for name in row}
 
 
 def apply_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:

@@ -17,10 +17,10 @@ from typing import Any
 
 from rnn_jax.config import config_from_dict, config_to_dict, differences, with_overrides
 from rnn_jax.errors import UserError
+from rnn_jax.files import explain_write_errors, read_json, write_atomically
 from rnn_jax.sweeps.names import digits_of
 from rnn_jax.sweeps.rows import Sweep
 from rnn_jax.sweeps.sweep_file import load_sweep
-from rnn_jax.training.files import explain_write_errors, read_json, write_atomically
 from rnn_jax.training.run import lock_directory
 
 DOCUMENT = "sweep.json"

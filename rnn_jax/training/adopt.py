@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from rnn_jax.config import value_of
 from rnn_jax.errors import UserError
 
 PyTree = Any
@@ -50,10 +51,11 @@ def require_same_knobs(config: Any, donor_config: Any, names: tuple[str, ...]) -
     Raises:
       UserError: some differ (names them, with the values to give).
     """
-    changed = [name for name in names if getattr(config, name) != getattr(donor_config, name)]
+    changed = [name for name in names if value_of(config, name) != value_of(donor_config, name)]
     if changed:
-        wanted = " ".join(f"--{name}={_as_flag(getattr(donor_config, name))}" for name in changed)
-        raise UserError(f"--init_from keeps the vocabulary of {config.init_from}: give {wanted} as that run had it.")
+        wanted = " ".join(f"--{name}={_as_flag(value_of(donor_config, name))}" for name in changed)
+        place = config.run.init_from
+        raise UserError(f"--init_from keeps the vocabulary of {place}: give {wanted} as that run had it.")
 
 
 def _as_flag(value: Any) -> str:

@@ -1,82 +1,80 @@
-"""From a command line to an experiment's `main`, and from its exceptions to messages and exit codes.
-
-exit code   meaning
-0           done
-1           a sweep went to its end, and some of its runs failed; also what Python gives for errors of our own
-2           the user gave something wrong (also: disk full); one message on standard error
-3           training diverged
-128 + n     stopped by signal n after saving (143: SIGTERM, 130: SIGINT, 141: the reader of our output is gone)
-"""
+"""From a command line to a task, quickly: flags are parsed, checked and answered before anything heavy is imported."""
 
 import dataclasses
-import errno
 import functools
 import logging as standard_logging
 import os
-import signal
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import app, flags, logging
 
 from rnn_jax.config import (
     Config,
+    Field,
     config_from_flags,
     define_flags,
     differences,
+    fields_of,
     given_flags,
-    knob,
+    refuse_idle,
     with_overrides,
 )
-from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
-from rnn_jax.training.devices import initialize_distributed
-from rnn_jax.training.run import read_run
+from rnn_jax.config.help import HELP_FLAGS, help_text
+from rnn_jax.errors import UserError
+from rnn_jax.exit_codes import exit_code
+from rnn_jax.training.run_config import Invocation
+from rnn_jax.training.run_files import show_finished, stored_config
 
-
-@dataclasses.dataclass(frozen=True)
-class Invocation:
-    """What to do, as opposed to which experiment: flags that every script has beside its configuration."""
-
-    mode: str = knob(
-        "train",
-        "train a model, eval: score a trained one, predict: apply one to lines of text; eval and predict take their "
-        "configuration from --workdir",
-        choices=("train", "eval", "predict"),
-    )
-    workdir: str = knob("", "run directory (default: runs/<experiment>)")
-    num_seeds: int = knob(
-        1, "train so many seeds, --seed and up, in one process; each in its own directory below --workdir", minimum=1
-    )
-    seeds_mode: str = knob(
-        "auto",
-        "how --num_seeds computes: one batched program (vmap), in turn (map), or what a short timing finds faster",
-        choices=("auto", "vmap", "map"),
-    )
-    dry_run: bool = knob(False, "show configuration, parameters and shapes; train nothing")
-    input: str = knob("", "file that --mode=predict reads (default: standard input)")
-    split: str = knob("", "split or file that --mode=eval scores (default: the experiment's test data)")
-
+if TYPE_CHECKING:
+    from rnn_jax.training.task import Task
 
 Main = Callable[[Any, Invocation], Any]
+_SEVERAL_PROCESSES = ("JAX_COORDINATOR_ADDRESS", "SLURM_STEP_NUM_TASKS")
 
 
-def run_app(main: Main, config_class: type, experiment: str, *, argv: Sequence[str] | None = None) -> None:
-    """Defines the flags, parses the command line, calls main(config, invocation) and exits with the code above.
+def run_app(task: Callable[[], "Task"], config_class: type, experiment: str) -> None:
+    """Runs the script of a task, which is asked for when it is needed: it takes seconds to import."""
 
-    Joins the other processes first, if the environment says that there are any (`initialize_distributed`).
-    invocation.workdir is an absolute path. With --mode=eval or predict the configuration is the stored one of that run
-    directory; flags that may differ between runs (where data lies) replace stored values, others must agree.
+    def main(config: Any, invocation: Invocation) -> None:
+        from rnn_jax.training.modes import run_mode
+
+        run_mode(task(), config, invocation)
+
+    run_script(main, config_class, experiment)
+
+
+def run_script(main: Main, config_class: type, experiment: str, *, argv: Sequence[str] | None = None) -> None:
+    """Defines the flags, parses the command line, calls main(config, invocation) and exits as `exit_codes` says.
+
+    invocation.workdir is an absolute path. The result of a finished run is shown without calling main. Other than in
+    training the configuration is the stored one of that run directory; flags that may differ between runs (where data
+    lies) replace stored values, others must agree.
     """
-    flags.disclaim_key_flags()  # --helpshort lists a script's own flags: these are the caller's
-    define_flags(Invocation)
-    define_flags(config_class)
 
-    def run(rest: list[str]) -> int:
-        return exit_code(functools.partial(_main, main, config_class, experiment, rest))
+    def body(rest: list[str]) -> None:
+        if len(rest) > 1:
+            raise UserError(
+                f"unexpected argument {rest[1]!r}: flags are given as --name=value (--helpshort lists them)"
+            )
+        _be_quiet()
+        config: Any
+        config, invocation = resolve(config_class, experiment, argv=sys.argv if argv is None else argv)
+        is_alone = not any(name in os.environ for name in _SEVERAL_PROCESSES)
+        trains_one = invocation.mode == "train" and not invocation.dry_run and invocation.num_seeds == 1
+        if trains_one and is_alone and show_finished(invocation.workdir, experiment, config):
+            return
+        if not is_alone:
+            from rnn_jax.training.devices import initialize_distributed
 
-    _start(run, argv)
+            initialize_distributed()
+        main(config, invocation)
+        sys.stdout.flush()  # here, so that a closed pipe shows up where it is handled
+
+    _start(lambda rest: exit_code(functools.partial(body, rest)), (Invocation, config_class), argv)
 
 
 def run_tool(
@@ -86,8 +84,6 @@ def run_tool(
 
     The flags are those of config_class alone; arguments are what the command line has beside them.
     """
-    flags.disclaim_key_flags()
-    define_flags(config_class)
 
     def body(arguments: list[str]) -> int | None:
         _be_quiet()
@@ -95,45 +91,74 @@ def run_tool(
         sys.stdout.flush()
         return code
 
-    _start(lambda rest: exit_code(functools.partial(body, rest[1:])), argv)
+    _start(lambda rest: exit_code(functools.partial(body, rest[1:])), (config_class,), argv)
 
 
-def _start(run: Callable[[list[str]], int], argv: Sequence[str] | None) -> None:
-    app.run(run, argv=list(sys.argv if argv is None else argv), flags_parser=_parse_flags)
+def _start(run: Callable[[list[str]], int], config_classes: tuple[type, ...], argv: Sequence[str] | None) -> None:
+    arguments = list(sys.argv if argv is None else argv)
+    if asked := [name for name in HELP_FLAGS if f"--{name}" in arguments or f"-{name}" in arguments]:
+        docstring = sys.modules["__main__"].__doc__ or ""
+        text = help_text(docstring, config_classes, short=asked == ["helpshort"])
+        raise SystemExit(exit_code(lambda: print(text, flush=True)))
+    for config_class in config_classes:
+        define_flags(config_class)
+    app.run(run, argv=arguments, flags_parser=_parse_flags)
 
 
 def resolve(
-    config_class: type[Config], experiment: str, flag_values: flags.FlagValues = flags.FLAGS
+    config_class: type[Config],
+    experiment: str,
+    flag_values: flags.FlagValues = flags.FLAGS,
+    *,
+    argv: Sequence[str] | None = None,
 ) -> tuple[Config, Invocation]:
-    """Configuration and invocation of a parsed command line; UserError where they contradict a stored run."""
+    """Configuration and invocation of a parsed command line.
+
+    argv: as typed. A flag in a --flagfile, which is a recipe to be varied, may be made idle by one that is typed.
+
+    Raises:
+      UserError: they contradict a stored run; a flag that was typed would do nothing.
+    """
     invocation = config_from_flags(Invocation, flag_values)
     workdir = Path(invocation.workdir or f"runs/{experiment}").expanduser().absolute()
     invocation = dataclasses.replace(invocation, workdir=str(workdir))
-    if invocation.mode == "train":
-        return config_from_flags(config_class, flag_values), invocation
-    stored, run = read_run(workdir, experiment, config_class)
-    run.close()
     given = given_flags(config_class, flag_values)
-    config = with_overrides(stored, given)
-    conflicts = differences(stored, config)
-    if conflicts:
-        listed = "; ".join(f"--{name}={now}, the run has {before}" for name, before, now in conflicts)
-        raise UserError(
-            f"--mode={invocation.mode} takes its configuration from {workdir}, and these flags differ: {listed}. "
-            "Leave them out, or train with them in another --workdir."
-        )
+    if invocation.mode == "train":
+        config = config_from_flags(config_class, flag_values)
+    else:
+        config = _as_stored(stored_config(workdir, experiment, config_class), given, invocation)
+    _import_given_cells(config_class, given)
+    known = [*given_flags(Invocation, flag_values), *given]
+    typed = known if argv is None else _typed(argv, fields_of(Invocation) | fields_of(config_class))
+    refuse_idle([name for name in known if name in typed], invocation, config)
     return config, invocation
 
 
-def _main(main: Main, config_class: type, experiment: str, rest: Sequence[str]) -> None:
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument {rest[1]!r}: flags are given as --name=value (--helpshort lists them)")
-    _be_quiet()
-    initialize_distributed()
-    config: Any
-    config, invocation = resolve(config_class, experiment)
-    main(config, invocation)
-    sys.stdout.flush()  # here, so that a closed pipe shows up where it is handled
+def _typed(argv: Sequence[str], fields: Mapping[str, Field]) -> set[str]:
+    """The flags that a command line names itself, by whichever of their names."""
+    words = [re.match(r"--?(no)?(\w+)", argument) for argument in argv]
+    spelt = {name for word in words if word for name in (word[2], f"{word[1] or ''}{word[2]}")}
+    return {name for name, field in fields.items() if spelt & {name, *field.former}}
+
+
+def _as_stored(stored: Config, given: Mapping[str, Any], invocation: Invocation) -> Config:
+    config = with_overrides(stored, given)
+    if conflicts := differences(stored, config):
+        listed = "; ".join(f"--{name}={now}, the run has {before}" for name, before, now in conflicts)
+        raise UserError(
+            f"--mode={invocation.mode} takes its configuration from {invocation.workdir}, and these flags differ: "
+            f"{listed}. Leave them out, or train with them in another --workdir."
+        )
+    return config
+
+
+def _import_given_cells(config_class: type, given: Mapping[str, Any]) -> None:
+    """Classes of one's own are imported when the command line names them."""
+    names = [name for knob, field in fields_of(config_class).items() if field.code for name in given.get(knob, ())]
+    if any(":" in name for name in names):
+        from rnn_jax.models.own_cells import import_cells
+
+        import_cells(names)
 
 
 def _be_quiet() -> None:
@@ -149,31 +174,3 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         message = " ".join(str(error).removeprefix("ERROR:: ").split())
         print(f"error: {message} (--helpshort lists the flags)", file=sys.stderr)
         raise SystemExit(UserError.exit_code) from None
-
-
-def exit_code(body: Callable[[], int | None]) -> int:
-    """Runs the body, which may give an exit code (none: 0); failures that are for people become a message and another.
-
-    The message is one on standard error.
-    """
-    try:
-        return body() or 0
-    except (UserError, TrainingDiverged) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    except TrainingInterrupted as error:
-        print(error, file=sys.stderr, flush=True)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr, flush=True)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Python flushes standard output once more at exit, and would complain then.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f" at {error.filename}" if error.filename else ""
-        print(f"error: the disk is full{where}: free some space and run the same command again", file=sys.stderr)
-        return UserError.exit_code

@@ -23,14 +23,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from rnn_jax.errors import UserError
 from rnn_jax.training.checkpoint_format import (
     CorruptError,
+    as_saved,
     describe,
     file_digests,
     first_line,
     flatten,
+    named_leaves,
+    raw_shape,
     read_manifest,
     require_match,
     verify_files,
@@ -86,18 +90,32 @@ class Checkpointer:
     def save(self, step: int, tree: PyTree, extra: dict[str, Any], *, best: bool = False) -> None:
         """Saves arrays and JSON host state (floats stay exact) as the latest checkpoint and, on request, as the best.
 
-        Returns when the checkpoint is complete. Only process 0 writes. UserError when the disk is full: the earlier
-        checkpoints are then untouched and nothing half-written stays behind.
+        Returns when the checkpoint is complete. All processes call it; process 0 writes. UserError, on all of them,
+        when the disk is full: the earlier checkpoints are then untouched and nothing half-written stays behind.
         """
-        if jax.process_index() != 0:
-            return
-        arrays = flatten(tree)
+        described, arrays = describe(tree), flatten(tree)
+        failure: Exception | None = None
+        if jax.process_index() == 0:
+            try:
+                self._save(step, arrays, described, extra, best)
+            except Exception as error:
+                failure = error
+        if jax.process_count() > 1:
+            went_well = bool(multihost_utils.broadcast_one_to_all(np.asarray(failure is None)))
+            if failure is None and not went_well:
+                raise UserError(f"process 0 could not save the checkpoint of step {step}; its message says why")
+        if failure is not None:
+            raise failure
+
+    def _save(
+        self, step: int, arrays: dict[str, np.ndarray], described: dict[str, Any], extra: dict[str, Any], best: bool
+    ) -> None:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             if not self._cleaned:  # not at opening: a reader must not delete what a running training is writing
                 self._remove_temporaries()
                 self._cleaned = True
-            self._write(step, arrays, extra, best)
+            self._write(step, arrays, described, extra, best)
         except Exception as error:
             self._remove_temporaries()
             if _is_disk_full(error):
@@ -105,13 +123,15 @@ class Checkpointer:
             raise
         self._rotate(step, best)
 
-    def restore_latest(self, template: PyTree) -> Restored | None:
+    def restore_latest(self, template: PyTree, *, optional: tuple[str, ...] = ()) -> Restored | None:
         """The newest readable checkpoint, None where none was ever saved.
+
+        optional: first names of paths that the checkpoint may lack; the template's own arrays are taken there.
 
         Broken ones are skipped with a warning. UserError: all are broken; another configuration; or arrays whose
         paths, shapes or dtypes differ from the template (arrays or jax.ShapeDtypeStruct).
         """
-        return self._restore("latest", template, subset=False)
+        return self._restore("latest", template, optional=optional)
 
     def restore_best(
         self, template: PyTree, *, subset: bool = False, fallback_to_latest: bool = False
@@ -122,14 +142,14 @@ class Checkpointer:
         fallback_to_latest: where the best one is broken or there is none yet, warn and use the latest instead.
         """
         try:
-            restored = self._restore("best", template, subset)
+            restored = self._restore("best", template, subset=subset)
             problem = "there is no best checkpoint yet"
         except _AllCorruptError as error:
             if not fallback_to_latest:
                 raise
             restored, problem = None, str(error).partition(" Delete ")[0]
         if restored is None and fallback_to_latest:
-            restored = self._restore("latest", template, subset)
+            restored = self._restore("latest", template, subset=subset)
             if restored is not None:
                 self._warn(f"{problem}: using the latest one, of step {restored.step}")
         return restored
@@ -144,7 +164,7 @@ class Checkpointer:
         for saved in self._find("latest"):
             if saved.step == step:
                 try:
-                    return self._read(saved.path, template, subset=False)
+                    return self._read(saved.path, template)
                 except CorruptError as error:
                     self._warn(f"checkpoint {saved.path} is left out: {error}")
         return None
@@ -170,6 +190,11 @@ class Checkpointer:
         if jax.process_index() == 0:
             self._remove([saved for saved in self._find("latest") if saved.step == step])
 
+    def withdraw_after(self, step: int) -> None:
+        """Deletes the latest checkpoints of later steps: the run goes on from an earlier one."""
+        if jax.process_index() == 0:
+            self._remove([saved for saved in self._find("latest") if saved.step > step])
+
     def close(self) -> None:
         """Releases Orbax's threads."""
         if self._orbax is not None:
@@ -184,7 +209,9 @@ class Checkpointer:
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
-    def _write(self, step: int, arrays: dict[str, np.ndarray], extra: dict[str, Any], best: bool) -> None:
+    def _write(
+        self, step: int, arrays: dict[str, np.ndarray], described: dict[str, Any], extra: dict[str, Any], best: bool
+    ) -> None:
         folder = self._temporary()
         folder.mkdir()
         stored = {path: array for path, array in arrays.items() if array.size}  # Orbax refuses arrays of size 0
@@ -192,7 +219,7 @@ class Checkpointer:
         manifest = {
             "step": step,
             "config_hash": self.config_hash,
-            "arrays": describe(arrays),
+            "arrays": described,
             "files": file_digests(folder / "arrays"),
             "extra": extra,
         }
@@ -275,14 +302,16 @@ class Checkpointer:
             return known or found
         return found
 
-    def _restore(self, kind: str, template: PyTree, subset: bool) -> Restored | None:
+    def _restore(
+        self, kind: str, template: PyTree, *, subset: bool = False, optional: tuple[str, ...] = ()
+    ) -> Restored | None:
         problems = []
         for saved in self._candidates(kind):
             try:
-                restored = self._read(saved.path, template, subset)
+                restored = self._read(saved.path, template, subset=subset, optional=optional)
             except CorruptError as error:
                 if not saved.path.exists():  # a training run that goes on meanwhile has replaced it
-                    return self._restore(kind, template, subset)
+                    return self._restore(kind, template, subset=subset, optional=optional)
                 problems.append(f"{saved.path.name}: {error}")
                 continue
             for problem in problems:
@@ -295,17 +324,21 @@ class Checkpointer:
             )
         return None
 
-    def _read(self, path: Path, template: PyTree, subset: bool) -> Restored:
+    def _read(self, path: Path, template: PyTree, *, subset: bool = False, optional: tuple[str, ...] = ()) -> Restored:
         manifest = read_manifest(path)
         if manifest["config_hash"] != self.config_hash:
             raise UserError(
                 f"checkpoint {path} was made with another configuration (hash {manifest['config_hash']}, now "
                 f"{self.config_hash}): use another --workdir, or the flags in its config.json"
             )
-        expected = describe(template)
-        require_match(path, manifest["arrays"], expected, subset)
-        arrays = self._read_arrays(path / "arrays", manifest["files"], expected)
-        tree = jax.tree.unflatten(jax.tree.structure(template), list(arrays.values()))
+        saved, own = manifest["arrays"], dict(named_leaves(template))
+        lacking = {name for name in own if name not in saved and name.partition("/")[0] in optional}
+        described = describe(template)
+        require_match(path, saved, {n: there for n, there in described.items() if n not in lacking}, subset)
+        raw = describe({n: raw_shape(leaf) for n, leaf in own.items() if n not in lacking})
+        arrays = self._read_arrays(path / "arrays", manifest["files"], raw)
+        leaves = [leaf if name in lacking else as_saved(leaf, arrays[name]) for name, leaf in own.items()]
+        tree = jax.tree.unflatten(jax.tree.structure(template), leaves)
         return Restored(manifest["step"], tree, manifest["extra"])
 
     def _read_arrays(self, folder: Path, files: dict[str, str], wanted: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """The manifest of a checkpoint: what was saved, with checksums; how a tree is named, described and compared."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -7,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from rnn_jax.errors import UserError
 
 PyTree = Any
+_KEY_KINDS = ("threefry2x32", "rbg", "unsafe_rbg")  # JAX's own
 
 
 class CorruptError(Exception):
@@ -19,8 +23,36 @@ class CorruptError(Exception):
 
 
 def flatten(tree: PyTree) -> dict[str, np.ndarray]:
-    """Host array of each path; replicated arrays of several processes are read from this process's copy."""
-    return {path: np.asarray(leaf) for path, leaf in _named_leaves(tree)}
+    """Host array of each path, of typed keys their data. Of arrays that are shared out among processes every process
+    gets the whole, for which all must call; replicated ones are read from this process's copy.
+    """
+    return {path: _on_host(leaf) for path, leaf in named_leaves(tree)}
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    if is_key(leaf):
+        leaf = jax.random.key_data(leaf)
+    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+    return np.asarray(leaf)
+
+
+def is_key(leaf: Any) -> bool:
+    """True for typed PRNG keys, and for what describes them."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def raw_shape(leaf: Any) -> Any:
+    """The shape and dtype in which a leaf is kept: of keys, those of their data."""
+    return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+
+
+def as_saved(leaf: Any, array: np.ndarray) -> Any:
+    """The array in the type of the template's leaf."""
+    if not is_key(leaf):
+        return array
+    kinds = {str(jax.eval_shape(functools.partial(jax.random.key, impl=name), 0).dtype): name for name in _KEY_KINDS}
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=kinds[str(leaf.dtype)])
 
 
 def describe(template: PyTree) -> dict[str, dict[str, Any]]:
@@ -29,10 +61,11 @@ def describe(template: PyTree) -> dict[str, dict[str, Any]]:
     def dtype(leaf: Any) -> str:
         return str(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype)
 
-    return {path: {"shape": list(np.shape(leaf)), "dtype": dtype(leaf)} for path, leaf in _named_leaves(template)}
+    return {path: {"shape": list(np.shape(leaf)), "dtype": dtype(leaf)} for path, leaf in named_leaves(template)}
 
 
-def _named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
+def named_leaves(tree: PyTree) -> Iterator[tuple[str, Any]]:
+    """The path of each leaf, and the leaf."""
     seen = set()
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         name = jax.tree_util.keystr(path, simple=True, separator="/")

@@ -32,12 +32,45 @@ def replicate(tree: PyTree, mesh: Mesh) -> PyTree:
 def shard_batch(batch: PyTree, mesh: Mesh) -> PyTree:
     """Splits the leading axis of every array over the devices; each process passes the same whole batch.
 
-    Raises ValueError where the leading axis is not a multiple of the number of devices.
+    Where it is no multiple of their number, rows of zeros fill it up: they have weight 0.
     """
-    for leaf in jax.tree.leaves(batch):
-        if np.ndim(leaf) == 0 or leaf.shape[0] % mesh.size:
-            raise ValueError(f"an array of shape {np.shape(leaf)} cannot be split over {mesh.size} devices")
-    return _place(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+    def filled(leaf: Any) -> Any:
+        missing = -len(leaf) % mesh.size
+        return np.concatenate([leaf, np.zeros((missing, *leaf.shape[1:]), leaf.dtype)]) if missing else leaf
+
+    return _place(jax.tree.map(filled, batch), NamedSharding(mesh, PartitionSpec("data")))
+
+
+def everywhere(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Inside a compiled function: every device gets every array whole."""
+    return tree if mesh.size == 1 else jax.lax.with_sharding_constraint(tree, replicated(mesh))
+
+
+def place_state(state: Any, mesh: Mesh) -> Any:
+    """Puts a train state where `keep_layout` will leave it: `carry` split with the batch, everything else replicated.
+
+    On one device the carry is replicated too: jit would hand it back so, and the second step would compile anew.
+    """
+    if mesh.size == 1:
+        return replicate(state, mesh)
+    return replicate(state._replace(carry=()), mesh)._replace(carry=shard_batch(state.carry, mesh))
+
+
+def keep_layout(state: Any, mesh: Mesh | None) -> Any:
+    """Inside a compiled update: the layout of `place_state`; None leaves it to the compiler."""
+    if mesh is None or mesh.size == 1:
+        return state
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    carry = jax.lax.with_sharding_constraint(state.carry, split)
+    return everywhere(state._replace(carry=()), mesh)._replace(carry=carry)
+
+
+def place_members(tree: PyTree) -> PyTree:
+    """Splits a leading axis of models over the devices, where these divide it."""
+    mesh = data_mesh()
+    size = len(jax.tree.leaves(tree)[0])
+    return _place(tree, NamedSharding(mesh, PartitionSpec("data" if size % mesh.size == 0 else None)))
 
 
 def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
@@ -52,11 +85,11 @@ def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
     return jax.tree.map(place, tree)
 
 
-def any_process(flag: bool) -> bool:
-    """True if the flag is set on some process; all of them must ask at the same step."""
+def any_process(*flags: bool) -> tuple[bool, ...]:
+    """Of each flag, whether it is set on some process; all of them must ask at the same step."""
     if jax.process_count() == 1:
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.asarray(flag))))
+        return flags
+    return tuple(map(bool, np.any(multihost_utils.process_allgather(np.asarray(flags)), axis=0)))
 
 
 def wait_for_all(name: str) -> None:

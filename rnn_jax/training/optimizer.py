@@ -21,7 +21,6 @@ must not weaken the pull of the penalty on such steps. (Adding the penalties to 
 These are torch's conventions (adagrad up to where the tiny ε stands).
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,57 +29,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.numerics import norm_parts
+from rnn_jax.training.optimizer_config import OPTIMIZERS, RATES, OptimizerConfig
 from rnn_jax.training.plateau import scale_by_plateau
 
-OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "exponential", "step")
 
-
-@dataclasses.dataclass(frozen=True)
-class OptimizerConfig:
-    """Knobs of the optimiser."""
-
-    optimizer: str = knob("adam", "update rule", choices=OPTIMIZERS)
-    learning_rate: float = knob(1e-3, "peak learning rate", minimum=0.0, traced=True)
-    schedule: str = knob(
-        "constant",
-        "learning rate after warm-up: cosine falls over the whole run, exponential and step multiply by --decay_rate "
-        "every --decay_steps (exponential continuously, step at once)",
-        choices=SCHEDULES,
-    )
-    warmup_steps: int = knob(0, "steps over which the learning rate rises linearly to its peak", minimum=0)
-    decay_rate: float = knob(0.5, "factor of the exponential and step schedules", minimum=0.0, maximum=1.0)
-    decay_steps: int = knob(1000, "steps per factor of --decay_rate", minimum=1)
-    final_learning_rate_fraction: float = knob(
-        0.0, "no schedule falls below this fraction of the peak", minimum=0.0, maximum=1.0
-    )
-    plateau_patience: int = knob(
-        0,
-        "evaluations without a new best before the learning rate is multiplied by --plateau_factor (0 = never)",
-        minimum=0,
-    )
-    plateau_factor: float = knob(0.5, "factor of --plateau_patience, on top of the schedule", minimum=0.0, maximum=1.0)
-    momentum: float = knob(0.9, "coefficient of --optimizer=momentum", minimum=0.0, maximum=1.0)
-    beta1: float = knob(0.9, "decay of the gradient average (adam, adamw)", minimum=0.0, below=1.0)
-    beta2: float = knob(0.999, "decay of the squared-gradient average (rmsprop, adam, adamw)", minimum=0.0, below=1.0)
-    epsilon: float = knob(1e-8, "added to the denominator (adagrad, rmsprop, adam, adamw)", above=0.0)
-    clip_global_norm: float = knob(0.0, "scale gradients down to this norm over all parameters (0 = off)", minimum=0.0)
-    clip_value: float = knob(0.0, "clip each gradient entry to ± this value (0 = off)", minimum=0.0)
-    l1: float = knob(0.0, "adds l1·sign(w) to the gradient of weight matrices", minimum=0.0)
-    l2: float = knob(0.0, "adds l2·w to the gradient of weight matrices", minimum=0.0)
-    weight_decay: float = knob(0.0, "decoupled weight decay of weight matrices (adamw only)", minimum=0.0, traced=True)
-    ema_decay: float = knob(
-        0.0,
-        "evaluate averaged weights: ema ← d·ema + (1−d)·w every step, debiased (0 = off)",
-        minimum=0.0,
-        maximum=0.999999,
-    )
-
-
-def make_schedule(config: OptimizerConfig, total_steps: int, traced: Mapping[str, Any] | None = None) -> optax.Schedule:
+def make_schedule(config: OptimizerConfig, total_steps: int, rates: Mapping[str, Any] | None = None) -> optax.Schedule:
     """Learning rate of update t = 0, 1, …, with W = warmup_steps, r = decay_rate, f = final_learning_rate_fraction:
 
         t < W        learning_rate · (t + 1) / W
@@ -89,11 +44,11 @@ def make_schedule(config: OptimizerConfig, total_steps: int, traced: Mapping[str
         exponential  learning_rate · max(f, r^((t − W) / decay_steps))
         step         learning_rate · max(f, r^⌊(t − W) / decay_steps⌋)
 
-    traced: numbers of a compiled program that take the place of the configuration's ("learning_rate").
+    rates: numbers of the train state that take the place of the configuration's ("learning_rate").
 
     Raises UserError when a cosine has no steps left after the warm-up.
     """
-    peak = (traced or {}).get("learning_rate", config.learning_rate)
+    peak = (rates or {}).get("learning_rate", config.learning_rate)
     warmup, floor = config.warmup_steps, config.final_learning_rate_fraction
     if config.schedule == "cosine" and total_steps <= warmup:
         raise UserError(
@@ -119,11 +74,11 @@ def make_schedule(config: OptimizerConfig, total_steps: int, traced: Mapping[str
 
 
 def make_optimizer(
-    config: OptimizerConfig, total_steps: int, traced: Mapping[str, Any] | None = None
+    config: OptimizerConfig, total_steps: int, rates: Mapping[str, Any] | None = None
 ) -> optax.GradientTransformation:
     """The update rule of the module's docstring; its state is a plain pytree of arrays.
 
-    traced: as in `make_schedule`, also "weight_decay"; whether there is any decay is the configuration's to say.
+    rates: as in `make_schedule`, also "weight_decay"; whether there is any decay is the configuration's to say.
     """
     if config.weight_decay and config.optimizer != "adamw":
         raise UserError(
@@ -139,9 +94,9 @@ def make_optimizer(
         parts.append(add_penalty_gradients(config.l1, config.l2))
     parts.append(_rule(config))
     if config.weight_decay:
-        decay = (traced or {}).get("weight_decay", config.weight_decay)
+        decay = (rates or {}).get("weight_decay", config.weight_decay)
         parts.append(optax.add_decayed_weights(decay, mask=_is_weight))
-    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps, traced)))
+    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps, rates)))
     if config.plateau_patience:
         parts.append(scale_by_plateau())
     return _with_standard_promotion(optax.chain(*parts))
@@ -205,3 +160,13 @@ def _with_standard_promotion(inner: optax.GradientTransformation) -> optax.Gradi
             return inner.update(updates, state, params)
 
     return optax.GradientTransformation(inner.init, update)
+
+
+__all__ = [
+    "RATES",
+    "OptimizerConfig",
+    "add_penalty_gradients",
+    "clip_by_global_norm",
+    "make_optimizer",
+    "make_schedule",
+]

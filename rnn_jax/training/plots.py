@@ -9,7 +9,7 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
-from rnn_jax.training.files import read_metrics
+from rnn_jax.files import read_metrics
 
 P = ParamSpec("P")
 

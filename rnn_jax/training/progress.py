@@ -66,8 +66,8 @@ class Progress:
             )
             self._task = self._bar.add_task("", total=total_steps, completed=start_step, status="compiling")
 
-    def update(self, step: int, units: int = 0, **values: Any) -> None:
-        """After an update: its number, what it processed, and values to show (numbers or scalar arrays)."""
+    def update(self, step: int, units: int = 0, **sums: tuple[Any, Any]) -> None:
+        """After an update: its number, what it processed, and sums to show: (total, weight), numbers or scalars."""
         self._units += units
         if self._bar is None:
             return
@@ -76,9 +76,9 @@ class Progress:
             return
         self._last_draw = now
         self._speed.add(now, step, self._units)
-        for name, value in values.items():
-            if getattr(value, "is_ready", lambda: True)():
-                self._shown[name] = float(value)
+        for name, (total, weight) in sums.items():
+            if all(getattr(value, "is_ready", lambda: True)() for value in (total, weight)):
+                self._shown[name] = float(total) / max(float(weight), 1.0)
         self._bar.update(self._task, completed=step, status=self.status(step), refresh=True)
 
     def status(self, step: int) -> str:

@@ -6,8 +6,6 @@ result.json     final numbers and where they come from; its presence means "fini
 .lock           held while a process trains here
 """
 
-import dataclasses
-import errno
 import json
 import os
 import time
@@ -19,50 +17,11 @@ from typing import Any
 import jax
 
 from rnn_jax import config as configuration
-from rnn_jax.config import Config, knob
-from rnn_jax.errors import UserError
-from rnn_jax.training.divergence import SMALLEST_FIRST_LOSS
-from rnn_jax.training.files import explain_write_errors, read_json, read_metrics, to_json_number, write_atomically
+from rnn_jax.config import Config
+from rnn_jax.files import explain_write_errors, read_json, read_metrics, to_json_number, write_atomically
 from rnn_jax.training.provenance import provenance
+from rnn_jax.training.run_files import adopt, config_hash_in, lock_directory, read_document, refuse_foreign
 from rnn_jax.training.tensorboard import TensorBoard
-
-try:
-    import fcntl
-except ImportError:  # Windows has none: there nothing stops two processes from training in one directory
-    fcntl = None  # type: ignore[assignment]
-
-# What may lie in a directory before a run starts in it: our own files from before config.json, and a scheduler's logs.
-_OWN_SUFFIXES = (".log", ".out", ".err")
-
-
-AVERAGES = ("best", "last")
-
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """Knobs that every experiment has."""
-
-    seed: int = knob(0, "seed of initialisation, batch order and dropout", minimum=0)
-    num_epochs: int = knob(5, "passes over the training data", minimum=1)
-    num_steps: int = knob(0, "updates in all (0 = --num_epochs decides)", minimum=0)
-    log_every_steps: int = knob(100, "steps between lines of training metrics", minimum=1, identity=False)
-    eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
-    checkpoint_every_seconds: float = knob(60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False)
-    checkpoint_every_steps: int = knob(0, "steps between checkpoints (0 = off)", minimum=0, identity=False)
-    divergence_factor: float = knob(
-        1e4,
-        "stop as diverged when the loss exceeds so many times its first value, counted as at least "
-        f"{SMALLEST_FIRST_LOSS:g} (0 = only when it is not finite)",
-        minimum=0.0,
-        identity=False,
-    )
-    early_stopping_patience: int = knob(0, "stop after so many evaluations without a new best (0 = off)", minimum=0)
-    average_checkpoints: int = knob(
-        0, "use the mean of the parameters of so many evaluations, not those of the best one (0 = off)", minimum=0
-    )
-    average: str = knob("best", "which evaluations --average_checkpoints takes", choices=AVERAGES)
-    init_from: str = knob("", "run directory whose best parameters are the initial ones")
-    tensorboard: bool = knob(False, "also write TensorBoard events to the run directory", identity=False)
 
 
 class Run:
@@ -198,18 +157,18 @@ def open_run(workdir: str | Path, experiment: str, config: Any, *, clock: Callab
     configuration.validate(config)
     path = Path(workdir).expanduser().absolute()
     writable = jax.process_index() == 0  # of several processes, one writes
-    tensorboard = isinstance(config, RunConfig) and config.tensorboard
+    tensorboard = configuration.flat_values(config).get("tensorboard", False)
     digest = configuration.config_hash(config)
     if not writable:
-        if (path / "config.json").exists():  # the hash that process 0 goes by: see _adopt
-            digest = _read_config(path, experiment)["config_hash"]
+        if (path / "config.json").exists():  # the hash that process 0 goes by: see `adopt`
+            digest = config_hash_in(path, experiment)
         return Run(path, experiment, digest, writable=False)
     with explain_write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        _refuse_foreign(path)
+        refuse_foreign(path)
         lock = lock_directory(path, "another process is training in")
     try:
-        digest = _adopt(path, experiment, config)
+        digest = adopt(path, experiment, config)
         run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard, clock=clock)
     except BaseException:
         os.close(lock)
@@ -219,94 +178,6 @@ def open_run(workdir: str | Path, experiment: str, config: Any, *, clock: Callab
 
 
 def read_run(workdir: str | Path, experiment: str, config_class: type[Config]) -> tuple[Config, Run]:
-    """The configuration of an existing run directory, and the run, opened for reading only.
-
-    UserError: no run directory, or one of another experiment.
-    """
-    path = Path(workdir).expanduser().absolute()
-    if not (path / "config.json").is_file():
-        found = "is not a run directory (it has no config.json)" if path.exists() else "does not exist"
-        raise UserError(f"{path} {found}: give the --workdir of an earlier training run of {experiment!r}")
-    document = _read_config(path, experiment)
-    return _stored_config(path, config_class, document), Run(path, experiment, document["config_hash"], writable=False)
-
-
-def _adopt(path: Path, experiment: str, config: Any) -> str:
-    """Writes config.json, or compares with the one that is there; returns the hash that the checkpoints carry."""
-    file = path / "config.json"
-    digest = configuration.config_hash(config)
-    if file.exists():
-        document = _read_config(path, experiment)
-        old = _stored_config(path, type(config), document)
-        changed = configuration.differences(old, config)
-        if changed and _has_trained(path):
-            listed = "; ".join(f"--{name} was {_shown(before)}, now {_shown(after)}" for name, before, after in changed)
-            raise UserError(
-                f"{path} holds a run with other flags: {listed}. Use another --workdir, give the old values to "
-                "continue that run, or delete the directory to start over."
-            )
-        if not changed:
-            digest = document["config_hash"]  # of the release that made the run: a later one may know more fields
-    document = {"experiment": experiment, "config_hash": digest, "config": configuration.config_to_dict(config)}
-    finished = (path / "result.json").exists()  # with the configuration that stands there
-    if not file.exists() or (read_json(file) != document and not finished):
-        write_atomically(file, json.dumps(document, indent=2) + "\n")
-    return digest
-
-
-def _has_trained(path: Path) -> bool:
-    """False for a start that failed early, on a misspelt split, say: the next one may have other flags."""
-    return any((path / name).exists() for name in ("checkpoints", "metrics.jsonl", "result.json"))
-
-
-def _read_config(path: Path, experiment: str) -> dict[str, Any]:
-    document = read_json(path / "config.json")
-    if not all(name in document for name in ("experiment", "config_hash", "config")):
-        raise UserError(f"{path / 'config.json'} was not written by this library: use another --workdir")
-    if document["experiment"] != experiment:
-        raise UserError(
-            f"{path} is a run of experiment {document['experiment']!r}, not {experiment!r}: use another --workdir"
-        )
-    return document
-
-
-def _stored_config(path: Path, config_class: type[Config], document: dict[str, Any]) -> Config:
-    try:
-        return configuration.config_from_dict(config_class, document["config"])
-    except UserError as error:
-        raise UserError(f"{path / 'config.json'} was written by another version of this experiment: {error}") from None
-
-
-def _refuse_foreign(path: Path) -> None:
-    if (path / "config.json").exists():
-        return
-    foreign = [p.name for p in path.iterdir() if not (p.name.startswith(".") or p.suffix in _OWN_SUFFIXES)]
-    if foreign:
-        raise UserError(
-            f"{path} is not empty and not a run directory (it holds {', '.join(sorted(foreign)[:5])}): "
-            "use another --workdir"
-        )
-
-
-def lock_directory(path: Path, busy: str) -> int:
-    """Takes a directory's lock; closing the returned descriptor, or the death of the process, releases it.
-
-    Raises:
-      UserError: another process has it; the message begins with `busy`.
-    """
-    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    if fcntl is not None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise UserError(f"{busy} {path}: wait for it, or use another --workdir") from None
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):  # file systems without locks
-                os.close(descriptor)
-                raise
-    return descriptor
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else repr(value) if value == "" else str(value)
+    """The configuration of an existing run directory, and the run, opened for reading only; as `stored_config`."""
+    config, digest = read_document(workdir, experiment, config_class)
+    return config, Run(Path(workdir).expanduser().absolute(), experiment, digest, writable=False)

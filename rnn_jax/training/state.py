@@ -17,13 +17,18 @@ class TrainState(NamedTuple):
     """Everything that an update reads and writes.
 
     step: int32 scalar, number of updates made. ema: running average of the parameters, biased towards zero until
-    `evaluation_params` divides by 1 − decay^step; None without averaging.
+    `evaluation_params` divides by 1 − decay^step; None without averaging. carry: what goes on from batch to batch,
+    leaves (B, …). key: the data of the key that updates fold their number into. rates: the optimiser's numbers in which
+    runs of one program may differ, float32 scalars.
     """
 
     step: Any
     params: PyTree
     opt_state: PyTree
     ema: PyTree | None
+    carry: PyTree = ()
+    key: PyTree = ()
+    rates: PyTree = ()
 
 
 def create_state(params: PyTree, optimizer: optax.GradientTransformation, ema_decay: float = 0.0) -> TrainState:
@@ -45,7 +50,7 @@ def apply_gradients(
     if ema_decay:
         ema = jax.tree.map(lambda average, new: ema_decay * average + (1.0 - ema_decay) * new, ema, params)
     metrics = {"gradient_norm": global_norm(grads)}
-    return TrainState(state.step + 1, params, opt_state, ema), metrics
+    return state._replace(step=state.step + 1, params=params, opt_state=opt_state, ema=ema), metrics
 
 
 def evaluation_params(state: TrainState, ema_decay: float = 0.0) -> PyTree:

@@ -99,10 +99,12 @@ class SaveTimer:
         self.seconds, self.steps = seconds, steps
         self._last = time.monotonic()
 
-    def due(self, step: int) -> bool:
-        """True if it is time to save; the seconds then count anew."""
-        by_time = self.seconds > 0 and time.monotonic() - self._last >= self.seconds
-        if by_time or (self.steps > 0 and step % self.steps == 0):
-            self._last = time.monotonic()
-            return True
-        return False
+    def due_by_step(self, step: int) -> bool:
+        """True if it is time to save by the number of steps."""
+        return self.steps > 0 and step % self.steps == 0
+
+    def due_by_time(self) -> bool:
+        """True if it is time to save by the clock; the seconds then count anew."""
+        due = self.seconds > 0 and time.monotonic() - self._last >= self.seconds
+        self._last = time.monotonic() if due else self._last
+        return due

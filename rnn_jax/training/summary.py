@@ -6,12 +6,9 @@ from typing import Any
 
 import jax
 
+from rnn_jax.models.sizes import num_parameters
+
 PyTree = Any
-
-
-def num_parameters(params: PyTree) -> int:
-    """Numbers in all arrays (or shapes) of a tree."""
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
 def parameter_table(params: PyTree) -> str:

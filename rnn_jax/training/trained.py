@@ -2,54 +2,52 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.data.inputs import Inputs, require_own_files
+from rnn_jax.data.codec import Codec
 from rnn_jax.errors import UserError
+from rnn_jax.training.adopt import require_same_knobs
+from rnn_jax.training.build import build
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate
 from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.run import Run, read_run
 from rnn_jax.training.state import TrainState, evaluation_params
-from rnn_jax.training.steps import Steps
+from rnn_jax.training.task import Task, Trained
 
 PyTree = Any
 
 
-class Trained(NamedTuple):
-    """A model that can be applied: config, inputs, compiled functions, and parameters on all devices."""
-
-    config: Any
-    inputs: Any
-    steps: Steps
-    params: PyTree
-
-
-def load_trained(
-    workdir: str | Path,
-    experiment: str,
-    config_class: type,
-    inputs_class: type[Inputs],
-    steps_of: Callable[[Any, Any], Steps],
-) -> Trained:
+def load(task: Task, workdir: str | Path, config: Any = None) -> Trained:
     """The model of a run directory, which needs no flags: it holds everything.
 
+    config: as stored there, but for knobs that may differ between runs of one directory.
+
     Raises:
-      UserError: as `read_run`, the inputs' `load` and `restore_params`.
+      UserError: as `read_run`, the codec's `load` and `restore_params`; files that are not the run's own.
     """
-    config: Any
-    config, run = read_run(workdir, experiment, config_class)
-    inputs = inputs_class.load(run.path)
-    steps = steps_of(config, inputs)
+    stored: Any
+    stored, run = read_run(workdir, task.name, task.config)
+    codec = task.codec.load(run.path)
+    network = build(task, stored, codec)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
         for extra in checkpoints.extras().values():
-            require_own_files(inputs, extra.get("inputs", inputs.digest()), run.path)
-    return Trained(config, inputs, steps, restore_params(run, steps.shapes, config))
+            _require_own_files(codec, extra.get("codec", codec.digest), run.path)
+    params = restore_params(run, network.shapes, stored)
+    return Trained(task, config or stored, codec, network.graph, params)
+
+
+def load_donor(task: Task, config: Any) -> Trained | None:
+    """The run that --init_from names; UserError where its vocabulary was made in another way."""
+    if not config.run.init_from:
+        return None
+    donor = load(task, config.run.init_from)
+    require_same_knobs(config, donor.config, task.vocabulary)
+    return donor
 
 
 def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
@@ -60,12 +58,13 @@ def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
     Raises:
       UserError: there is no checkpoint, or none that can be read.
     """
-    ema = shapes if config.ema_decay else None
-    template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), ema)
+    averaging, decay = config.run, config.optimizer.ema_decay
+    template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), shapes if decay else None)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
         latest = checkpoints.latest_step()
-        if latest is not None and config.average_checkpoints:
-            with contextlib.closing(KeptParams(run, config.average_checkpoints, config.average)) as kept:
+        if latest is not None and averaging.average_checkpoints:
+            kept = KeptParams(run, averaging.average_checkpoints, averaging.average_checkpoints_from)
+            with contextlib.closing(kept):
                 mean, steps = kept.mean(shapes, latest)
             if steps:
                 return replicate(mean, data_mesh())
@@ -73,4 +72,12 @@ def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
         best = checkpoints.restore_best(template, subset=True, fallback_to_latest=True)
     if best is None:
         raise UserError(f"{run.path} has no checkpoint yet: train there first.")
-    return replicate(jax.device_get(evaluation_params(best.tree, config.ema_decay)), data_mesh())
+    return replicate(jax.device_get(evaluation_params(best.tree, decay)), data_mesh())
+
+
+def _require_own_files(codec: Codec, digest: str, directory: Path) -> None:
+    if codec.digest != digest:
+        raise UserError(
+            f"The checkpoint in {directory} does not know the vocabulary or classes in the files beside it: they are"
+            " not those that it was trained with. Put the run's own codec.json back."
+        )

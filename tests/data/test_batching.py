@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import (
+    Batches,
     Ragged,
+    Shapes,
+    batch_counts,
     bucket_lengths,
-    epoch_batches,
-    num_batches,
-    ordered_batches,
+    lengths_of,
+    pad,
     padding_waste,
     permutation,
+    take,
 )
 
 
@@ -69,93 +72,52 @@ def test_buckets_at_the_edges():
         bucket_lengths(lengths, 0)
 
 
-shapes = st.fixed_dictionaries(
-    {
-        "batch_size": st.integers(1, 9),
-        "tokens_per_batch": st.none() | st.integers(1, 200),
-    }
-)
+shapes = st.builds(Shapes, st.none(), st.integers(1, 9), st.none() | st.integers(1, 200))
 
 
-@hypothesis.given(st.lists(st.integers(0, 40), max_size=60), shapes, st.integers(1, 4), st.integers(0, 5))
-def test_every_row_is_seen_once_as_it_is(lengths, shape, rows_multiple_of, epoch):
-    ragged = ragged_of(lengths)
-    buckets = bucket_lengths(ragged.lengths, 3, 8)
-    options = {**shape, "buckets": buckets, "rows_multiple_of": rows_multiple_of}
-    for batches in (
-        list(epoch_batches(ragged, seed=3, epoch=epoch, **options)),
-        list(ordered_batches(ragged, **options)),
-    ):
-        assert len(batches) == num_batches(ragged.lengths, buckets=buckets, **shape)
-        seen = np.concatenate([batch.indices[batch.indices >= 0] for batch in batches] or [np.zeros(0, int)])
+@hypothesis.given(st.lists(st.integers(0, 40), max_size=60), shapes, st.integers(0, 5))
+def test_every_row_is_in_one_batch(lengths, shape, seed):
+    lengths = np.array(lengths, np.int64)
+    shape = shape._replace(buckets=bucket_lengths(lengths, 3, 8))
+    for order in (np.arange(len(lengths)), permutation(len(lengths), seed)):
+        batches = Batches(lengths, order, shape)
+        assert len(batches) == sum(count for _, _, count in batch_counts(lengths, shape))
+        seen = np.concatenate([rows[rows >= 0] for _, rows in batches] or [np.zeros(0, int)])
         assert sorted(seen) == list(range(len(lengths)))
         partial = 0
-        for batch in batches:
-            rows, length = batch.tokens.shape
-            most = shape["batch_size"]
-            if shape["tokens_per_batch"]:
-                most = max(1, min(most, shape["tokens_per_batch"] // length))
-            real = int(batch.weights.sum())
-            partial += real < most
-            assert length in buckets
-            assert real <= most
-            assert rows == -(-most // rows_multiple_of) * rows_multiple_of
-            for tokens, count, index, weight in zip(*batch, strict=True):
-                expected = np.zeros(length, np.int32)
-                if index >= 0:
-                    expected[: lengths[index]] = index + 1
-                assert tokens.tolist() == expected.tolist()
-                assert count == (lengths[index] if index >= 0 else 0)
-                assert weight == (index >= 0)
+        for length, rows in batches:
+            most = shape.batch_size
+            if shape.tokens_per_batch:
+                most = max(1, min(most, shape.tokens_per_batch // length))
+            assert length in shape.buckets and len(rows) == most
+            assert (lengths[rows[rows >= 0]] <= length).all()
+            partial += bool((rows < 0).any())
         assert partial <= 1  # the rest of a bucket moves up instead of making a batch of fillers
-        dtypes = [{array.dtype for array in arrays} for arrays in zip(*batches, strict=True)]
-        assert dtypes in ([], [{np.dtype(d)} for d in ("int32", "int32", "int32", "float32")])
 
 
 def test_the_rest_of_a_bucket_moves_up():
-    ragged = ragged_of([1, 2, 3, 9, 10])
-    batches = list(ordered_batches(ragged, batch_size=2, buckets=(4, 16)))
-    assert [batch.tokens.shape for batch in batches] == [(2, 4), (2, 16), (2, 16)]
-    assert [batch.indices.tolist() for batch in batches] == [[0, 1], [2, 3], [4, -1]]
-    assert [batch.weights.tolist() for batch in batches] == [[1, 1], [1, 1], [1, 0]]
+    batches = Batches(np.array([1, 2, 3, 9, 10]), np.arange(5), Shapes((4, 16), 2))
+    assert [(length, rows.tolist()) for length, rows in batches] == [(4, [0, 1]), (16, [2, 3]), (16, [4, -1])]
+    assert len(Batches(np.zeros(0, np.int64), np.arange(0), Shapes((8,), 2))) == 0
+
+
+def test_rows_are_padded_and_taken_as_they_are():
+    ragged, rows = ragged_of([2, 0, 3]), np.array([2, -1, 0, 1])
+    assert pad(ragged, rows, 4).tolist() == [[3, 3, 3, 0], [0] * 4, [1, 1, 0, 0], [0] * 4]
+    assert pad(ragged, rows, 3, fill=-1).tolist() == [[3, 3, 3], [-1] * 3, [1, 1, -1], [-1] * 3]
+    assert lengths_of(ragged, rows).tolist() == [3, 0, 2, 0]
+    assert take(np.array([5, 6, 7]), rows).tolist() == [7, 0, 5, 6]
+    assert pad(ragged, rows, 4).dtype == lengths_of(ragged, rows).dtype == np.int32
 
 
 def test_padding_waste_counted_by_hand_and_in_batches():
     lengths = np.array([1, 2, 3, 9, 10])
     # 2·4 + 2·16 + 2·16 positions for 25 tokens
-    assert padding_waste(lengths, batch_size=2, buckets=(4, 16)) == pytest.approx(1 - 25 / 72)
-    assert padding_waste(lengths[:0], batch_size=2, buckets=(4, 16)) == 0
-    many = np.random.default_rng(0).integers(0, 50, 333)
-    shape = {"batch_size": 8, "buckets": (8, 24, 56), "tokens_per_batch": 200}
-    batches = list(epoch_batches(ragged_of(many), seed=0, epoch=0, **shape))
-    positions = sum(batch.tokens.size for batch in batches)
-    assert padding_waste(many, **shape) == pytest.approx(1 - many.sum() / positions)
-
-
-def order_of(ragged, seed, epoch, **options):
-    shape = {"batch_size": 4, "buckets": (8, 16)} | options
-    return [
-        batch.indices[batch.indices >= 0].tolist() for batch in epoch_batches(ragged, seed=seed, epoch=epoch, **shape)
-    ]
-
-
-def test_the_order_depends_on_seed_and_epoch_alone():
-    ragged = ragged_of(np.random.default_rng(0).integers(0, 16, 50))
-    order = order_of(ragged, 1, 0)
-    assert order == order_of(ragged, 1, 0)
-    others = [order_of(ragged, 1, 1), order_of(ragged, 0, 1), order_of(ragged, 2, 0), order_of(ragged, -1, 0)]
-    assert all(other != order for other in others)
-    assert len({str(other) for other in others}) == 4
-    # The same rows share a batch whatever the number of devices, and a resumed run skips what it has seen.
-    assert order_of(ragged, 1, 0, rows_multiple_of=8) == order
-    assert order_of(ragged, 1, 0, skip=5) == order[5:]
-
-
-def test_long_and_short_batches_are_mixed():
-    ragged = ragged_of([1] * 400 + [16] * 400)
-    lengths = [batch.tokens.shape[1] for batch in epoch_batches(ragged, batch_size=4, buckets=(8, 16), seed=0, epoch=0)]
-    changes = sum(a != b for a, b in itertools.pairwise(lengths))
-    assert 70 < changes < 130  # 200 batches in random order: 100 on average
+    assert padding_waste(lengths, Shapes((4, 16), 2)) == pytest.approx(1 - 25 / 72)
+    assert padding_waste(lengths[:0], Shapes((4, 16), 2)) == 0
+    many, shape = np.random.default_rng(0).integers(0, 50, 333), Shapes((8, 24, 56), 8, 200)
+    positions = sum(len(rows) * length for length, rows in Batches(many, np.arange(333), shape))
+    assert padding_waste(many, shape) == pytest.approx(1 - many.sum() / positions)
 
 
 def test_the_permutation_is_the_same_on_every_platform_and_version():
@@ -172,8 +134,25 @@ def test_permutations_are_uniform():
     np.testing.assert_allclose(counts, 1000, atol=130)
 
 
+@pytest.mark.parametrize("num_values", [1, 5, 2**40, 2**64 - 1])
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 1000])
+def test_a_permutation_is_the_stable_order_of_the_random_numbers(monkeypatch, n, num_values):
+    """However many of them agree, in all bits or in the first ones."""
+    bits = np.random.default_rng(0).integers(0, num_values, n, dtype=np.uint64)
+
+    class Generator:
+        def __init__(self, seeds):
+            pass
+
+        def random_raw(self, size):
+            return bits[:size]
+
+    monkeypatch.setattr(np.random, "PCG64", Generator)
+    assert permutation(n, 0).tolist() == np.argsort(bits, kind="stable").tolist()
+
+
 def test_rows_longer_than_the_buckets_are_refused():
     with pytest.raises(ValueError, match="A row of 9 tokens is longer than the longest bucket, 8"):
-        next(epoch_batches(ragged_of([9]), batch_size=2, buckets=(8,), seed=0, epoch=0))
+        Batches(np.array([9]), np.arange(1), Shapes((8,), 2))
     with pytest.raises(ValueError, match="positive and increasing"):
-        num_batches(np.array([1]), batch_size=2, buckets=(8, 4))
+        list(batch_counts(np.array([1]), Shapes((8, 4), 2)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Ragged
-from rnn_jax.data.ngrams import fit_ngrams, load_ngrams, save_ngrams
+from rnn_jax.data.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 from rnn_jax.errors import UserError
 
 UNKNOWN = 1
@@ -59,14 +59,17 @@ def test_an_ngram_never_crosses_two_texts():
 
 def test_saving_and_loading(tmp_path):
     ngrams = fit_ngrams(ragged([2, 3, 4, 2, 3]), num_tokens=6, orders=(2, 3), vocabulary_size=4, unknown_id=UNKNOWN)
-    save_ngrams(ngrams, tmp_path / "n.npz")
-    again = load_ngrams(tmp_path / "n.npz")
+    arrays = {"codes_2": ngrams.codes[0], "codes_3": ngrams.codes[1], "ids_2": ngrams.ids[0], "ids_3": ngrams.ids[1]}
+    with (tmp_path / "n.npz").open("wb") as file:  # as earlier releases kept them
+        np.savez_compressed(file, orders=(2, 3), num_tokens=ngrams.num_tokens, **arrays)
+    ngrams.save(tmp_path)
     tokens = np.array([[2, 3, 4, 2, 3], [5, 5, 2, 3, 4]], np.int32)
-    np.testing.assert_array_equal(again.lookup(tokens), ngrams.lookup(tokens))
-    assert again.size == ngrams.size == 4
+    for again in (NGrams.load(tmp_path), load_earlier_ngrams(tmp_path / "n.npz")):
+        np.testing.assert_array_equal(again.lookup(tokens), ngrams.lookup(tokens))
+        assert again.size == ngrams.size == 4 and again == ngrams
     (tmp_path / "n.npz").write_bytes(b"no zip")
     with pytest.raises(UserError, match="no n-gram vocabulary"):
-        load_ngrams(tmp_path / "n.npz")
+        load_earlier_ngrams(tmp_path / "n.npz")
 
 
 def test_orders_that_cannot_be_numbered_are_refused():

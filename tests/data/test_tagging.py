@@ -1,13 +1,17 @@
 """Sentences with labels, from datasets and column files of every kind; and what a tagger reads of them."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from data.builders import TEXTS, classes, prepare, prepare_conll2003
 
-from rnn_jax.data.batching import ordered_batches
-from rnn_jax.data.tagging import TaggedTextConfig, is_tagged_file, load_tagged_part, load_tagging
-from rnn_jax.data.tagging_inputs import TaggingInputs, WordsConfig, fit_tagging_inputs
+from rnn_jax.data.parts import is_file as names_a_file
+from rnn_jax.data.tagging import load_tagged_part, load_tagging
+from rnn_jax.data.tagging_codec import TaggingCodec, fit_tagging_codec
+from rnn_jax.data.tagging_config import TaggedTextConfig, WordsConfig
 from rnn_jax.errors import UserError
 from rnn_jax.tagging.spans import spans_of
 
@@ -148,7 +152,7 @@ def test_field_flags_of_a_dataset_do_not_concern_files(tagged_dir, write):
     [("test", False), ("", False), ("test[:10%]", False), ("train[0.5:]", False), ("my.conll", True)],
 )
 def test_names_of_files_and_splits(name, is_file):
-    assert is_tagged_file(name) is is_file
+    assert names_a_file(name) is is_file
 
 
 SENTENCES = [["Ada", "Lovelace", "left", "Paris"], ["paris", "fell"]]
@@ -157,23 +161,23 @@ NAMES = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
 def fit(**knobs):
-    return fit_tagging_inputs(WordsConfig(**knobs), SENTENCES, NAMES, scheme="bio")
+    return fit_tagging_codec(WordsConfig(**knobs), SENTENCES, NAMES, scheme="bio")
 
 
 def test_words_characters_and_labels_are_numbers():
     inputs = fit(max_characters=5)
     assert inputs.words[:2] == ("Ada", "Lovelace") and inputs.num_words == 2 + 6
     encoded = inputs.encode([["Ada", "ADA", "Lovelace"], ["Ada"]], [["B-PER", "O", "O"], [""]])
-    (batch,) = ordered_batches(encoded.forms, batch_size=2, buckets=(4,))
-    arrays = inputs.batch_arrays(batch, encoded)
-    assert arrays["words"].tolist() == [[2, 1, 3, 0], [2, 0, 0, 0]]  # 0 padding, 1 unknown
+    arrays = inputs.batch(encoded, np.array([0, 1, -1]), 4)
+    assert arrays["words"].tolist() == [[2, 1, 3, 0], [2, 0, 0, 0], [0] * 4]  # 0 padding, 1 unknown
     letters = {c: i + 2 for i, c in enumerate(inputs.characters)}
     assert arrays["characters"][0, 0].tolist() == [letters["A"], letters["d"], letters["a"], 0, 0]
     assert arrays["characters"][0, 1].tolist() == [letters["A"], 1, letters["A"], 0, 0]  # no D in the training data
     assert arrays["characters"][0, 2].tolist() == [letters[c] for c in "Lovce"]  # first and last ones of a long word
     assert arrays["characters"][0, 3].tolist() == [0] * 5
-    assert arrays["labels"].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
-    assert arrays["weights"].tolist() == [[1, 1, 1, 0], [0, 0, 0, 0]]
+    assert arrays["labels"].tolist() == [[1, 0, 0, 0], [0, 0, 0, 0], [0] * 4]
+    assert arrays["weights"].tolist() == [[1, 1, 1, 0], [0, 0, 0, 0], [0] * 4]
+    assert arrays["lengths"].tolist() == [3, 1, 0]
 
 
 def test_lower_case_frequency_and_size():
@@ -205,13 +209,17 @@ def test_damaged_spans_are_mended_for_training():
 def test_inputs_survive_the_disk(tmp_path):
     inputs = fit(label_scheme="bioes", lowercase=True)
     inputs.save(tmp_path)
-    assert TaggingInputs.load(tmp_path) == inputs
-    assert inputs.digest() == TaggingInputs.load(tmp_path).digest() != fit().digest()
+    assert TaggingCodec.load(tmp_path) == inputs
+    assert inputs.digest == TaggingCodec.load(tmp_path).digest != fit().digest
+    before = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
+    (tmp_path / "codec.json").unlink()
+    (tmp_path / "tagging_inputs.json").write_text(json.dumps(before))  # as earlier releases kept them
+    assert TaggingCodec.load(tmp_path) == inputs
     (tmp_path / "tagging_inputs.json").write_text("{")
-    with pytest.raises(UserError, match="no readable tagging_inputs.json"):
-        TaggingInputs.load(tmp_path)
+    with pytest.raises(UserError, match="no readable codec.json"):
+        TaggingCodec.load(tmp_path)
     with pytest.raises(UserError, match="run directory"):
-        TaggingInputs.load(tmp_path / "nowhere")
+        TaggingCodec.load(tmp_path / "nowhere")
     assert np.array_equal(inputs.encode(SENTENCES).forms.lengths, [4, 2])
 
 
@@ -230,7 +238,7 @@ def test_damaged_spans_can_be_learned(write, tags, scheme, label_scheme):
     rows = [[(f"w{i}", tag) for i, tag in enumerate(row.split())] for row in tags]
     data = load(train_file=write("a.conll", *rows * 4), span_scheme=scheme)
     config = WordsConfig(label_scheme=label_scheme)
-    inputs = fit_tagging_inputs(config, data.train.tokens, data.label_names, scheme=data.scheme)
+    inputs = fit_tagging_codec(config, data.train.tokens, data.label_names, scheme=data.scheme)
     labels = inputs.encode(data.train.tokens, data.train.labels).labels
     for i, row in enumerate(data.train.labels):
         learned = spans_of(inputs.tags(labels.row(i)), data.scheme)  # by the letter, what conlleval reads
@@ -252,9 +260,9 @@ def test_classes_that_never_occur(tmp_path):
 
 
 def test_unknown_words_in_lower_case_where_vectors_know_them_so():
-    inputs = fit()._replace(words=("paris", "Paris"), lowercase_unknown=True)
+    inputs = dataclasses.replace(fit(), words=("paris", "Paris"), lowercase_unknown=True)
     assert inputs.encode([["Paris", "PARIS", "Rome"]]).word_ids.tolist() == [0, 3, 2, 1]
-    assert inputs._replace(lowercase_unknown=False).encode([["PARIS"]]).word_ids.tolist() == [0, 1]
+    assert dataclasses.replace(inputs, lowercase_unknown=False).encode([["PARIS"]]).word_ids.tolist() == [0, 1]
 
 
 def test_the_probability_of_a_tag_is_that_of_all_its_spellings():

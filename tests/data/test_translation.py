@@ -5,8 +5,10 @@ import pytest
 import tensorflow_datasets as tfds
 from data.builders import prepare
 
-from rnn_jax.data.paired import TextPairs, is_pairs_file, read_pairs_file, read_pairs_split
-from rnn_jax.data.translation import PairsConfig, load_translation, read_part
+from rnn_jax.data.paired import TextPairs, read_pairs_file, read_pairs_split
+from rnn_jax.data.parts import is_file as names_a_file
+from rnn_jax.data.translation import load_translation, read_part
+from rnn_jax.data.translation_config import PairsConfig
 from rnn_jax.errors import UserError
 
 TEXT = tfds.features.Text()
@@ -253,4 +255,4 @@ def test_a_training_file_of_another_kind_or_without_a_whole_pair(write):
     [("test", False), ("test[0.5:]", False), ("a.de-en", False), ("a.TSV", True), ("b.txt", True), ("a.en,a.de", True)],
 )
 def test_names_of_files_and_splits(name, is_file):
-    assert is_pairs_file(name) is is_file
+    assert names_a_file(name) is is_file

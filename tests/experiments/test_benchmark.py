@@ -12,7 +12,7 @@ from experiments.benchmarking import table
 from experiments.benchmarking.problems import SUITES, Shape, Unsupported
 from rnn_jax.config import config_from_dict
 from rnn_jax.errors import UserError
-from rnn_jax.training.app import Invocation
+from rnn_jax.training.run_config import Invocation
 
 pytestmark = pytest.mark.lenient_promotion
 

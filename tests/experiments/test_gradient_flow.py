@@ -16,7 +16,7 @@ from rnn_jax import LSTM
 from rnn_jax.analysis.gradient_flow import gradient_norms
 
 TINY = ("--hidden_size=4", "--input_size=3", "--batch_size=2", "--length=12")
-RUNS = ExperimentRuns(gradient_flow, None, TINY, TINY)
+RUNS = ExperimentRuns(gradient_flow, TINY, TINY)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,11 @@ import pytest
 import sentiment_runs as runs
 
 from experiments import sentiment
-from rnn_jax.data.text_config import fit_inputs
+from rnn_jax.config import with_overrides
+from rnn_jax.data.text_codec import TextCodec, fit_text_codec
 from rnn_jax.errors import TrainingDiverged, UserError
-from rnn_jax.training.summary import num_parameters
+from rnn_jax.models.sizes import num_parameters
+from rnn_jax.training.build import build
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def answers(monkeypatch, capsys, workdir, text: bytes):
 
 def test_the_run_directory(trained):
     names = {path.name for path in trained.iterdir()}
-    assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints", "tokenizer.json", "labels.json"}
-    assert names >= {"curves.png", "confusion_test.png", "confusion_validation.png", "ngrams.npz"}
+    assert names >= {"config.json", "metrics.jsonl", "result.json", "checkpoints", "codec.json"}
+    assert names >= {"curves.png", "confusion_test.png", "confusion_validation.png"}
     lines = runs.lines_of(trained)
     assert [line["step"] for line in lines] == [3, 6, 9, 10, 12, 15, 18, 20]
     assert [line["step"] for line in lines if "validation/accuracy" in line] == [10, 20]
@@ -63,7 +65,7 @@ def test_eval_agrees_with_predict_on_a_file(trained, tmp_path, capsys, monkeypat
     labels = ["pos", "neg", "neg"]
     path = tmp_path / "mine.csv"
     path.write_text("text,label\n" + "".join(f'"{t}",{label}\n' for t, label in zip(texts, labels, strict=True)))
-    runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={path}")
+    runs.run_here("--mode=eval", f"--workdir={trained}", f"--part={path}")
     (accuracy,) = (v for k, v in json.loads(capsys.readouterr().out).items() if k.endswith("/accuracy"))
     said = answers(monkeypatch, capsys, trained, "\n".join(texts).encode())
     assert [answer["text"] for answer in said] == texts
@@ -126,14 +128,16 @@ def test_dry_run_trains_nothing(tmp_path, capsys):
     out = capsys.readouterr().out
     assert not (tmp_path / "run").exists()
     assert '"hidden_size": [\n    8\n  ]' in out and "embedding.table" in out and "total" in out
-    assert "20 steps" in out and "MB" in out
+    assert "20 steps" in out and "MB" not in out
+    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", "--dry_run", "--memory")  # which compiles
+    assert "MB state and batch + " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("cell", ["lstm", "elman"])
 def test_num_params_solves_the_width(cell):
-    config = sentiment.Config(cell=(cell,), num_params=20_000, embedding_size=8)
-    inputs = fit_inputs(config, ["good bad so"], ("neg", "pos"))
-    assert num_parameters(sentiment.steps_of(config, inputs).shapes) == pytest.approx(20_000, rel=0.02)
+    config = with_overrides(sentiment.Config(), {"cell": cell, "num_params": 20_000, "embedding_size": 8})
+    codec = fit_text_codec(config.text, ["good bad so"], ("neg", "pos"))
+    assert num_parameters(build(runs.RUNS.task, config, codec).shapes) == pytest.approx(20_000, rel=0.02)
 
 
 def test_fine_tuning_starts_where_the_other_run_ended(trained, tmp_path):
@@ -169,16 +173,15 @@ def test_own_cell_by_flag(tmp_path, monkeypatch):
 
 def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
     workdir = tmp_path / "run"
-    poisoned = sentiment.TextInputs.batch_arrays
-    calls = iter(range(1000))
+    batch_of, calls = TextCodec.batch, iter(range(1000))
 
-    def batch_arrays(self, batch, labels=None):
-        arrays = poisoned(self, batch, labels)
-        if labels is not None and len(labels) == 320 and next(calls) == 13:
-            arrays["weights"] = arrays["weights"] * np.float32("inf")
-        return arrays
+    def poisoned(self, texts, labels, rows, length):
+        batch = batch_of(self, texts, labels, rows, length)
+        if len(labels) == 320 and next(calls) == 14:  # the first call is for the shapes
+            batch["weights"] = batch["weights"] * np.float32("inf")
+        return batch
 
-    monkeypatch.setattr(sentiment.TextInputs, "batch_arrays", batch_arrays)
+    monkeypatch.setattr(TextCodec, "batch", poisoned)
     with pytest.raises(TrainingDiverged, match="diverged at step 14.*gradient norm.*checkpoint"):
         runs.run_here(*runs.TINY, f"--workdir={workdir}", "--checkpoint_every_steps=5")
     assert max((workdir / "checkpoints").glob("latest_*")).name.startswith("latest_000000010")

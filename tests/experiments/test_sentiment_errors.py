@@ -6,8 +6,8 @@ import sys
 import pytest
 import sentiment_runs as runs
 
-from experiments import sentiment
 from rnn_jax.errors import UserError
+from rnn_jax.training import complete
 
 
 def write(path, text):
@@ -32,7 +32,7 @@ def write(path, text):
         (["--init_from=nowhere"], ["nowhere"]),
         (["--mode=predict", "--workdir=nowhere"], ["nowhere", "does not exist"]),
         (["--weight_decay=0.1"], ["--optimizer=adamw"]),
-        (["--num_params=10"], ["--num_params=10"]),
+        (["--num_params=10"], ["--hidden_size needs --num_params=0"]),
     ],
 )
 def test_messages(flags, words, tmp_path, monkeypatch):
@@ -112,11 +112,11 @@ def test_parts_of_a_run_on_files(tmp_path, capsys):
     train = write(tmp_path / "a.csv", "text,label\n" + "good,pos\nbad,neg\n" * 40)
     other = write(tmp_path / "B.CSV", "text,label\ngood,pos\n")
     runs.run_here(*runs.SMALL, f"--workdir={tmp_path / 'run'}", f"--train_file={train}", "--num_steps=1")
-    with pytest.raises(UserError, match="--split=test: the run has train, validation"):
-        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", "--split=test")
+    with pytest.raises(UserError, match="--part=test: the run has train, validation"):
+        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", "--part=test")
     for split in ("train", "validation", str(other)):
         capsys.readouterr()
-        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", f"--split={split}")
+        runs.run_here("--mode=eval", f"--workdir={tmp_path / 'run'}", f"--part={split}")
         assert f'"{split}/accuracy"' in capsys.readouterr().out
 
 
@@ -128,7 +128,7 @@ def test_data_that_changes_between_two_starts(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(sentiment, "report", interrupted)
+        patch.setattr(complete, "report", interrupted)
         runs.run_here(*flags)
     write(train, "text,label\n" + "great,pos\nawful,neg\n" * 40)
     with pytest.raises(UserError, match="training data is not what it was"):

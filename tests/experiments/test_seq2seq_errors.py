@@ -8,7 +8,7 @@ import seq2seq_runs as runs
 from experiment_runs import write
 
 from rnn_jax.data.subwords import fit_subwords
-from rnn_jax.data.translation_inputs import TranslationInputs
+from rnn_jax.data.translation_codec import TranslationCodec
 from rnn_jax.errors import UserError
 
 
@@ -31,10 +31,10 @@ from rnn_jax.errors import UserError
             ["--decoder_hidden_size=8,4", "--decoder_num_layers=3"],
         ),
         (["--decoder_cell_options=x"], ["--decoder_cell_options", "field=value"]),
-        (["--temperature=0.5"], ["--temperature=0.5", "--decoding=sample", "1.0"]),
-        (["--teacher_forcing_steps=5"], ["--teacher_forcing_steps=5", "--teacher_forcing=constant"]),
-        (["--n_best=9"], ["--n_best=9", "--beam_size="]),
-        (["--attention=none", "--show_attention"], ["--show_attention", "--attention=none"]),
+        (["--temperature=0.5"], ["--temperature needs --decoding=sample"]),
+        (["--teacher_forcing_steps=5"], ["--teacher_forcing_steps needs --teacher_forcing=linear"]),
+        (["--n_best=9"], ["--n_best needs --mode=predict"]),
+        (["--attention=none", "--show_attention"], ["--show_attention needs --mode=predict"]),
         (["--vocabulary_size=100"], ["vocabulary_size=100", "260"]),
         (["--max_tokens=1"], ["--max_tokens=1", "no pair"]),
         (["--init_from=nowhere"], ["nowhere"]),
@@ -81,17 +81,17 @@ def trained(tmp_path_factory):
 def test_hidden_targets_are_not_scored(trained):
     table = write(trained.parent / "hidden.tsv", "one cat\t\ntwo dogs\t\n")
     with pytest.raises(UserError, match="hidden.tsv: the targets are hidden"):
-        runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={table}")
+        runs.run_here("--mode=eval", f"--workdir={trained}", f"--part={table}")
 
 
 def test_training_on_a_table_without_test_data(trained):
     metrics = runs.metrics_of(trained)
     assert "validation/bleu" in metrics and not any(name.startswith("test/") for name in metrics)
-    with pytest.raises(UserError, match="--split=test: the run has train, validation"):
-        runs.run_here("--mode=eval", f"--workdir={trained}", "--split=test")
+    with pytest.raises(UserError, match="--part=test: the run has train, validation"):
+        runs.run_here("--mode=eval", f"--workdir={trained}", "--part=test")
     alone = write(trained.parent / "alone.en", "one cat\n")
     with pytest.raises(UserError, match="alone.en: a file of pairs ends in .tsv .*two parallel files"):
-        runs.run_here("--mode=eval", f"--workdir={trained}", f"--split={alone}")
+        runs.run_here("--mode=eval", f"--workdir={trained}", f"--part={alone}")
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,9 @@ def test_input_of_predict(text, flags, words, trained, monkeypatch):
 
 def test_a_vocabulary_that_the_checkpoint_does_not_know(trained, monkeypatch):
     """Files of another run: as many tokens with other meanings, and fewer."""
-    paths = [trained / name for name in ("source_tokenizer.json", "target_tokenizer.json")]
-    size = TranslationInputs.load(trained).source.get_vocab_size()
+    size = TranslationCodec.load(trained).source.get_vocab_size()
     for vocabulary_size in (size, size - 5):
-        text = fit_subwords(["quite another text than that one"], vocabulary_size=vocabulary_size).to_str()
-        for path in paths:
-            write(path, text)
+        other = fit_subwords(["quite another text than that one"], vocabulary_size=vocabulary_size)
+        TranslationCodec(other, other).save(trained)
         with pytest.raises(UserError, match="does not know the vocabulary"):
             runs.run_here("--mode=predict", f"--workdir={trained}")

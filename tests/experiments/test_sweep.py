@@ -199,7 +199,7 @@ def test_another_sweeps_directory_is_refused(tmp_path, workdir):
     assert run(file, workdir, set=("num_steps=5", "data_dir=/elsewhere")) == 0
     assert num_starts(workdir) == 1
     text = file.read_text()
-    file.write_text(text.replace("test/error", "test/mistake"))
+    file.write_text(text.replace("test/error", "test/mistake") + "\nMAXIMIZE = False\n")
     with pytest.raises(UserError, match="holds a sweep by test/error, and the file now says METRIC = 'test/mistake'"):
         run(file, workdir, set=("num_steps=5",))
 
@@ -207,7 +207,7 @@ def test_another_sweeps_directory_is_refused(tmp_path, workdir):
 def test_a_misspelt_metric_may_be_put_right(tmp_path, workdir, capsys):
     file = write_sweep_file(tmp_path, {})
     text = file.read_text()
-    file.write_text(text.replace("test/error", "test/eror"))
+    file.write_text(text.replace("test/error", "test/eror") + "\nMAXIMIZE = False\n")
     assert run(file, workdir) == 1
     assert "warning: no result has METRIC = 'test/eror', they have test/error, " in capsys.readouterr().out
     file.write_text(text)
@@ -281,13 +281,11 @@ def test_flags_that_make_no_sense_are_refused(tmp_path):
     assert "one sweep file at a time: a.py, b.py" in config_error("a.py", "b.py")
     assert "holds no sweep" in config_error(summarise=True, **work)
     assert "holds no sweep" in config_error(file, summarise=True, **work)
-    assert "--set=('a=1',) does nothing without a sweep file" in config_error(summarise=True, set=("a=1",), **work)
-    assert "--slurm_partition=x does nothing without --executor=slurm" in config_error(
-        file, slurm_partition="x", **work
-    )
-    assert "without --executor=ray or slurm" in config_error(file, gpus_per_job=1.0, **work)
+    assert "--set=a=1 needs a sweep file" in config_error(summarise=True, set=("a=1",), **work)
+    assert "--slurm_partition needs --executor=slurm" in config_error(file, slurm_partition="x", **work)
+    assert "needs --executor=ray or slurm" in config_error(file, gpus_per_job=1.0, **work)
     assert "SLURM gives whole GPUs" in config_error(file, executor="slurm", gpus_per_job=0.5, **work)
-    assert "without --search" in config_error(file, num_trials=3, **work)
+    assert "--num_trials needs --search=optuna" in config_error(file, num_trials=3, **work)
     assert "--rows=gru: no row of the sweep" in config_error(file, rows=("gru",), **work)
     assert not (tmp_path / "w").exists()
 

@@ -78,13 +78,13 @@ def test_training_on_files_and_without_test_data(trained, capsys):
 )
 def test_files_to_score(content, words, trained, tmp_path):
     path = write(tmp_path / "b.conll", content)
-    runs.is_refused(words, "--mode=eval", f"--workdir={trained}", f"--split={path}")
+    runs.is_refused(words, "--mode=eval", f"--workdir={trained}", f"--part={path}")
 
 
 def test_parts_of_a_run_on_files(trained, capsys):
-    with pytest.raises(UserError, match="--split=test: the run has train, validation"):
-        runs.run_here("--mode=eval", f"--workdir={trained}", "--split=test")
-    runs.run_here("--mode=eval", f"--workdir={trained}", "--split=train")
+    with pytest.raises(UserError, match="--part=test: the run has train, validation"):
+        runs.run_here("--mode=eval", f"--workdir={trained}", "--part=test")
+    runs.run_here("--mode=eval", f"--workdir={trained}", "--part=train")
     assert '"train/f1"' in capsys.readouterr().out
 
 
@@ -93,7 +93,7 @@ def test_parts_of_a_run_on_files(trained, capsys):
     [
         (b"", [], ["Nothing on standard input"]),
         (b"good\n\xff\xfe bad\n", [], ["standard input:2", "UTF-8"]),
-        (b"good\n", ["--num_best=3"], ["--num_best=3", "--decoder=crf"]),
+        (b"good\n", ["--num_best=3"], ["--num_best needs", "--decoder=crf"]),
         (b"good\n", ["--input=no-such-file"], ["no-such-file"]),
         (b"good\n", ["--cell=gru"], ["--cell"]),
     ],

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from rnn_jax.data.translation_config import BLEU_TOKENIZERS
 from rnn_jax.metrics.translation import (
-    BLEU_TOKENIZERS,
     sample_translations,
     score_texts,
     signatures,

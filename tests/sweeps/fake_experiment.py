@@ -1,8 +1,8 @@
 """An experiment that trains nothing: it counts, writes a run directory as real ones do, and stops when told to.
 
 Run as a program it imports nothing but the standard library, and so takes milliseconds. It finds the square root of 2
-by steps whose size depends on its flags; a run that continues must end with the same number. `train` finds the same for
-`rnn_jax/sweeps/group.py`, which has several runs in one process.
+by steps whose size depends on its flags; a run that continues must end with the same number. `train_in` finds the same
+for `rnn_jax/sweeps/group.py`, which has several runs in one process.
 """
 
 import json
@@ -11,37 +11,37 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 EXPERIMENT = "fake"
+METRICS = {"error": "minimise"}
 
 
 def newton(x, rate):
     return x + rate * (2.0 / x - x) / 2.0
 
 
-def train(config, run):
-    """A loop whose updates are steps of Newton's; it can be one of several with --seeds_mode=map."""
+def train_in(directory, config):
+    """In this process, as one of several; signals are obeyed as by real ones."""
+    from rnn_jax.training.run import open_run
     from rnn_jax.training.stopping import StopSignal
-    from rnn_jax.training.updates import Update
 
-    with (run.path / "starts").open("a") as file:
-        file.write("together\n")
-    file = run.path / "state.json"
-    state = json.loads(file.read_text()) if file.exists() else {"step": 0, "x": 1.0 + config.seed}
-    run.say(f"starts at step {state['step']}")
-    steps = SimpleNamespace(compiled_update=None, train=lambda x, arrays: (newton(x, config.rate), {}))
-    with StopSignal() as stop:
+    with open_run(directory, EXPERIMENT, config) as run, StopSignal() as stop:
+        if run.result is not None:
+            return run.result
+        with (run.path / "starts").open("a") as file:
+            file.write("together\n")
+        file = run.path / "state.json"
+        state = json.loads(file.read_text()) if file.exists() else {"step": 0, "x": 1.0 + config.seed}
+        run.say(f"starts at step {state['step']}")
         while state["step"] < config.num_steps:
-            x, _ = yield Update(steps, state["x"], {}, state["step"])
-            state = {"step": state["step"] + 1, "x": x}
+            state = {"step": state["step"] + 1, "x": newton(state["x"], config.rate)}
             time.sleep(config.pause)
-            run.log(state["step"], 0.0, {"validation/error": x})
+            run.log(state["step"], 0.0, {"validation/error": state["x"]})
             write_state(run.path, state)
             if stop.requested:
                 raise stop.interruption(state["step"])
-    error = abs(state["x"] - 2**0.5)
-    return run.finish({"test/error": error, "validation/error": error, "num_parameters": 1})
+        error = abs(state["x"] - 2**0.5)
+        return run.finish({"test/error": error, "validation/error": error, "num_parameters": 1})
 
 
 def write_state(path, state):

@@ -46,12 +46,12 @@ def is_in_the_middle(directory):
 
 
 def groups_in_the_middle(workdir):
-    """(name, the node it is on) of each group whose runs have all made some steps, and none of them all."""
+    """(name, the node it is on) of each group of which a run has made some steps, and not all."""
     found = []
     for log in workdir.glob("groups/*.log"):
         spec = json.loads(log.with_suffix(".json").read_text())
         directories = [Path(run["directory"]) for run in spec["runs"]]
-        if all(is_in_the_middle(directory) for directory in directories):
+        if any(is_in_the_middle(directory) for directory in directories):
             found.append((log.stem, re.findall(r"Ray node (\w+)", log.read_text())[-1]))
     return found
 

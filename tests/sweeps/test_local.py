@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from rnn_jax.config import knob
 from rnn_jax.errors import TrainingInterrupted
 from rnn_jax.sweeps import local
 from rnn_jax.sweeps.jobs import Job
@@ -354,12 +355,16 @@ def test_progress_is_read_from_the_end_of_the_metrics(tmp_path):
 
     @dataclasses.dataclass
     class Epochs:
-        num_steps: int = 0
-        num_epochs: int = 4
+        num_steps: int = knob(0, "")
+        num_epochs: int = knob(4, "")
+
+    @dataclasses.dataclass
+    class Endless:
+        seed: int = knob(0, "")
 
     assert fraction_done(Epochs(), {"step": 100, "epoch": 3}) == 0.75
     assert fraction_done(Epochs(), {"step": 100, "epoch": 4.1}) == 1.0
-    assert fraction_done(object(), {"step": 100}) == fraction_done(Epochs(), {}) == 0.0
+    assert fraction_done(Endless(), {"step": 100}) == fraction_done(Epochs(), {}) == 0.0
 
 
 def test_the_children_die_with_their_parent(tmp_path):

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import tagging
-from rnn_jax.config import config_hash, define_flags, fields_of
+from rnn_jax.config import config_from_flags, config_hash, define_flags, fields_of, value_of, with_overrides
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.commands import command_of, shell_line
 from rnn_jax.sweeps.rows import expand
 from rnn_jax.sweeps.sweep_file import load_sweep, parse_settings
-from rnn_jax.training.app import Invocation
+from rnn_jax.training.run_config import Invocation
 from tests.sweeps.fake_experiment import Config
 from tests.sweeps.sweep_texts import HEAD, sweep_text, write_sweep_file
 
@@ -31,7 +31,7 @@ def test_a_sweep_file_becomes_a_sweep(tmp_path):
     assert set(sys.modules) == modules
     assert (sweep.path, sweep.title, sweep.text) == (path, "A title.", "What it teaches.")
     assert (sweep.module, sweep.experiment, sweep.config_class) == ("tests.sweeps.fake_experiment", "fake", Config)
-    assert (sweep.metric, sweep.maximize, sweep.num_seeds) == ("test/error", True, 4)
+    assert (sweep.metric, sweep.maximize, sweep.num_seeds) == ("test/error", False, 4)
     assert (sweep.curve, sweep.curve_axis, sweep.curve_log) == ("validation/error", "step", False)
     assert [row.name for row in sweep.rows] == ["baseline", "rate=0.25", "cell=gru,lstm, limit=3"]
     assert [row.config for row in sweep.rows] == [
@@ -44,12 +44,28 @@ def test_a_sweep_file_becomes_a_sweep(tmp_path):
 
 
 def test_settings_of_the_file(tmp_path):
-    settings = {"CURVE": "", "CURVE_AXIS": "update", "CURVE_LOG": True, "MAXIMIZE": False}
+    settings = {"CURVE": "", "CURVE_AXIS": "update", "CURVE_LOG": True, "MAXIMIZE": True}
     sweep = load_sweep(write_sweep_file(tmp_path, {}, **settings))
-    assert (sweep.curve, sweep.curve_axis, sweep.curve_log, sweep.maximize) == ("", "update", True, False)
-    text = sweep_text({}).replace("test/error", "test/loss")
-    (tmp_path / "loss.py").write_text(text)
-    assert load_sweep(tmp_path / "loss.py").maximize is False
+    assert (sweep.curve, sweep.curve_axis, sweep.curve_log, sweep.maximize) == ("", "update", True, True)
+
+
+@pytest.mark.parametrize("metric", ["test/wer", "test/mae", "validation/nll", "test/accuracy_of_nobody"])
+def test_a_metric_that_nobody_declared_must_be_given_a_direction(tmp_path, metric):
+    """Guessing from the name took less of an error for worse."""
+    (tmp_path / "a.py").write_text(sweep_text({}).replace("test/error", metric))
+    with pytest.raises(
+        UserError, match=f"METRIC = '{metric}': fake does not say which way it is better .it does of error"
+    ):
+        load_sweep(tmp_path / "a.py")
+    (tmp_path / "a.py").write_text(sweep_text({}, MAXIMIZE=False).replace("test/error", metric))
+    assert load_sweep(tmp_path / "a.py").maximize is False
+
+
+def test_a_row_whose_change_does_nothing_is_refused(tmp_path):
+    text = sweep_text({}, {"momentum": 0.5}).replace("tests.sweeps.fake_experiment", "sentiment")
+    (tmp_path / "a.py").write_text(text.replace("test/error", "test/accuracy"))
+    with pytest.raises(UserError, match="row 2.*--momentum needs --optimizer=momentum"):
+        load_sweep(tmp_path / "a.py")
 
 
 def test_rows_are_named_by_what_differs_from_the_baseline(tmp_path):
@@ -142,7 +158,7 @@ BAD = {
     "misspelt experiment": (of_experiment("sentimnet"), ["'sentimnet'", "Did you mean sentiment?"]),
     "no module": (of_experiment("tests.nothing.here"), ["'tests.nothing.here'", "nor the full name"]),
     "no name": (of_experiment("../a.py"), ["'../a.py' is no module"]),
-    "no Config": (of_experiment("json"), ["is no experiment", "Config, EXPERIMENT, train"]),
+    "no Config": (of_experiment("json"), ["is no experiment", "Config, EXPERIMENT, METRICS"]),
     "misspelt setting": (sweep_text({}, NUM_SEED=3), ["NUM_SEED is no setting", "Did you mean NUM_SEEDS?"]),
     "setting's type": (sweep_text({}, NUM_SEEDS="3"), ["NUM_SEEDS = '3': expected int"]),
     "no seeds": (sweep_text({}, NUM_SEEDS=0), ["at least 1"]),
@@ -234,17 +250,17 @@ for config_class in (Config, tagging.Config):
 @given(data=st.data())
 def test_a_command_gives_its_configuration_back(config_class, data):
     changes = data.draw(configurations(config_class))
-    config = dataclasses.replace(config_class(), **changes)
+    config = with_overrides(config_class(), changes)
     command = command_of("experiments.x", config, "/a b/run")
     assert command[:2] == ("-m", "experiments.x") and command[-1] == "--workdir=/a b/run"
-    assert len(command) == 3 + sum(value != getattr(config_class(), name) for name, value in changes.items())
+    assert len(command) == 3 + sum(value != value_of(config_class(), name) for name, value in changes.items())
     parsed = FLAGS[config_class]
     parsed.unparse_flags()
     for name in parsed:
         parsed[name].unparse()
     assert parsed(["x", *command[2:]]) == ["x"]
     assert parsed.workdir == "/a b/run"
-    assert config_class(**{name: parsed[name].value for name in fields_of(config_class)}) == config
+    assert config_from_flags(config_class, parsed) == config
 
 
 def test_commands_by_hand():

@@ -17,9 +17,10 @@ from absl import flags
 
 from rnn_jax.config import define_flags
 from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
-from rnn_jax.training.app import Invocation, exit_code, resolve
-from rnn_jax.training.files import read_metrics
+from rnn_jax.files import read_metrics
+from rnn_jax.training.app import exit_code, resolve
 from rnn_jax.training.run import open_run
+from rnn_jax.training.run_config import Invocation
 from tests.training import toy_experiment
 from tests.training.toy_experiment import Config
 
@@ -100,7 +101,7 @@ def test_a_full_disk_is_one_message(capsys):
 def test_flag_errors_of_absl_are_kept():
     with pytest.raises(flags.Error, match=r"Unknown command line flag 'learning_rat'. Did you mean: learning_rate ?"):
         parsed("--learning_rat=1")
-    with pytest.raises(flags.Error, match=r"flag --mode=serve: allowed: train, eval, predict\."):
+    with pytest.raises(flags.Error, match=r"flag --mode=serve: allowed: train, eval, predict, export\."):
         parsed("--mode=serve")
 
 
@@ -139,9 +140,14 @@ def test_from_training_to_prediction(tmp_path):
 def test_help_lists_the_flags_of_the_experiment():
     done = call("--helpshort")
     assert "A small experiment on the whole training stack" in done.stdout
-    for part in ("--workdir: run directory", "--width: inputs of the linear model", "one of: constant, cosine"):
+    for part in (
+        "--workdir=TEXT\n      run directory",
+        "--width=16\n      inputs of the linear model",
+        "one of: constant, cosine",
+    ):
         assert part in done.stdout
-    assert "--[no]dry_run:" in done.stdout
+    assert "--[no]dry_run\n" in done.stdout and done.returncode == 0
+    assert "--beta1" not in done.stdout and "--beta1=0.9" in call("--help").stdout
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -339,3 +340,84 @@ def test_a_real_write_limit_of_the_system(tmp_path):
     assert "UserError: no space left while saving the checkpoint of step 2" in done.stdout
     assert "step 1 is intact" in done.stdout
     assert "steps {'n': 3} ['latest_000000001', 'latest_000000003']" in done.stdout
+
+
+def test_typed_keys_come_back_as_such(tmp_path):
+    tree = {"key": jax.random.key(7), "more": jax.random.split(jax.random.key(1, impl="rbg"), 3), "w": jnp.ones(2)}
+    with Checkpointer(tmp_path, config_hash="abc") as saver:
+        saver.save(1, tree, {})
+        for template in (tree, jax.eval_shape(lambda: tree)):
+            restored = saver.restore_latest(template).tree
+            assert jax.random.bits(restored["key"]) == jax.random.bits(tree["key"])
+            assert restored["more"].dtype == tree["more"].dtype and restored["more"].shape == (3,)
+            np.testing.assert_array_equal(jax.random.key_data(restored["more"]), jax.random.key_data(tree["more"]))
+        with pytest.raises(UserError, match=r"more is key<rbg>\[3\] in the checkpoint, key<fry>\[3\] here"):
+            saver.restore_latest(tree | {"more": jax.random.split(jax.random.key(1), 3)})
+
+
+def test_what_a_checkpoint_may_lack_is_the_templates_own(tmp_path):
+    """Runs of earlier releases have no carry, key or rates in their state."""
+    with Checkpointer(tmp_path, config_hash="abc") as saver:
+        saver.save(3, {"params": {"w": jnp.ones(2)}}, {})
+        template = {"params": {"w": jnp.zeros(2)}, "rates": {"learning_rate": jnp.float32(0.5)}}
+        restored = saver.restore_latest(template, optional=("rates",)).tree
+        assert restored["params"]["w"].tolist() == [1, 1] and restored["rates"]["learning_rate"] == 0.5
+        with pytest.raises(UserError, match="rates/learning_rate is missing in the checkpoint"):
+            saver.restore_latest(template)
+        with pytest.raises(UserError, match="bias is missing in the checkpoint"):
+            saver.restore_latest(template | {"bias": jnp.zeros(2)}, optional=("rates",))
+
+
+TWO = """
+import sys, jax, numpy as np
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+from rnn_jax.errors import UserError
+from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.devices import data_mesh
+mesh = data_mesh()
+assert mesh.size == 2 and jax.process_count() == 2
+make = lambda host, spec: jax.make_array_from_callback(host.shape, NamedSharding(mesh, spec), lambda i: host[i])
+carry = make(np.arange(12.0, dtype=np.float32).reshape(4, 3), PartitionSpec("data"))
+assert not carry.is_fully_addressable and not carry.is_fully_replicated
+tree = {"carry": carry, "w": make(np.ones(3, np.float32), PartitionSpec()), "key": jax.random.key(5)}
+with Checkpointer(sys.argv[3], config_hash="abc") as saver:
+    saver.save(2, tree, {"step": 2})
+    restored = saver.restore_latest(jax.eval_shape(lambda: tree))
+    np.testing.assert_array_equal(restored.tree["carry"], np.arange(12.0).reshape(4, 3))
+    def full(*_):
+        raise OSError(28, "No space left on device")
+    saver._write = full
+    try:
+        saver.save(3, tree, {})
+    except UserError as error:
+        print("refused:", str(error)[:40], flush=True)
+"""
+
+
+def test_arrays_shared_out_among_processes_are_saved_whole(tmp_path):
+    """By two processes; what fails in the one that writes ends the other as well."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", TWO, address]
+    processes = [
+        subprocess.Popen(
+            [*command, str(rank), str(tmp_path)],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert "refused: no space left" in said[0][0] and "refused: process 0 could not save" in said[1][0]
+    template = {"carry": jnp.zeros((4, 3)), "w": jnp.zeros(3), "key": jax.random.key(0)}
+    with Checkpointer(tmp_path, config_hash="abc") as saver:
+        restored = saver.restore_latest(template)
+    np.testing.assert_array_equal(restored.tree["carry"], np.arange(12.0).reshape(4, 3))
+    assert restored.step == 2 and jax.random.bits(restored.tree["key"]) == jax.random.bits(jax.random.key(5))

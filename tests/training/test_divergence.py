@@ -9,7 +9,7 @@ import pytest
 
 from rnn_jax.config import fields_of
 from rnn_jax.training.divergence import SMALLEST_FIRST_LOSS, DivergenceRule, diverged
-from rnn_jax.training.run import RunConfig
+from rnn_jax.training.run_config import RunConfig
 
 FACTOR = 100.0
 

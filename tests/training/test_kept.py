@@ -9,18 +9,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnn_jax.config import group
 from rnn_jax.errors import UserError
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.optimizer import OptimizerConfig
-from rnn_jax.training.run import RunConfig, open_run
+from rnn_jax.training.run import open_run
+from rnn_jax.training.run_config import RunConfig
 from rnn_jax.training.state import TrainState
 from rnn_jax.training.trained import restore_params
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(OptimizerConfig, RunConfig):
-    pass
+class Config:
+    optimizer: OptimizerConfig = group(OptimizerConfig, "optimiser")
+    run: RunConfig = group(RunConfig, "run")
+
+
+def averaging(size: int, which: str = "best") -> Config:
+    return Config(run=RunConfig(average_checkpoints=size, average_checkpoints_from=which))
 
 
 SHAPES = {"w": jax.ShapeDtypeStruct((3,), jnp.float32), "b": [jax.ShapeDtypeStruct((), jnp.bfloat16)]}
@@ -178,7 +185,7 @@ def trained(run, keeping):
 
 def test_the_model_of_a_run_is_the_best_one_or_the_mean(trained, capsys):
     assert_mean_of(restore_params(trained, SHAPES, Config()), [params(2)])
-    averaged = restore_params(trained, SHAPES, Config(average_checkpoints=3, average="last"))
+    averaged = restore_params(trained, SHAPES, averaging(3, "last"))
     assert_mean_of(averaged, [params(3), params(4)])  # 5 is newer than the latest checkpoint
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(averaged))
     assert capsys.readouterr().err == ""
@@ -187,7 +194,7 @@ def test_the_model_of_a_run_is_the_best_one_or_the_mean(trained, capsys):
 def test_with_nothing_to_average_the_best_one_is_used_with_a_warning(trained, capsys):
     for step in (3, 4):
         damage(trained, step, "arrays/**/*")
-    assert_mean_of(restore_params(trained, SHAPES, Config(average_checkpoints=3)), [params(2)])
+    assert_mean_of(restore_params(trained, SHAPES, averaging(3)), [params(2)])
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(" is left out")[0][-11:] for line in lines[:2]] == ["t_000000003", "t_000000004"]
     assert lines[2:] == ["warning: there is nothing to average: using the best checkpoint"]
@@ -196,4 +203,4 @@ def test_with_nothing_to_average_the_best_one_is_used_with_a_warning(trained, ca
 @pytest.mark.parametrize("average_checkpoints", [0, 3])
 def test_a_run_without_checkpoints_says_so(run, average_checkpoints):
     with pytest.raises(UserError, match=r"run has no checkpoint yet: train there first"):
-        restore_params(run, SHAPES, Config(average_checkpoints=average_checkpoints))
+        restore_params(run, SHAPES, averaging(average_checkpoints))

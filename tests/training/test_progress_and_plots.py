@@ -32,7 +32,7 @@ def test_a_pipe_gets_the_messages_only(capsys):
     with Progress(100) as bar:
         bar.message("start [1/2]")
         for step in range(100):
-            bar.update(step + 1, 50, loss=Later())
+            bar.update(step + 1, 50, loss=(Later(), 1.0))
         bar.message("end")
     assert capsys.readouterr().out == "start [1/2]\nend\n"
 
@@ -44,7 +44,7 @@ def test_a_terminal_shows_loss_speed_and_time_left(monkeypatch):
     with Progress(100, unit="tokens", console=console, start_step=10) as bar:
         for step in range(11, 31):
             now[0] += 0.5
-            bar.update(step, 1000, loss=jnp.float32(1 / step))
+            bar.update(step, 1000, loss=(jnp.float32(2 / step), 2.0))
         bar.message("epoch 1 [done]")
         status = bar.status(30)
     assert status == "step 30/100 · loss 0.0333 · 2.0 steps/s · 2.0k tokens/s · 35s left"
@@ -59,10 +59,10 @@ def test_drawing_is_rare_and_never_waits(monkeypatch):
     draws = []
     with Progress(1000, console=console) as bar:
         monkeypatch.setattr(bar._bar, "update", lambda *args, **fields: draws.append(fields["status"]))
-        bar.update(1, 1, loss=0.5)
+        bar.update(1, 1, loss=(1.0, 2.0))
         for step in range(2, 1000):
             now[0] += 0.001
-            bar.update(step, 1, loss=Later())
+            bar.update(step, 1, loss=(Later(), 1.0))
     assert 8 <= len(draws) <= 11
     assert all("loss 0.5000" in status for status in draws)  # the last known value stays
 
@@ -72,7 +72,7 @@ def test_updates_are_cheap():
         loss = jnp.float32(0.1)
         start = time.perf_counter()
         for step in range(20_000):
-            bar.update(step, 100, loss=loss)
+            bar.update(step, 100, loss=(loss, 1.0))
         assert (time.perf_counter() - start) / 20_000 < 50e-6
 
 
@@ -103,7 +103,7 @@ def test_only_process_zero_speaks(monkeypatch, capsys):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     with Progress(10) as bar:
         bar.message("hello")
-        bar.update(1, 1, loss=1.0)
+        bar.update(1, 1, loss=(1.0, 1.0))
     assert capsys.readouterr().out == ""
 
 

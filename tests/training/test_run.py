@@ -15,7 +15,8 @@ import rnn_jax
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.training import provenance, run, tensorboard
-from rnn_jax.training.run import RunConfig, open_run, read_run
+from rnn_jax.training.run import open_run, read_run
+from rnn_jax.training.run_config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from sentiment_runs import NO_LOSS_IS_LOW_ENOUGH, TINY, is_refused, metrics_of, run_here
 
 from rnn_jax.errors import TrainingDiverged
-from rnn_jax.training.files import LOG
+from rnn_jax.files import LOG
 from rnn_jax.training.seeds import lines_of, summary
 
 FLAGS = (*TINY, "--num_steps=4", "--num_buckets=1", "--seed=5")

@@ -7,17 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training import toy_task
 
-from rnn_jax.errors import TrainingDiverged
+from rnn_jax.config import group, with_overrides
+from rnn_jax.data.codec import Codec
+from rnn_jax.errors import TrainingDiverged, UserError
+from rnn_jax.files import read_metrics
+from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.files import read_metrics
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
-from rnn_jax.training.plan import TrainingPlan
+from rnn_jax.training.plan import Plan
 from rnn_jax.training.plateau import learning_rate_scale
-from rnn_jax.training.run import RunConfig, open_run
+from rnn_jax.training.run import open_run
+from rnn_jax.training.run_config import RunConfig
 from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, apply_gradients, create_state, evaluation_params
+from rnn_jax.training.task import Scored
 from rnn_jax.training.trained import restore_params
+from rnn_jax.training.window import means, to_floats
 
 TOTAL, PER_EPOCH = 9, 4
 START, SHAPES = [1.0, -2.0, 0.5], {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
@@ -27,64 +34,60 @@ DEFAULTS = {"optimizer": "sgd", "learning_rate": 0.4, "checkpoint_every_seconds"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(OptimizerConfig, RunConfig):
-    pass
+class Config:
+    optimizer: OptimizerConfig = group(OptimizerConfig, "optimiser")
+    run: RunConfig = group(RunConfig, "run")
 
 
-class NoInputs:
-    """A vocabulary of nothing."""
-
-    def digest(self):
-        return "none"
-
-    def save(self, directory):
-        pass
-
-    @classmethod
-    def load(cls, directory):
-        return cls()
+TASK = toy_task.TASK._replace(config=Config, codec=Codec, metrics={"accuracy": MAXIMISE, "loss": MINIMISE})
 
 
 def configured(**knobs) -> Config:
-    return Config(**DEFAULTS | knobs)
+    return with_overrides(Config(), DEFAULTS | knobs)
 
 
-def plan_of(config: Config) -> TrainingPlan:
-    return TrainingPlan({}, PER_EPOCH, TOTAL, make_optimizer(config, TOTAL), make_schedule(config, TOTAL), 0.0)
+def plan_of(config: Config) -> Plan:
+    return Plan(PER_EPOCH, TOTAL, make_schedule(config.optimizer, TOTAL))
 
 
-def train(workdir, config: Config, crash=lambda session: None, scores=SCORES, losses=None):
+def initial_state(config: Config, w=START, **fields):
+    optimizer = make_optimizer(config.optimizer, TOTAL)
+    return create_state({"w": jnp.array(w)}, optimizer, config.optimizer.ema_decay)._replace(**fields)
+
+
+def train(workdir, config: Config, crash=lambda session: None, scores=SCORES, losses=None, data="rows"):
     """½‖w − target‖² with a target for each step; after each one `crash` may raise. The last state and all weights.
 
-    scores, losses: of the evaluation after each step.
+    scores, losses: of the evaluation after each step. data: the digest of the targets.
     """
-    plan = plan_of(config)
-    state = create_state({"w": jnp.array(START)}, plan.optimizer, config.ema_decay)
+    state, decay = initial_state(config), config.optimizer.ema_decay
 
     @jax.jit
     def step_of(state: TrainState, target: jax.Array):
         loss, grads = jax.value_and_grad(lambda params: 0.5 * jnp.sum((params["w"] - target) ** 2))(state.params)
-        state, metrics = apply_gradients(state, grads, plan.optimizer, config.ema_decay)
-        return state, metrics | {"loss": loss}
+        state, norms = apply_gradients(state, grads, make_optimizer(config.optimizer, TOTAL), decay)
+        return state, {"loss": (3 * loss, 3.0), "gradient_norm": (norms["gradient_norm"], 1.0)}
 
     weights = {}
     with (
         open_run(workdir, "toy", config) as run,
-        Session(config, run, plan, NoInputs(), rank=lambda scores: (scores["accuracy"],)) as session,
+        Session(TASK, config, run, plan_of(config), Codec(), data) as session,
     ):
         state = jax.device_put(session.restore(state))
-        session.begin("toy")
+        session.begin(["toy"])
 
-        def evaluate(state: TrainState) -> dict[str, float]:
+        def evaluate(state: TrainState) -> Scored:
             loss = {} if losses is None else {"loss": losses[session.step - 1]}
-            return {"accuracy": scores[session.step - 1], **loss}
+            return Scored({"accuracy": scores[session.step - 1], **loss})
 
         for target in TARGETS[session.step :]:
             if session.exhausted:
                 break
-            state, metrics = step_of(state, target)
-            weights[session.step + 1] = np.asarray(evaluation_params(state, config.ema_decay)["w"])
-            state = session.after_step(state, metrics, evaluate, num_tokens=3)
+            state, sums = step_of(state, target)
+            weights[session.step + 1] = np.asarray(evaluation_params(state, decay)["w"])
+            session.count(sums, 3)
+            if any(due := session.due()):
+                state = session.after(state, due, evaluate)
             crash(session)
     return state, weights
 
@@ -133,15 +136,17 @@ def test_early_stopping_counts_apart_from_the_plateau(tmp_path, patience, last_s
 
 def test_the_state_comes_back_as_it_was_but_for_a_plateau(tmp_path):
     config = configured(eval_every_steps=2, plateau_patience=1, optimizer="adam")
-    plan = plan_of(config)
-    states = [create_state({"w": jnp.array([float(n)])}, plan.optimizer) for n in range(6)]
-    metrics = {"loss": jnp.float32(1.0), "gradient_norm": jnp.float32(1.0)}
+    states = [initial_state(config, [float(n)]) for n in range(6)]
+    sums = {"loss": (jnp.float32(1.0), jnp.float32(1.0)), "gradient_norm": (jnp.float32(1.0), jnp.float32(1.0))}
     with (
         open_run(tmp_path, "toy", config) as run,
-        Session(config, run, plan, NoInputs(), rank=lambda scores: (scores["accuracy"],)) as session,
+        Session(TASK, config, run, plan_of(config), Codec(), "rows") as session,
     ):
-        session.begin()
-        returned = [session.after_step(s, metrics, lambda state: {"accuracy": 0.5}, num_tokens=1) for s in states]
+        session.begin([])
+        returned = []
+        for state in states:
+            session.count(sums, 1)
+            returned.append(session.after(state, session.due(), lambda state: Scored({"accuracy": 0.5})))
         assert [after is given for after, given in zip(returned, states)] == [True, True, True, False, True, False]
         assert [learning_rate_scale(state.opt_state) for state in returned] == [1.0, 1.0, 1.0, 0.5, 1.0, 0.5]
         assert returned[3].params is states[3].params
@@ -168,8 +173,7 @@ RESUMABLE |= {"optimizer": "adam", "eval_every_steps": 2, "log_every_steps": 3}
 
 def saved_bytes(workdir, config: Config) -> list:
     """Latest and best checkpoint, host state included, and what is kept."""
-    plan = plan_of(config)
-    template = create_state({"w": jnp.zeros(3)}, plan.optimizer, config.ema_decay)
+    template = initial_state(config, [0.0] * 3)
     with open_run(workdir, "toy", config) as run:
         with Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved:
             found = [saved.restore_latest(template), saved.restore_best(template)]
@@ -189,7 +193,7 @@ def saved_bytes(workdir, config: Config) -> list:
     ],
 )
 def test_a_resumed_session_ends_as_an_uninterrupted_one(tmp_path, crash, every, average):
-    config = configured(**RESUMABLE, average=average, checkpoint_every_steps=every)
+    config = configured(**RESUMABLE, average_checkpoints_from=average, checkpoint_every_steps=every)
     whole, weights = train(tmp_path / "whole", config)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "killed", config, crash)
@@ -210,14 +214,18 @@ def test_a_resumed_session_ends_as_an_uninterrupted_one(tmp_path, crash, every, 
 def test_a_run_of_an_earlier_release_goes_on(tmp_path):
     """Its checkpoints hold neither the plateau's count nor kept parameters."""
     config = configured(eval_every_steps=2)
-    state = create_state({"w": jnp.array(START)}, plan_of(config).optimizer)._replace(step=jnp.int32(5))
+    state = initial_state(config, step=jnp.int32(5))
     with (
         open_run(tmp_path, "toy", config) as run,
         Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved,
     ):
-        saved.save(5, state, {"best": [0.6], "waited": 1, "window": []})
+        # Of each update since the last line: means, not sums.
+        saved.save(5, state, {"best": [0.6], "waited": 1, "window": [{"loss": 2.5, "gradient_norm": 0.5}]})
+        (run.path / "codec.json").write_text(Codec().document)
     train(tmp_path, config)
     assert [line["step"] for line in lines_of(tmp_path)] == [6, 7, 8, 9]
+    loss = 0.5 * np.sum((np.array(START) - TARGETS[5]) ** 2)
+    assert lines_of(tmp_path)[0]["train/loss"] == pytest.approx((2.5 + 3 * loss) / 4)  # weights 1 and 3
 
 
 # The distance from the targets grows a thousandfold in each update, the loss a millionfold from a first one near 2:
@@ -286,5 +294,41 @@ def test_a_resumed_run_judges_by_the_first_loss_of_all(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, config, kill_after(4))
     first = lines_of(tmp_path)[0]["train/loss"]
-    said = diverges(tmp_path, dataclasses.replace(config, divergence_factor=1e-6))  # below any loss there is
+    said = diverges(tmp_path, with_overrides(config, {"divergence_factor": 1e-6}))  # below any loss there is
     assert said.startswith("training diverged at step 5: ") and f"times the first loss of {first:g}, " in said
+
+
+def test_losses_are_means_over_what_has_weight():
+    """train/loss is Σ total / Σ weight over the updates since the last line, not a mean of the batches' means."""
+    window = [{"loss": (6.0, 3.0), "gradient_norm": (1.0, 1.0)}, {"loss": (1.0, 1.0), "gradient_norm": (2.0, 1.0)}]
+    assert means(to_floats(window)) == {"loss": 7 / 4, "gradient_norm": 1.5}
+    of_members = [{"loss": (np.array([6.0, 8.0]), np.array([3.0, 2.0]))}]
+    assert means(to_floats(of_members, 1)) == {"loss": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"), [("data", "its rows, their order or their labels differ"), ("codec", "vocabulary")]
+)
+def test_changed_data_is_noticed(tmp_path, what, said):
+    config = configured(eval_every_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, config, kill_after(4))
+    (manifest,) = (path for path in tmp_path.glob("checkpoints/latest_000000004/manifest.json"))
+    with open_run(tmp_path, "toy", config) as run, Checkpointer(run.checkpoints, config_hash=run.config_hash) as saved:
+        host = saved.extras()[4]
+        assert host["data"] == "rows" and host["codec"] == Codec().digest and manifest.exists()
+        state = jax.device_put(saved.restore_latest(initial_state(config)).tree)
+        saved.save(4, state, host | {what: "other"})
+    with pytest.raises(UserError, match=f"The training data is not what it was .*{said}"):
+        train(tmp_path, config)
+
+
+def test_the_metric_that_chooses_must_be_declared(tmp_path):
+    with pytest.raises(UserError, match="--select_by=f1: allowed: accuracy, loss"):
+        train(tmp_path, configured(select_by="f1"))
+
+
+def test_the_declared_direction_chooses_the_best(tmp_path):
+    config = configured(eval_every_steps=1, select_by="loss")
+    train(tmp_path, config, losses=[3.0, 2.0, 0.5, 1.0, *[2.0] * 5], scores=[0.0, 0.0, 0.0, 1.0, *[0.0] * 5])
+    assert "best_000000003" in saved_names(tmp_path)

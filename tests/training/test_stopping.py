@@ -70,11 +70,12 @@ def test_save_timer(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     timer = SaveTimer(seconds=10)
     due = []
-    for step, now[0] in enumerate([105.0, 110.0, 111.0, 119.0, 120.5]):
-        due.append(timer.due(step))
+    for now[0] in [105.0, 110.0, 111.0, 119.0, 120.5]:
+        due.append(timer.due_by_time())
     assert due == [False, True, False, False, True]
-    assert [step for step in range(1, 10) if SaveTimer(steps=4).due(step)] == [4, 8]
-    assert not any(SaveTimer().due(step) for step in range(10))
+    assert [step for step in range(1, 10) if SaveTimer(steps=4).due_by_step(step)] == [4, 8]
+    assert not any(SaveTimer().due_by_step(step) or SaveTimer().due_by_time() for step in range(10))
+    assert not SaveTimer(steps=4).due_by_time() and not timer.due_by_step(8)
 
 
 def test_later_entries_break_ties_and_survive_json():

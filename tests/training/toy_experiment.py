@@ -12,11 +12,12 @@ import numpy as np
 
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
-from rnn_jax.training.app import Invocation, run_app
+from rnn_jax.training.app import run_script
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.divergence import DivergenceRule, diverged
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
-from rnn_jax.training.run import RunConfig, open_run
+from rnn_jax.training.run import open_run
+from rnn_jax.training.run_config import Invocation, RunConfig
 from rnn_jax.training.state import apply_gradients, create_state, evaluation_params
 from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal
 
@@ -24,7 +25,7 @@ from rnn_jax.training.stopping import Patience, SaveTimer, StopSignal
 @dataclasses.dataclass(frozen=True)
 class Config(OptimizerConfig, RunConfig):
     num_steps: int = knob(40, "updates in all", minimum=1)
-    width: int = knob(16, "inputs of the linear model", minimum=1)
+    width: int = knob(16, "inputs of the linear model", minimum=1, short=True)
     ema_decay: float = knob(0.9, "averaging")
     noise: float = knob(0.1, "label noise", minimum=0.0)
     poison_step: int = knob(-1, "step whose loss becomes NaN")
@@ -65,7 +66,7 @@ def train(config: Config, workdir: str) -> dict:
             run.log(step, step / 10, {"train/loss": metrics["loss"], "train/gradient_norm": metrics["gradient_norm"]})
             print(f"step {step}", flush=True)
             is_best = step % 5 == 0 and patience.update(-float(metrics["loss"]))
-            if is_best or timer.due(step) or stop.requested or step == config.num_steps:
+            if is_best or timer.due_by_step(step) or timer.due_by_time() or stop.requested or step == config.num_steps:
                 checkpointer.save(step, state, {"best": patience.best, "first_loss": rule.first_loss}, best=is_best)
             if stop.requested and step < config.num_steps:
                 raise stop.interruption(step)
@@ -80,11 +81,11 @@ def main(config: Config, invocation: Invocation) -> None:
         for line in sys.stdin:
             print(json.dumps({"text": line.strip(), "width": config.width, "data_dir": config.data_dir}))
     elif invocation.mode == "eval":
-        raise UserError(f"unknown split {invocation.split!r}: the data has train, test")
+        raise UserError(f"unknown split {invocation.part!r}: the data has train, test")
     elif not invocation.dry_run:
         print(json.dumps(train(config, invocation.workdir)))
 
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    run_app(main, Config, "toy")
+    run_script(main, Config, "toy")

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import io
-import os
 import shutil
 import tempfile
 import time
@@ -11,19 +10,11 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from rnn_jax.data.cache import cache_dir
 from rnn_jax.data.synthetic import SYNTHETIC
 from rnn_jax.errors import UserError
 
 _STALE_AFTER_SECONDS = 24 * 3600
-
-
-def cache_dir() -> Path:
-    """$RNN_JAX_CACHE, else $XDG_CACHE_HOME/rnn_jax, else ~/.cache/rnn_jax."""
-    if given := os.environ.get("RNN_JAX_CACHE"):
-        return Path(given).expanduser().absolute()
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given).expanduser().absolute() / "rnn_jax"
-    return Path("~/.cache").expanduser().absolute() / "rnn_jax"
 
 
 def prepare_synthetic(name: str) -> Path:

@@ -1,0 +1,63 @@
+"""What --mode=export makes of each task: one input at a time, at the length that the model was trained for."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rnn_jax.errors import UserError
+from rnn_jax.models.sentiment import SentimentClassifier
+from rnn_jax.models.seq2seq import Seq2Seq
+from rnn_jax.models.tagger import Tagger
+from rnn_jax.models.translator import Settings, decode
+from rnn_jax.training.task import Exported, Trained
+
+_SCRIPTS = Path(__file__).parent
+_MAX_WORDS = 128  # of a sentence; the script cuts longer ones
+
+
+def _ints(*shape: int) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, jnp.int32)
+
+
+def sentiment(trained: Trained) -> Exported:
+    """Tokens → probabilities; UserError with n-grams, whose codes are 64-bit numbers."""
+    if trained.codec.ngrams is not None:
+        raise UserError("--mode=export: models with --ngram_vocabulary_size cannot be exported.")
+    text = trained.config.text
+    settings = {"max_tokens": text.max_tokens, "truncation": text.truncation}
+    shapes = {"tokens": _ints(1, text.max_tokens), "lengths": _ints(1)}
+    return Exported(_probabilities, shapes, _SCRIPTS / "sentiment.py", settings)
+
+
+def _probabilities(model: SentimentClassifier, batch: dict[str, jax.Array]) -> jax.Array:
+    return jax.nn.softmax(model(batch["tokens"], batch["lengths"]))
+
+
+def tagging(trained: Trained) -> Exported:
+    """Words and characters → the number of each word's most probable label."""
+    shapes = {"words": _ints(1, _MAX_WORDS), "lengths": _ints(1)}
+    shapes["characters"] = _ints(1, _MAX_WORDS, trained.codec.max_characters)
+    settings = {"max_words": _MAX_WORDS, "labels": trained.codec.model_labels}
+    return Exported(_labels, shapes, _SCRIPTS / "tagging.py", settings)
+
+
+def _labels(model: Tagger, batch: dict[str, jax.Array]) -> jax.Array:
+    emissions = model(batch["words"], batch["lengths"], characters=batch["characters"])
+    return model.tags(emissions, batch["lengths"]).labels
+
+
+def seq2seq(trained: Trained) -> Exported:
+    """Source tokens → target tokens and their number, by greedy decoding."""
+    config = trained.config
+    limit = config.decoding.limit(config.text)
+    settings = Settings.of(config.decoding.greedy(), 1)
+
+    def translate(model: Seq2Seq, batch: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
+        numbers = {"length_penalty": jnp.float32(config.decoding.length_penalty)}
+        found = decode(model, batch | {"rows": jnp.zeros(1, jnp.int32)}, numbers, settings=settings)
+        return found.tokens[:, 0], found.lengths[:, 0]
+
+    shapes = {"source": _ints(1, limit), "lengths": _ints(1)}
+    return Exported(translate, shapes, _SCRIPTS / "seq2seq.py", {"max_tokens": limit})

@@ -1,0 +1,23 @@
+"""Lines on standard input → the greedy translation of each; needs jax, numpy and tokenizers."""
+
+import json
+import pathlib
+import sys
+
+import jax.export
+import numpy as np
+import tokenizers
+
+HERE = pathlib.Path(__file__).parent
+MODEL = jax.export.deserialize(bytearray((HERE / "model.stablehlo").read_bytes()))
+CODEC, SETTINGS = (json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("codec", "settings"))
+SOURCE, TARGET = (tokenizers.Tokenizer.from_str(json.dumps(CODEC[side]["tokenizer"])) for side in ("source", "target"))
+MOST = SETTINGS["max_tokens"]
+
+for line in sys.stdin:
+    ids = SOURCE.encode(line.strip(), add_special_tokens=False).ids[:MOST]
+    source = np.zeros((1, MOST), np.int32)
+    source[0, : len(ids)] = ids
+    tokens, length = MODEL.call({"source": source, "lengths": np.array([len(ids)], np.int32)})
+    written = [int(i) for i in np.asarray(tokens)[0, : int(length[0])] if i >= 4] if ids else []  # 0 to 3 are no text
+    print(json.dumps({"source": line.strip(), "translation": TARGET.decode(written).strip()}, ensure_ascii=False))

@@ -1,0 +1,243 @@
+"""What training reads: batch(step), a pure function of (seed, step), so that a resumed run sees the same batches.
+
+Buckets   rows of different lengths, in batches of a few static shapes
+Rows      rows of one shape
+Windows   windows of a long series
+Lanes     a long sequence as lanes that are read side by side, each window going on where the one before it ended
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from rnn_jax.data.batching import (
+    Batches,
+    Shapes,
+    batch_counts,
+    bucket_lengths,
+    doubling_lengths,
+    padding_waste,
+    permutation,
+    take,
+)
+from rnn_jax.data.digest import digest_of
+from rnn_jax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+MakeBatch = Callable[[np.ndarray, int], Batch]
+"""(rows, −1 for one that only fills the batch; length that they are padded to) → the arrays of a batch."""
+
+
+class Source(Protocol):
+    """Batches may hold arrays of any dtype and rank; "weights" says what counts, and how much."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches hold everything once."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of update `step`."""
+
+    def digest(self) -> str:
+        """Equal for the same rows in the same order, labels included, and only for those."""
+
+
+class Buckets:
+    """Rows sorted into buckets by length, padded to the length of their bucket: a step compiles once a bucket.
+
+    Rows that don't fill a batch of their bucket move up into the next one. The seed deals the rows to the batches;
+    which bucket comes when depends on the epoch alone, so that runs with other seeds have batches of the same shapes at
+    the same steps.
+
+    make_batch: fills the arrays. content: what `digest` hashes. multiple_of: of bucket lengths.
+    tokens_per_batch: where given, most rows · bucket length, but at least one row. notes: what the user should know.
+
+    Raises:
+      UserError: no rows.
+    """
+
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        make_batch: MakeBatch,
+        *,
+        content: Sequence[np.ndarray],
+        batch_size: int,
+        num_buckets: int,
+        multiple_of: int,
+        tokens_per_batch: int | None = None,
+        seed: int,
+        notes: tuple[str, ...] = (),
+    ):
+        if not len(lengths):
+            raise UserError("There is nothing to train on: the training part is empty.")
+        self._lengths, self._make_batch, self._content, self._seed = lengths, make_batch, content, seed
+        buckets = bucket_lengths(lengths, num_buckets=num_buckets, multiple_of=multiple_of)
+        self.shapes = Shapes(buckets, batch_size, tokens_per_batch)
+        self.notes = notes
+        self._epoch: tuple[int, Batches, np.ndarray] | None = None
+
+    @functools.cached_property
+    def steps_per_epoch(self) -> int:
+        """The same for every seed and epoch."""
+        return sum(count for _, _, count in batch_counts(self._lengths, self.shapes))
+
+    @functools.cached_property
+    def padding_waste(self) -> float:
+        """The fraction of the positions of an epoch's batches that hold no token, filler rows included."""
+        return padding_waste(self._lengths, self.shapes)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of update `step`."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = permutation(len(self._lengths), self._seed, epoch, 0)
+            batches = Batches(self._lengths, order, self.shapes)
+            self._epoch = epoch, batches, permutation(len(batches), epoch, 1)
+        _, batches, order = self._epoch
+        length, rows = batches[int(order[number])]
+        return self._make_batch(rows, length)
+
+    def longest(self) -> Batch:
+        """A batch of the longest bucket, for what is to be known before training."""
+        batches = Batches(self._lengths, np.arange(len(self._lengths)), self.shapes)
+        length, rows = batches[len(batches) - 1]
+        return self._make_batch(rows, length)
+
+    def digest(self) -> str:
+        """Of the content."""
+        return digest_of(*self._content)
+
+
+class Rows:
+    """Rows of one shape in random order; the last batch of an epoch is filled with rows of weight 0.
+
+    columns: arrays (n, …) by the names that they have in a batch.
+    """
+
+    def __init__(self, columns: Mapping[str, np.ndarray], batch_size: int, *, seed: int):
+        self._columns, self._batch_size, self._seed = columns, batch_size, seed
+        self._num_rows = len(next(iter(columns.values())))
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches hold everything once."""
+        return -(-self._num_rows // self._batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of update `step`."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, permutation(self._num_rows, self._seed, epoch, 0)
+        chosen = self._epoch[1][number * self._batch_size : (number + 1) * self._batch_size]
+        rows = np.full(self._batch_size, -1)
+        rows[: len(chosen)] = chosen
+        batch = {name: take(column, rows) for name, column in self._columns.items()}
+        return batch | {"weights": (rows >= 0).astype(np.float32)}
+
+    def digest(self) -> str:
+        """Of all columns."""
+        return digest_of(*(self._columns[name] for name in sorted(self._columns)))
+
+
+class Windows:
+    """Windows of `length` rows of a long series (T, …), `stride` apart, in random order, or in theirs (seed None)."""
+
+    def __init__(self, values: np.ndarray, batch_size: int, length: int, *, stride: int = 1, seed: int | None = None):
+        self._values, self._batch_size, self._length, self._stride = values, batch_size, length, stride
+        self._seed, self._epoch = seed, -1
+        self.num_windows = max(0, (len(values) - length) // stride + 1)
+        self._order = np.arange(self.num_windows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches hold every window once."""
+        return -(-self.num_windows // self._batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """window (B, length, …); weights (B,)."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if self._seed is not None and epoch != self._epoch:
+            self._epoch, self._order = epoch, permutation(self.num_windows, self._seed, epoch, 0)
+        chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
+        window = np.zeros((self._batch_size, self._length, *self._values.shape[1:]), self._values.dtype)
+        for i, first in enumerate(chosen * self._stride):
+            window[i] = self._values[first : first + self._length]
+        return {"window": window, "weights": (np.arange(self._batch_size) < len(chosen)).astype(np.float32)}
+
+    def digest(self) -> str:
+        """Of the series."""
+        return digest_of(self._values)
+
+
+class Lanes:
+    """A long sequence of tokens as `batch_size` lanes that are read side by side, a window of `length` at a time.
+
+    Each window goes on where the one before it ended, so the carry of a batch is where the next one starts; where an
+    epoch begins, `resets` say that it does not. A label is the token after its own; weights count the real ones. `ids`
+    may be a memory map: only the window is read.
+    """
+
+    def __init__(self, ids: np.ndarray, batch_size: int, length: int):
+        self._ids, self._batch_size, self._length = ids, batch_size, length
+        self._ends = np.linspace(0, max(len(ids) - 1, 0), batch_size + 1).round().astype(np.int64)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many windows the longest lane has."""
+        return max(1, -(-int(np.diff(self._ends).max()) // self._length))
+
+    def batch(self, step: int) -> Batch:
+        """tokens, labels, weights, resets: (B, length)."""
+        window = step % self.steps_per_epoch
+        tokens = np.zeros((self._batch_size, self._length + 1), np.int32)
+        weights = np.zeros((self._batch_size, self._length), np.float32)
+        for lane in range(self._batch_size):
+            start = self._ends[lane] + window * self._length
+            size = int(np.clip(self._ends[lane + 1] - start, 0, self._length))
+            if size:
+                tokens[lane, : size + 1] = self._ids[start : start + size + 1]
+                weights[lane, :size] = 1
+        resets = np.zeros(weights.shape, bool)
+        resets[:, 0] = window == 0
+        return {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
+
+    def digest(self) -> str:
+        """Of the tokens."""
+        return digest_of(self._ids)
+
+
+def in_order(lengths: np.ndarray, make_batch: MakeBatch, shapes: Shapes) -> Iterator[tuple[np.ndarray, Batch]]:
+    """Every row exactly once, shorter buckets first: (rows, of which −1 only fill the batch; the batch)."""
+    for length, rows in Batches(lengths, np.arange(len(lengths)), shapes):
+        yield rows, make_batch(rows, length)
+
+
+def map_rows(
+    lengths: np.ndarray,
+    make_batch: MakeBatch,
+    function: Callable[[Batch], Any],
+    *,
+    longest: int,
+    batch_size: int,
+    shortest: int = 16,
+    tokens_per_batch: int | None = None,
+) -> list[Any]:
+    """function's row for each row, in order; inside, rows of like length share a batch.
+
+    function(batch) returns an array or a tree of arrays with a row for each of the batch's. Few rows make a small
+    batch (a power of two), so that a single one is answered at once.
+    """
+    num_rows = min(batch_size, 1 << max(len(lengths) - 1, 0).bit_length())
+    shapes = Shapes(doubling_lengths(longest, shortest), num_rows, tokens_per_batch)
+    results: list[Any] = [np.empty(0)] * len(lengths)
+    for rows, batch in in_order(lengths, make_batch, shapes):
+        outputs = function(batch)
+        for i, row in enumerate(rows):
+            if row >= 0:
+                results[row] = jax.tree.map(lambda output, i=i: output[i], outputs)
+    return results

@@ -1,0 +1,65 @@
+"""From texts to what a text model reads, and back to class names."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from rnn_jax.data.batching import Ragged, lengths_of, pad, take
+from rnn_jax.data.codec import Codec
+from rnn_jax.data.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
+from rnn_jax.data.sources import Batch
+from rnn_jax.data.text_config import TokenConfig
+from rnn_jax.data.vocabulary import UNKNOWN_ID, encode, fit_tokenizer, keep_tokenizer, load_tokenizer
+from rnn_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TextCodec(Codec):
+    """The tokenizer and n-grams, fitted on training data only, and the class names."""
+
+    tokenizer: Tokenizer
+    label_names: tuple[str, ...]
+    ngrams: NGrams | None = None
+
+    def batch(self, texts: Ragged, labels: np.ndarray, rows: np.ndarray, length: int) -> Batch:
+        """What the network reads of these rows; −1 is a row that fills the batch, of label 0 and weight 0."""
+        tokens = pad(texts, rows, length)
+        batch = {"tokens": tokens, "lengths": lengths_of(texts, rows), "labels": take(labels, rows)}
+        batch["weights"] = (rows >= 0).astype(np.float32)
+        return batch if self.ngrams is None else batch | {"ngrams": self.ngrams.lookup(tokens)}
+
+    @classmethod
+    def load_earlier(cls, directory: Path) -> "TextCodec":
+        """Reads tokenizer.json, labels.json and ngrams.npz."""
+        try:
+            label_names = tuple(json.loads((directory / "labels.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{directory} has no readable codec.json or labels.json. Is it a run directory?") from error
+        file = directory / "ngrams.npz"
+        return cls(
+            load_tokenizer(directory / "tokenizer.json"),
+            label_names,
+            load_earlier_ngrams(file) if file.exists() else None,
+        )
+
+
+def fit_text_codec(config: TokenConfig, texts: Sequence[str], label_names: tuple[str, ...]) -> TextCodec:
+    """The tokenizer and, if the config wants them, the n-grams of the training texts."""
+    options: Any = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
+    tokenizer = keep_tokenizer(texts, ("text", str(options)), functools.partial(fit_tokenizer, texts, **options))
+    if not config.ngram_vocabulary_size:
+        return TextCodec(tokenizer, label_names)
+    ngrams = fit_ngrams(
+        encode(tokenizer, texts, max_tokens=config.max_tokens, truncation=config.truncation),
+        num_tokens=tokenizer.get_vocab_size(),
+        orders=config.ngram_orders,
+        vocabulary_size=config.ngram_vocabulary_size,
+        unknown_id=UNKNOWN_ID,
+    )
+    return TextCodec(tokenizer, label_names, ngrams)

@@ -1,0 +1,54 @@
+"""A run from its configuration to its result."""
+
+from pathlib import Path
+from typing import Any
+
+from rnn_jax.config import value_of
+from rnn_jax.models.sizes import num_parameters
+from rnn_jax.training import fit
+from rnn_jax.training.devices import wait_for_all
+from rnn_jax.training.plots import plot_curves
+from rnn_jax.training.prepare import Prepared, prepare
+from rnn_jax.training.run import Run, open_run
+from rnn_jax.training.run_files import result_line, scored_with
+from rnn_jax.training.task import Task
+from rnn_jax.training.trained import load
+from rnn_jax.training.window import prefixed
+
+
+def train_in(task: Task, workdir: str | Path, config: Any, *, seeds_mode: str = "") -> dict[str, Any]:
+    """Trains in a run directory, or shows the result of a run that finished there before. Returns the result.
+
+    seeds_mode: how it shared its process with other runs, for the record.
+    """
+    with open_run(workdir, task.name, config) as run:
+        result = run.result
+        if result is None:
+            prepared = prepare(task, config)
+            fit.train(prepared, run)
+            result = report(prepared, run, seeds_mode)
+        else:
+            run.say(f"Finished before; the result is in {run.path}.{scored_with(result, config)}")
+        run.say(result_line(result))
+        run.say(f"Run directory: {run.path}")
+        return result
+
+
+def report(prepared: Prepared, run: Run, seeds_mode: str = "") -> dict[str, Any]:
+    """Scores the checkpoint that validation chose, on all parts, tests this once; pictures and result.json."""
+    wait_for_all("training is over")
+    task = prepared.task
+    trained = load(task, run.path)
+    width = value_of(prepared.network.config, "hidden_size")  # what --num_params came to
+    result = {"num_parameters": num_parameters(trained.params), "hidden_size": ",".join(map(str, width))}
+    result |= task.settings(trained.config) | ({"seeds_mode": seeds_mode} if seeds_mode else {})
+    for name, part in prepared.data.parts.items():
+        scored = task.score(trained, part)
+        result |= prefixed(name, scored.metrics)
+        if task.illustrate is not None:
+            task.illustrate(trained, name, part, scored.details, run)
+    if task.examples is not None:
+        for line in task.examples(trained, prepared.data.parts.get("test", prepared.data.parts["validation"])):
+            run.say(line)
+    run.draw(plot_curves, run.path / "metrics.jsonl", "curves.png")
+    return run.finish(result)

@@ -1,0 +1,76 @@
+"""A run before anything is computed: its data read, its network described; and the state that it starts from."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from rnn_jax.data.read import Data
+from rnn_jax.data.sources import Source
+from rnn_jax.training.build import Network, Program, build, initial_params
+from rnn_jax.training.devices import data_mesh
+from rnn_jax.training.optimizer import RATES, make_optimizer, make_schedule
+from rnn_jax.training.plan import Plan, introduction
+from rnn_jax.training.run import Run
+from rnn_jax.training.session import Session
+from rnn_jax.training.state import TrainState, create_state
+from rnn_jax.training.task import Task, Trained
+from rnn_jax.training.trained import load_donor
+
+PyTree = Any
+
+
+class Prepared(NamedTuple):
+    """A run before anything is computed."""
+
+    task: Task
+    config: Any
+    donor: Trained | None
+    data: Data
+    network: Network
+    source: Source
+    plan: Plan
+    program: Program
+
+    def session(self, run: Run) -> Session:
+        """The bookkeeping of this run."""
+        return Session(self.task, self.config, run, self.plan, self.data.codec, self.source.digest())
+
+
+def prepare(task: Task, config: Any) -> Prepared:
+    """Reads the data; the network, the batches, how many there will be, and the program of an update.
+
+    Raises:
+      UserError: whatever is wrong with the configuration or the data.
+    """
+    task.check(config)
+    donor = load_donor(task, config)
+    data = task.read(config, donor and donor.codec)
+    source, network = data.train(), build(task, config, data.codec)
+    total_steps = config.run.num_steps or config.run.num_epochs * source.steps_per_epoch
+    plan = Plan(source.steps_per_epoch, total_steps, make_schedule(config.optimizer, total_steps))
+    program = Program(network.graph, task.loss, network.config.optimizer, total_steps, data_mesh())
+    return Prepared(task, config, donor, data, network, source, plan, program)
+
+
+def first_state(prepared: Prepared) -> tuple[TrainState, tuple[str, ...]]:
+    """The state before the first update, and what the user should know of the run."""
+    config, source, plan = prepared.config, prepared.source, prepared.plan
+    params, notes = initial_params(prepared.task, config, prepared.data, prepared.network, prepared.donor)
+    state = create_state(params, make_optimizer(config.optimizer, plan.total_steps), config.optimizer.ema_decay)
+    state = state._replace(
+        carry=_empty_carry(prepared.program, params, source.batch(0)),
+        key=jax.random.key_data(jax.random.fold_in(jax.random.key(config.run.seed), 1)),  # the key itself drew params
+        rates={name: jnp.float32(getattr(config.optimizer, name)) for name in RATES},
+    )
+    return state, (*prepared.data.notes, *notes, *introduction(config, params, plan, source))
+
+
+def _empty_carry(program: Program, params: PyTree, batch: PyTree) -> PyTree:
+    """Zeros in the form of the carry that a batch leaves: the first batch resets them."""
+
+    def carry_after(params: PyTree, batch: PyTree) -> PyTree:
+        return program.loss(nnx.merge(program.graph, params), batch, None, jax.random.key(0))[1]
+
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(carry_after, params, batch))
