@@ -254,6 +254,7 @@ run_test() {
   if ((${#flags[@]} == 0)) && [[ $platform == cpu ]]; then
     run_part "what users run: no checks of types, XLA's own flags, two devices" tests/as_users || status=$?
     run_lowest || status=$?
+    flags=(--durations=10)
   fi
   "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
   exit $status

@@ -1,5 +1,6 @@
-"""A folder of prepared data never makes us import code: TFDS imports whatever class its features.json names."""
+"""A folder of prepared data never makes us import code: TFDS imports whatever class its description names."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +13,18 @@ _NAMES = ("pythonClassName", "python_class_name", "type")  # the last as TFDS wr
 
 
 def require_known_features(folder: Path) -> None:
-    """Checks all features.json of a dataset, whichever version TFDS will choose.
+    """Checks every description of a dataset's features, whichever version TFDS will choose.
 
     Raises:
       UserError: one names a class that is not TFDS's own.
     """
-    for file in sorted(folder.rglob("features.json")):
+    for file in sorted((*folder.rglob("features.json"), *folder.rglob("dataset_info.json"))):
         try:
             document = json.loads(file.read_bytes())
         except (OSError, ValueError) as error:
             raise UserError(f"The dataset in {file.parent} is damaged: {error}. Prepare it again.") from error
+        if file.name == "dataset_info.json":  # the rest of it names no class, and its schema has types of its own
+            document = document.get("features") if isinstance(document, dict) else None
         for name in _class_names(document):
             if not name.startswith(_OWN) or ".." in name:
                 raise UserError(
@@ -31,7 +34,10 @@ def require_known_features(folder: Path) -> None:
 
 
 def _class_names(document: Any) -> Iterator[str]:
-    if isinstance(document, list):
+    if isinstance(document, str) and document.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError, RecursionError):  # content may be JSON within JSON
+            yield from _class_names(json.loads(document))
+    elif isinstance(document, list):
         for part in document:
             yield from _class_names(part)
     elif isinstance(document, dict):

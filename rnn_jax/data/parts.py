@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from rnn_jax.data.batching import permutation
+from rnn_jax.data.memory import require_memory
 from rnn_jax.data.parts_config import PartsConfig
 from rnn_jax.data.read import Data
 from rnn_jax.data.source import split_names, splits_overlap
@@ -61,10 +62,12 @@ def read_parts(config: PartsConfig, read_file: Callable[[str], P], read_split: C
     dev or valid, if there is one that shares nothing with the others.
 
     Raises:
-      UserError: as `open_split` and the readers; nothing with labels to train on or to validate with.
+      UserError: as `open_split` and the readers; nothing with labels to train on or to validate with; more than the
+        machine's memory.
     """
     files = {"train": config.train_file, "validation": config.validation_file, "test": config.test_file}
     splits = _choose_splits(config, files)
+    require_memory(filter(None, files.values()), config.dataset, filter(None, splits.values()), config.data_dir)
     train, validation, test = (
         read_file(files[part]) if files[part] else read_split(splits[part]) if splits[part] else None
         for part in ("train", "validation", "test")

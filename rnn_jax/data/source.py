@@ -71,9 +71,10 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
 
         return tfds.builder_from_directory(prepare_synthetic(dataset))
     root = _resolve_data_dir(dataset, data_dir)
-    require_known_features(root / dataset.partition(":")[0].partition("/")[0])
     try:
         return _open_folder(dataset, root)
+    except UserError:
+        raise
     except (ValueError, OSError) as error:  # DatasetNotFoundError is a ValueError.
         held = prepared_datasets(root)
         hint = _did_you_mean(dataset, [*held, *SYNTHETIC])
@@ -91,6 +92,10 @@ def open_dataset(dataset: str, data_dir: str | None = None) -> "tfds.core.Datase
 
 
 def _open_folder(dataset: str, root: Path) -> "tfds.core.DatasetBuilder":
+    name = Path(dataset.partition(":")[0])
+    if ".." in name.parts or name.is_absolute():
+        raise ValueError("the name of a dataset leads nowhere else")
+    require_known_features(root / name.parts[0] if name.parts else root)
     try:
         return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=str(root))
     except tfds.core.DatasetNotFoundError:
@@ -112,6 +117,13 @@ def _prepared_folder(folder: Path) -> Path | None:
 def split_names(dataset: str, data_dir: str | None = None) -> tuple[str, ...]:
     """The names of the splits of a prepared dataset; errors as `open_dataset`."""
     return tuple(open_dataset(dataset, data_dir).info.splits)
+
+
+def split_bytes(dataset: str, split: str, data_dir: str | None = None) -> int:
+    """What a split takes on disk, a slice of it its share of the examples; errors as `open_split`."""
+    pieces = _split_info(open_dataset(dataset, data_dir), dataset, split).file_instructions
+    sizes = ((piece, Path(piece.filename)) for piece in pieces if piece.examples_in_shard)
+    return sum(file.stat().st_size * piece.take // piece.examples_in_shard for piece, file in sizes if file.is_file())
 
 
 def splits_overlap(dataset: str, data_dir: str | None, a: str, b: str) -> bool:

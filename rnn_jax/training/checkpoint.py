@@ -126,7 +126,8 @@ class Checkpointer:
     def restore_latest(self, template: PyTree, *, optional: tuple[str, ...] = ()) -> Restored | None:
         """The newest readable checkpoint, None where none was ever saved.
 
-        optional: first names of paths that the checkpoint may lack; the template's own arrays are taken there.
+        optional: first names of paths below which the checkpoint may have nothing at all; the template's own arrays are
+        taken there.
 
         Broken ones are skipped with a warning. UserError: all are broken; another configuration; or arrays whose
         paths, shapes or dtypes differ from the template (arrays or jax.ShapeDtypeStruct).
@@ -332,7 +333,13 @@ class Checkpointer:
                 f"{self.config_hash}): use another --workdir, or the flags in its config.json"
             )
         saved, own = manifest["arrays"], dict(named_leaves(template))
-        lacking = {name for name in own if name not in saved and name.partition("/")[0] in optional}
+        # Below a first name all is saved or nothing: a mixture of saved and fresh arrays would be no state at all.
+        absent = set(optional) - {name.partition("/")[0] for name in saved}
+        lacking = {
+            name
+            for name, leaf in own.items()
+            if name.partition("/")[0] in absent and not isinstance(leaf, jax.ShapeDtypeStruct)
+        }
         described = describe(template)
         require_match(path, saved, {n: there for n, there in described.items() if n not in lacking}, subset)
         raw = describe({n: raw_shape(leaf) for n, leaf in own.items() if n not in lacking})

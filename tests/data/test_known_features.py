@@ -24,16 +24,60 @@ def test_tfds_own_features_are_read(features, tmp_path):
     assert len(open_split("reviews", "train", str(tmp_path))) == 3
 
 
-@pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "type"])
-def test_other_classes_are_refused_and_not_imported(features, tmp_path, monkeypatch, key):
+@pytest.fixture
+def evil(tmp_path, monkeypatch):
+    """A module on the path, and a check that nobody imported it."""
     mark = tmp_path / "imported"
     (tmp_path / "evil_features.py").write_text(f"open({str(mark)!r}, 'w').close()")
     monkeypatch.syspath_prepend(tmp_path)
+    yield
+    assert not mark.exists() and "evil_features" not in sys.modules
+
+
+def refused(tmp_path):
+    with pytest.raises(UserError, match="names the class evil_features.Text, which is none of TFDS's own"):
+        open_split("reviews", "train", str(tmp_path))
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "python_class_name", "type"])
+def test_other_classes_are_refused_and_not_imported(features, tmp_path, evil, key):
     document = json.loads(features.read_text())
     inner = document["featuresDict"]["features"]["text"]
     inner.pop("pythonClassName")
     inner[key] = "evil_features.Text"
     features.write_text(json.dumps(document))
-    with pytest.raises(UserError, match="names the class evil_features.Text, which is none of TFDS's own"):
-        open_split("reviews", "train", str(tmp_path))
-    assert not mark.exists() and "evil_features" not in sys.modules
+    refused(tmp_path)
+
+
+def test_features_in_the_dataset_info_are_read_too(features, tmp_path, evil):
+    info = features.with_name("dataset_info.json")
+    document = json.loads(info.read_text())
+    info.write_text(json.dumps(document | {"features": {"pythonClassName": "evil_features.Text"}}))
+    refused(tmp_path)
+
+
+NESTED = {"text": {"type": "evil_features.Text", "content": {}}}
+DICT = "tensorflow_datasets.core.features.features_dict.FeaturesDict"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"pythonClassName": DICT, "jsonFeature": {"json": json.dumps(NESTED)}},
+        {
+            "type": DICT,
+            "proto_cls": "tensorflow_datasets.JsonFeature",
+            "content": json.dumps({"json": json.dumps(NESTED)}),
+        },
+    ],
+)
+def test_json_within_json_is_read_too(features, tmp_path, evil, document):
+    features.write_text(json.dumps(document))
+    refused(tmp_path)
+
+
+def test_a_name_that_leads_out_of_the_folder(features, tmp_path, evil):
+    (tmp_path / "root" / "reviews").mkdir(parents=True)
+    features.write_text(json.dumps(NESTED["text"]))
+    with pytest.raises(UserError, match="No dataset"):
+        open_split("reviews/../../reviews", "train", str(tmp_path / "root"))

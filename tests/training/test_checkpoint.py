@@ -366,6 +366,15 @@ def test_what_a_checkpoint_may_lack_is_the_templates_own(tmp_path):
             saver.restore_latest(template)
         with pytest.raises(UserError, match="bias is missing in the checkpoint"):
             saver.restore_latest(template | {"bias": jnp.zeros(2)}, optional=("rates",))
+        with pytest.raises(UserError, match="rates/learning_rate is missing in the checkpoint"):  # no array to take
+            saver.restore_latest(jax.eval_shape(lambda: template), optional=("rates",))
+
+
+def test_a_checkpoint_lacks_all_of_an_optional_part_or_nothing(tmp_path):
+    with Checkpointer(tmp_path, config_hash="abc") as saver:
+        saver.save(3, {"carry": {"c": jnp.ones(2)}}, {})
+        with pytest.raises(UserError, match="carry/h is missing in the checkpoint"):
+            saver.restore_latest({"carry": {"c": jnp.zeros(2), "h": jnp.zeros(2)}}, optional=("carry",))
 
 
 TWO = """

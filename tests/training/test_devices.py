@@ -88,6 +88,11 @@ mesh = data_mesh()
 assert mesh.size == 4
 x = shard_batch({"x": np.arange(8, dtype=np.float32)}, mesh)["x"]
 w = replicate(np.float32([2.0]), mesh)
+key = replicate(jax.random.key(3, impl="rbg"), mesh)
+assert key.sharding.is_fully_replicated and len(key.sharding.device_set) == 4
+assert str(jax.random.key_impl(key)) == "rbg"
+bits = jax.jit(lambda key: jax.random.bits(key))(key)
+assert int(bits) == int(jax.random.bits(jax.random.key(3, impl="rbg")))
 total = jax.jit(lambda x, w: (x * w).sum())(x, w)
 with open_run(sys.argv[1], "toy", RunConfig()) as run:
     saver = Checkpointer(run.checkpoints, config_hash=run.config_hash)
