@@ -81,7 +81,8 @@ def test_time_beside_the_program_is_not_in_its_share(monkeypatch):
 
     monkeypatch.setattr(TextCodec, "batch", slow)
     (measured,) = time_in_program(RECIPE, num_steps=4, repeats=1)
-    assert measured.loop >= 0.2 > 2 * measured.program > 0
+    # A thread prepares batches ahead, so that part of the first one's 0.2 s lies before the measured steps.
+    assert measured.loop > 0.1 > 2 * measured.program > 0
     assert measured.share == pytest.approx(measured.program / measured.loop) and measured.share < 0.5
     assert fit.train_step is train_step  # the loop is left as it was
 
