@@ -1,6 +1,9 @@
 """What holds for every test: CPU, strict promotion, shapes checked, caches in temporary folders."""
 
+import functools
+import gc
 import os
+from pathlib import Path
 
 # Before the first import of jax. launch.sh sets it too; a plain `python -m pytest` should mean the same.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,23 +15,32 @@ if os.environ.get("RNN_JAX_TESTS_AS_USERS") != "1":
         "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
         " --xla_cpu_parallel_codegen_split_count=1",
     )
+    # Where in the source an operation came from is for people who read programs; tests lower some ten thousand.
+    os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import hypothesis
 import jax
 import jaxtyping
 import pytest
+from jax._src.interpreters import mlir
 
 # Hooks and flags of tests hide what users meet: integer masks, and lists, are refused before they arrive, and programs
 # are compiled in another way. With this set, none of them is in force, and there are two devices for meshes.
 AS_USERS = os.environ.get("RNN_JAX_TESTS_AS_USERS") == "1"
 collect_ignore = [] if AS_USERS else ["as_users"]
 
-# Every call of a function in rnn_jax checks the shapes and dtypes written in its signature. Before the first import of
-# rnn_jax: the hook works on modules as they are loaded. Users' runs don't pay for it.
+# The rooms of arrays. The others know words and paths, which mypy checks, and are called a hundred thousand times.
+ROOMS = {path.stem for path in (Path(__file__).parents[1] / "rnn_jax").iterdir()} - {"config", "data", "sweeps"}
+CHECKED = [f"rnn_jax.{name}" for name in sorted(ROOMS)] + ["rnn_jax.data.embeddings"]
+
+# Every call of a function in them checks the shapes and dtypes written in its signature. Before the first
+# import of rnn_jax: the hook works on modules as they are loaded. Users' runs don't pay for it.
 if AS_USERS:
     jax.config.update("jax_num_cpu_devices", 2)
 else:
-    jaxtyping.install_import_hook("rnn_jax", "typechecking.check")
+    jaxtyping.install_import_hook(CHECKED, "typechecking.check")
+    # JAX makes a context of MLIR for each of the ten thousand programs of the suite, an eighth of its time; one does.
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 # Same examples in every run, and no deadline: a first call compiles.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -61,6 +73,33 @@ def _promotion(request):
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             yield
     else:
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _old_objects():
+    """The garbage collector does not look again at what earlier modules left: compiled programs, kept for good."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_pictures():
+    """Pictures are composed but not rendered, which takes matplotlib a second each. Yields what renders them."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        render = Figure.savefig
+        patch.setattr(Figure, "savefig", lambda figure, path, **options: Path(path).write_bytes(b"\x89PNG"))
+        yield render
+
+
+@pytest.fixture(scope="module")
+def rendered(_quick_pictures):
+    """Pictures are rendered, as in users' runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", _quick_pictures)
         yield
 
 

@@ -33,7 +33,7 @@ PARTIAL = {"cell=lstm": BASE, "cell=gru": [*UP[:2], "running", "waiting", "inter
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, rendered):
     """The report of OUTCOMES."""
     path = tmp_path_factory.mktemp("sweep")
     sweep, records = fake_sweep(OUTCOMES, path)

@@ -127,7 +127,7 @@ def pixels(path) -> np.ndarray:
     return pytest.importorskip("matplotlib.image").imread(path)
 
 
-def test_pictures_are_drawn(tmp_path):
+def test_pictures_are_drawn(tmp_path, rendered):
     source = tmp_path / "metrics.jsonl"
     source.write_text("".join(json.dumps(line) + "\n" for line in METRICS) + '{"step": 3')
     assert plots.plot_curves(source, tmp_path / "curves.png") is True
