@@ -11,6 +11,10 @@ from rnn_jax.decoding import beam_search, cut_unlikely, greedy, sample
 
 V, START, END, PAD = 4, 0, 3, 9
 HIDDEN = 6
+# Compiled once for all machines of a shape: these are arguments, and so are lengths and penalties.
+SETTINGS = ("start", "end", "pad", "limit")
+jitted_search = jax.jit(beam_search, static_argnames=(*SETTINGS, "num_best"))
+jitted_greedy, jitted_sample = (jax.jit(decode, static_argnames=SETTINGS) for decode in (greedy, sample))
 
 
 def machine(seed):
@@ -21,11 +25,12 @@ def machine(seed):
         for shape in [(HIDDEN, HIDDEN), (V, HIDDEN), (HIDDEN, V), (2, HIDDEN)]
     )
 
-    def step(carry, tokens):
-        carry = {"h": jnp.tanh(carry["h"] @ w_h + w_x[tokens])}
-        return carry, carry["h"] @ w_o
+    return jax.tree_util.Partial(machine_step, w_h, w_x, w_o), first
 
-    return step, first
+
+def machine_step(w_h, w_x, w_o, carry, tokens):
+    carry = {"h": jnp.tanh(carry["h"] @ w_h + w_x[tokens])}
+    return carry, carry["h"] @ w_o
 
 
 def start_of(first, hypotheses):
@@ -53,7 +58,7 @@ def all_sequences(step, first, max_length, penalty):
 @pytest.mark.parametrize(("seed", "penalty"), [(0, 0.0), (1, 1.0), (2, 0.6), (3, 2.0)])
 def test_a_large_beam_is_exhaustive_search(seed, penalty):
     step, first = machine(seed)
-    found = beam_search(step, start_of(first, 60), **options([3, 2]), length_penalty=penalty)
+    found = jitted_search(step, start_of(first, 60), **options([3, 2]), length_penalty=penalty)
     for example, max_length in ((0, 3), (1, 2)):
         expected = all_sequences(step, first[example], max_length, penalty)
         count = len(expected)
@@ -70,8 +75,8 @@ def test_a_large_beam_is_exhaustive_search(seed, penalty):
 @pytest.mark.parametrize("seed", range(6))
 def test_a_beam_of_one_is_greedy(seed, penalty):
     step, first = machine(seed)
-    ours = beam_search(step, start_of(first, 1), **options([12, 7]), length_penalty=penalty)
-    best = greedy(step, start_of(first, 1), **options([12, 7]))
+    ours = jitted_search(step, start_of(first, 1), **options([12, 7]), length_penalty=penalty)
+    best = jitted_greedy(step, start_of(first, 1), **options([12, 7]))
     np.testing.assert_array_equal(ours.tokens, best.tokens)
     np.testing.assert_array_equal(ours.lengths, best.lengths)
     np.testing.assert_allclose(ours.log_probs, best.log_probs, rtol=1e-5)
@@ -122,9 +127,9 @@ def test_unlikely_early_ends_do_not_stop_the_search():
 
 
 def decode_all(step, first, keys):
-    yield beam_search(step, start_of(first, 3), **options([9] * len(first)), length_penalty=1.0)
-    yield greedy(step, start_of(first, 1), **options([9] * len(first)))
-    yield sample(step, start_of(first, 3), keys, **options([9] * len(first)))
+    yield jitted_search(step, start_of(first, 3), **options([9] * len(first)), length_penalty=1.0)
+    yield jitted_greedy(step, start_of(first, 1), **options([9] * len(first)))
+    yield jitted_sample(step, start_of(first, 3), keys, **options([9] * len(first)))
 
 
 def test_examples_are_decoded_as_if_alone():
@@ -142,12 +147,12 @@ def test_ending_early_changes_nothing_about_the_best(penalty):
     """And an example that is done stays done, however long the others go on."""
     for seed in range(3):
         step, first = machine(seed)
-        whole = beam_search(step, start_of(first, 4), **options([12, 12]), length_penalty=penalty)
+        whole = jitted_search(step, start_of(first, 4), **options([12, 12]), length_penalty=penalty)
         for num_best in (1, 2):
             flags = {"length_penalty": penalty, "num_best": num_best}
-            together = beam_search(step, start_of(first, 4), **options([12, 12]), **flags)
+            together = jitted_search(step, start_of(first, 4), **options([12, 12]), **flags)
             np.testing.assert_array_equal(together.tokens[:, :num_best], whole.tokens[:, :num_best])
-        alone = beam_search(step, start_of(first[1:], 4), **options([12]), **flags)
+        alone = jitted_search(step, start_of(first[1:], 4), **options([12]), **flags)
         np.testing.assert_array_equal(together.tokens[1, :2], alone.tokens[0, :2])
 
 

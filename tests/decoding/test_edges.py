@@ -10,18 +10,19 @@ import pytest
 from rnn_jax.decoding import beam_search, cut_unlikely, greedy, sample
 
 V, START, END, PAD = 5, 0, 3, 9
+# Compiled once for all tables, which are arguments, as penalties are.
+jitted_search, jitted_greedy, jitted_sample = (
+    jax.jit(decode, static_argnames=("start", "end", "pad", "limit")) for decode in (beam_search, greedy, sample)
+)
 
 
 def chain(table):
     """A step function that reads the logits after a token from a table, (V, V) or one for each row (B, V, V)."""
-    table = jnp.asarray(table, jnp.float32)
+    return jax.tree_util.Partial(look_up, jnp.asarray(table, jnp.float32))
 
-    def step(carry, tokens):
-        if table.ndim == 2:
-            return carry, table[tokens]
-        return carry, jax.vmap(lambda own, last: own[last])(table, tokens)
 
-    return step
+def look_up(table, carry, tokens):
+    return carry, table[tokens] if table.ndim == 2 else jax.vmap(lambda own, last: own[last])(table, tokens)
 
 
 def options(rows, length, limit=None):
@@ -65,7 +66,7 @@ def test_a_beam_of_one_is_greedy_whatever_cannot_be(impossible, seed, penalty):
         table[2] = -np.inf
     found = [
         decode(chain(table), carry_of(1, 1), **options(1, 4), length_penalty=penalty)
-        for decode in (greedy, beam_search)
+        for decode in (jitted_greedy, jitted_search)
     ]
     tokens, length, log_p = by_hand(table, 4)
     for ours in found:
@@ -114,9 +115,9 @@ def test_nan_in_a_row_is_its_score_and_nobody_elses(decode, where):
     wrong[1, where, 2] = np.nan
     keys = jax.random.split(jax.random.key(0), 3)
     run = {
-        "greedy": lambda table: greedy(chain(table), carry_of(3, 1), **options(3, 6)),
-        "beam": lambda table: beam_search(chain(table), carry_of(3, 3), **options(3, 6)),
-        "sample": lambda table: sample(chain(table), carry_of(3, 3), keys, **options(3, 6)),
+        "greedy": lambda table: jitted_greedy(chain(table), carry_of(3, 1), **options(3, 6)),
+        "beam": lambda table: jitted_search(chain(table), carry_of(3, 3), **options(3, 6)),
+        "sample": lambda table: jitted_sample(chain(table), carry_of(3, 3), keys, **options(3, 6)),
     }[decode]
     clean, ours = run(table), run(wrong)
     assert np.isnan(ours.scores[1]).all() and np.isnan(ours.log_probs[1]).all()
