@@ -1,6 +1,5 @@
 """ensemble: the numbers of separate calls, by either method; what is shared stays shared; messages."""
 
-import os
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from oracles.jitting import environment_of_devices
 
 from rnn_jax import GRU, LSTM, Bidirectional, Stack, lengths_to_mask
 from rnn_jax.analysis import ensembles
@@ -130,7 +130,7 @@ with pytest.raises(ValueError, match="12 models cannot be split evenly over 8 de
 
 
 def test_a_mesh_shares_the_models():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment = environment_of_devices(8)
     result = subprocess.run([sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
 

@@ -2,13 +2,13 @@
 
 import io
 import json
-import os
 import re
 import sys
 
 import numpy as np
 import pytest
 import sentiment_runs as runs
+from oracles.jitting import environment_of_devices
 
 from experiments import sentiment
 from rnn_jax.config import with_overrides
@@ -109,8 +109,7 @@ def test_eight_devices_give_the_numbers_of_one(tmp_path, capsys):
     # A batch of 20 has filler rows on 8 devices; one bucket, because eight devices take long to compile for.
     flags = (*runs.TINY, "--batch_size=20", "--num_buckets=1", "--output_dropout=0.3", "--word_dropout=0.1")
     for name, count in (("one", 1), ("eight", 8)):
-        xla_flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={count}"
-        code, _, error = runs.run(*flags, f"--workdir={tmp_path / name}", XLA_FLAGS=xla_flags)
+        code, _, error = runs.run(*flags, f"--workdir={tmp_path / name}", **environment_of_devices(count))
         assert code == 0, error
     assert json.loads((tmp_path / "eight" / "result.json").read_text())["device_count"] == 8
     one, eight = runs.lines_of(tmp_path / "one"), runs.lines_of(tmp_path / "eight")

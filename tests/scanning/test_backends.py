@@ -5,7 +5,6 @@ what they refuse.
 """
 
 import functools
-import os
 import subprocess
 import sys
 
@@ -17,7 +16,7 @@ from flax import nnx
 from jax.experimental import rnn
 from oracles import plain_loop
 from oracles.foreign_cells import DecayingSum, FreestandingResidual, ResidualLSTM
-from oracles.jitting import quick_jit
+from oracles.jitting import environment_of_devices, quick_jit
 
 from rnn_jax import CELLS, LSTM, Backend, Bidirectional, Elman, Recurrent, make_cell, scan_cell
 from rnn_jax.cells.contract import splits, start
@@ -177,19 +176,25 @@ def test_hessian_vector_products_equal_the_plain_scans(name, setting, float64):
     cell, params = cell_and_params(name)
     xs, direction = random(7, (B, T, D)), random_like(params, 8)
 
-    def products(backend):
-        gradient = jax.grad(loss_of(cell, backend, MASK))
+    forward = forward_over_reverse(cell, SETTINGS[setting], params, xs, direction)
+    gradient = jax.grad(loss_of(cell, SETTINGS[setting], MASK))
+    along = lambda p: sum(jnp.vdot(a, b) for a, b in zip(gradient(p, xs), direction, strict=True))  # noqa: E731
+    close(forward, quick_jit(jax.grad(along))(params), 1e-10)
+    close(forward, forward_over_reverse(cell, "plain", params, xs, direction), 1e-10)
 
-        def product(params):
-            forward = jax.jvp(lambda p: gradient(p, xs), (params,), (direction,))[1]
-            along = lambda p: sum(jnp.vdot(a, b) for a, b in zip(gradient(p, xs), direction, strict=True))  # noqa: E731
-            return forward, jax.grad(along)(params)
 
-        return quick_jit(product)(params)
+@functools.partial(quick_jit, static_argnums=(0, 1))
+def forward_over_reverse(cell, backend, params, xs, direction):
+    gradient = jax.grad(loss_of(cell, backend, MASK))
+    return jax.jvp(lambda p: gradient(p, xs), (params,), (direction,))[1]
 
-    forward, backward = products(SETTINGS[setting])
-    close(forward, backward, 1e-10)
-    close(forward, products("plain")[0], 1e-10)
+
+@functools.partial(quick_jit, static_argnums=0)
+def plain_gradient(cell, params, xs, mask, weights):
+    def loss(params):
+        return jnp.sum((scan_cell(cell, params, xs, mask=mask, backend="plain")[1] @ weights) ** 2)
+
+    return jax.grad(loss)(params)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
@@ -205,13 +210,12 @@ def test_transformations_equal_the_plain_scan_of_each_row(name, setting, transfo
     cell, params = cell_and_params(name)
     xs, mask, weights = random(7, (B, T, D)), np.arange(T) < np.array([[T], [4], [1]]), random(6, (H,))
 
-    def loss(params, xs, mask, backend=SETTINGS[setting]):
-        ys = scan_cell(cell, params, jnp.asarray(xs), mask=jnp.asarray(mask), backend=backend)[1]
+    def loss(params, xs, mask):
+        ys = scan_cell(cell, params, jnp.asarray(xs), mask=jnp.asarray(mask), backend=SETTINGS[setting])[1]
         return jnp.sum((ys @ weights) ** 2)
 
     def rows(params, xs):
-        one = quick_jit(jax.grad(functools.partial(loss, backend="plain")))
-        return [one(params, xs[i], mask[i]) for i in range(B)]
+        return [plain_gradient(cell, params, xs[i], mask[i], weights) for i in range(B)]
 
     stacked = lambda trees: jax.tree.map(lambda *leaves: np.stack(leaves), *trees)  # noqa: E731
     total = lambda trees: jax.tree.map(lambda *leaves: sum(leaves), *trees)  # noqa: E731
@@ -261,7 +265,7 @@ for a, b in zip(jax.tree.leaves(spread), jax.tree.leaves(alone)):
 
 
 def test_eight_devices_give_the_gradient_of_one():
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    environment = environment_of_devices(8)
     result = subprocess.run([sys.executable, "-c", EIGHT_DEVICES], env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
 

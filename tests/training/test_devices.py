@@ -1,6 +1,5 @@
 """Meshes over several devices and processes: in processes of their own, since a process has one set of devices."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles.jitting import environment_of_devices
 
 from rnn_jax.errors import UserError
 from rnn_jax.training import devices
@@ -66,7 +66,7 @@ def test_eight_devices_give_the_numbers_of_one_and_their_checkpoint_opens_here(t
     from rnn_jax.training.checkpoint import Checkpointer
     from rnn_jax.training.state import create_state
 
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = environment_of_devices(8)
     command = [sys.executable, "-c", EIGHT, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -110,9 +110,7 @@ def test_two_processes_share_a_batch_and_one_writes(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    environment = environment_of_devices(2) | {
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_NUM_PROCESSES": "2",
     }
