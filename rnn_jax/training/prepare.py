@@ -8,6 +8,7 @@ from flax import nnx
 
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Source
+from rnn_jax.metrics.directions import rank
 from rnn_jax.training.build import Network, Program, build, initial_params
 from rnn_jax.training.devices import data_mesh
 from rnn_jax.training.optimizer import RATES, make_optimizer, make_schedule
@@ -45,6 +46,7 @@ def prepare(task: Task, config: Any) -> Prepared:
       UserError: whatever is wrong with the configuration or the data.
     """
     task.check(config)
+    rank(task.metrics, {}, config.run.select_by)
     donor = load_donor(task, config)
     data = task.read(config, donor and donor.codec)
     source, network = data.train(), build(task, config, data.codec)

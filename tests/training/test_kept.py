@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training import toy_task
 
 from rnn_jax.config import group
 from rnn_jax.errors import UserError
@@ -17,7 +18,8 @@ from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import RunConfig
 from rnn_jax.training.state import TrainState
-from rnn_jax.training.trained import restore_params
+from rnn_jax.training.task import Trained
+from rnn_jax.training.trained import load, restore_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,3 +206,27 @@ def test_with_nothing_to_average_the_best_one_is_used_with_a_warning(trained, ca
 def test_a_run_without_checkpoints_says_so(run, average_checkpoints):
     with pytest.raises(UserError, match=r"run has no checkpoint yet: train there first"):
         restore_params(run, SHAPES, averaging(average_checkpoints))
+
+
+def test_a_start_that_failed_early_has_no_checkpoint_whatever_else_is_missing(tmp_path):
+    open_run(tmp_path, toy_task.EXPERIMENT, toy_task.Config()).close()
+    with pytest.raises(UserError, match=r"has no checkpoint yet: train there first"):
+        load(toy_task.TASK, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("abc", "takes a list of texts, and was given 'abc': put it into a list"),
+        (b"abc", "was given b'abc'"),
+        (3, "was given 3"),
+        (["abc", 3], "item 1 of it is no str: 3"),
+        (iter([None]), "item 0 of it is no str: None"),
+    ],
+)
+def test_answers_are_given_to_lists_of_texts(inputs, said):
+    task = toy_task.TASK._replace(answer=lambda trained, texts: ({"text": text} for text in texts))
+    trained = Trained(task, None, None, None, None)
+    assert trained.answer(iter(["a", "b"])) == [{"text": "a"}, {"text": "b"}]
+    with pytest.raises(UserError, match=said):
+        trained.answer(inputs)
