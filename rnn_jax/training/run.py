@@ -99,8 +99,7 @@ class Run:
         path = self.path / "metrics.jsonl"
         if self._writable and path.exists():
             if damaged := count_damaged_metrics(path):
-                lines = "1 line" if damaged == 1 else f"{damaged} lines"
-                print(f"warning: {lines} of {path} could not be read and were dropped", file=sys.stderr, flush=True)
+                print(f"warning: {path}: {damaged} damaged line(s) were dropped", file=sys.stderr, flush=True)
             kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= after_step]
             write_atomically(path, "".join(kept))
 

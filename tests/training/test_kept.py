@@ -18,7 +18,6 @@ from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import RunConfig
 from rnn_jax.training.state import TrainState
-from rnn_jax.training.task import Trained
 from rnn_jax.training.trained import load, restore_params
 
 
@@ -212,21 +211,3 @@ def test_a_start_that_failed_early_has_no_checkpoint_whatever_else_is_missing(tm
     open_run(tmp_path, toy_task.EXPERIMENT, toy_task.Config()).close()
     with pytest.raises(UserError, match=r"has no checkpoint yet: train there first"):
         load(toy_task.TASK, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "said"),
-    [
-        ("abc", "takes a list of texts, and was given 'abc': put it into a list"),
-        (b"abc", "was given b'abc'"),
-        (3, "was given 3"),
-        (["abc", 3], "item 1 of it is no str: 3"),
-        (iter([None]), "item 0 of it is no str: None"),
-    ],
-)
-def test_answers_are_given_to_lists_of_texts(inputs, said):
-    task = toy_task.TASK._replace(answer=lambda trained, texts: ({"text": text} for text in texts))
-    trained = Trained(task, None, None, None, None)
-    assert trained.answer(iter(["a", "b"])) == [{"text": "a"}, {"text": "b"}]
-    with pytest.raises(UserError, match=said):
-        trained.answer(inputs)

@@ -184,8 +184,8 @@ def test_a_line_after_a_half_written_one_is_not_lost(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("garbage\n", "1 line of"),
-        ('x\n[1]\n{"step": "1"}\n{"step": 1, "seconds": "y"}\n\0\0', "5 lines of"),
+        ("garbage\n", "1"),
+        ('x\n[1]\n{"step": "1"}\n{"step": 1, "seconds": "y"}\n\0\0', "5"),
         ('{"step": 1, "ep', ""),  # what a kill leaves
     ],
 )
@@ -198,7 +198,7 @@ def test_damaged_lines_are_dropped_with_one_warning(tmp_path, capsys, damage, sa
             opened.truncate_metrics(10)
             error = capsys.readouterr().err
             assert error == (
-                f"warning: {said} {tmp_path}/metrics.jsonl could not be read and were dropped\n" if said else ""
+                f"warning: {tmp_path}/metrics.jsonl: {said} damaged line(s) were dropped\n" if said else ""
             )
             opened.truncate_metrics(10)
         assert capsys.readouterr().err == "" and [line["step"] for line in lines(tmp_path)] == [10]
