@@ -51,6 +51,7 @@ def prepare(task: Task, config: Any) -> Prepared:
     data = task.read(config, donor and donor.codec)
     source, network = data.train(), build(task, config, data.codec)
     total_steps = config.run.num_steps or config.run.num_epochs * source.steps_per_epoch
+    make_optimizer(config.optimizer, total_steps)  # UserError where there is none, in a dry run as well
     plan = Plan(source.steps_per_epoch, total_steps, make_schedule(config.optimizer, total_steps))
     program = Program(network.graph, task.loss, network.config.optimizer, total_steps, data_mesh())
     return Prepared(task, config, donor, data, network, source, plan, program)

@@ -333,6 +333,12 @@ def test_the_metric_that_chooses_must_be_declared(tmp_path):
             does()
 
 
+def test_a_dry_run_refuses_an_optimizer_that_training_would():
+    """As of a flagfile, where flags that do nothing are allowed."""
+    with pytest.raises(UserError, match="needs --optimizer=adamw"):
+        run_dry(with_overrides(toy_task.Config(), {"weight_decay": 0.1}))
+
+
 def run_dry(config):
     run_mode(toy_task.TASK, config, Invocation(dry_run=True))
 
