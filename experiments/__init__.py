@@ -34,12 +34,11 @@ def load(
     from rnn_jax.files import read_json
     from rnn_jax.models.own_cells import OWN_CELLS
     from rnn_jax.training import trained
-    from rnn_jax.training.run_files import stored_config
+    from rnn_jax.training.run_files import require_run, stored_config
 
     path = Path(workdir).expanduser()
     known = sorted(file.stem for file in _TASKS.glob("[a-z]*.py"))
-    if not (path / "config.json").is_file():
-        raise UserError(f"{path} is not a run directory (it has no config.json)")
+    require_run(path, "a training run")
     name = read_json(path / "config.json").get("experiment")
     if name not in known:
         raise UserError(f"{path} is a run of {name!r}; models are loaded of: {', '.join(known)}")

@@ -12,18 +12,33 @@ from typing import Any
 from rnn_jax.errors import UserError
 
 LOG = "run.log"  # in a run directory: what a run printed that nobody watched
+_REMEDIES = {"result.json": "delete this file and give the same command again, which scores the checkpoints anew"}
+_REMEDY = "restore it, or delete the run directory to start over"
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; those that a kill left half-written are skipped."""
-    lines = []
-    if path.exists():
-        for text in path.read_bytes().splitlines():
-            with contextlib.suppress(ValueError):
-                line = json.loads(text)
-                if isinstance(line, dict) and "step" in line:
-                    lines.append(line)
-    return lines
+    """The whole lines of a metrics.jsonl; what a kill left half-written is skipped, and what is damaged."""
+    return [line for line in map(_metrics_line, _lines(path)) if line is not None]
+
+
+def count_damaged_metrics(path: Path) -> int:
+    """How many lines of a metrics.jsonl cannot be read, not counting a last one that a kill left half-written."""
+    lines = _lines(path)
+    if lines and lines[-1].startswith(b"{"):
+        del lines[-1]
+    return sum(_metrics_line(line) is None for line in lines)
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
+
+
+def _metrics_line(text: bytes) -> dict[str, Any] | None:
+    with contextlib.suppress(ValueError):
+        line = json.loads(text)
+        if isinstance(line, dict) and all(isinstance(line.get(name, 0.0), int | float) for name in ("step", "seconds")):
+            return line if "step" in line else None
+    return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -59,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise UserError(f"{path} is damaged (not a JSON object): restore it, or delete the run directory to start over")
+        raise UserError(f"{path} is damaged (not a JSON object): {_REMEDIES.get(path.name, _REMEDY)}")
     return document
 
 

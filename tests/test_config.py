@@ -24,6 +24,7 @@ from rnn_jax.config import (
     given_flags,
     group,
     knob,
+    refuse_empty,
     refuse_idle,
     refuse_idle_changes,
     validate,
@@ -88,6 +89,18 @@ def test_none_empty_lists_and_negated_switches():
     assert set(given_flags(Config, values)) == {"limit", "widths", "reverse", "peephole"}
 
 
+def test_a_text_that_is_given_empty_is_refused_but_to_take_one_back(tmp_path):
+    """As of a shell variable that is not set; not after a value, and not where an empty text says something."""
+    refused = r"^--data_dir= is empty \(a shell variable that is not set\?\): give a value, or leave it out$"
+    with pytest.raises(UserError, match=refused):
+        refuse_empty(["data_dir"], Config, parse("--data_dir=")[1])
+    (tmp_path / "recipe.flags").write_text("--data_dir=/d\n")
+    config, values = parse(f"--flagfile={tmp_path}/recipe.flags", "--data_dir=")
+    refuse_empty(["data_dir"], Config, values)
+    assert config == Config()
+    refuse_empty(["data_dir", "names", "widths", "cell"], Config, parse("--names=", "--widths=")[1])
+
+
 def test_flagfile_and_later_flags_win(tmp_path):
     (tmp_path / "recipe.flags").write_text("# comment\n--steps=7\n--cell=gru\n--reverse\n")
     config, _ = parse(f"--flagfile={tmp_path}/recipe.flags", "--steps=8")
@@ -107,6 +120,8 @@ def test_flags_written_by_absl_are_read_back(tmp_path):
         ("--steps=0", "flag --steps=0: must be at least 1"),
         ("--steps=1.5", "flag --steps=1.5: expected an integer, such as 100 or 2e6"),
         ("--steps=ten", "flag --steps=ten: expected an integer, such as 100 or 2e6"),
+        ("--steps=1e15", "flag --steps=1e15: must be at most 2147483647"),
+        ("--limit=-1e15", "flag --limit=-1e15: must be at least -2147483647"),
         ("--steps=nan", "flag --steps=nan: expected an integer, such as 100 or 2e6"),
         ("--rate=1.5", "flag --rate=1.5: must be between 0.0 and 1.0"),
         ("--rate=nan", "flag --rate=nan: expected a finite number"),
@@ -145,6 +160,9 @@ def test_missing_fields_take_their_defaults():
         ({"widths": 3}, "widths=3: expected a list of values, each an integer, such as 100 or 2e6"),
         ({"reverse": 1}, "reverse=1: expected true or false"),
         ({"rate": float("inf")}, "rate=inf: expected a finite number"),
+        ({"rate": 10**400}, f"rate={10**400}: expected a finite number"),
+        ({"steps": 1e300}, "steps=1e+300: must be at most 2147483647"),
+        ({"widths": [2**31]}, "widths=[2147483648]: must be at most 2147483647"),
     ],
 )
 def test_wrong_json_names_the_field(values, message):

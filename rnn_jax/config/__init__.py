@@ -1,7 +1,7 @@
 """Configurations: declared once (`knobs`), composed of groups, as flags (`flags`) and as JSON (`stored`)."""
 
 from rnn_jax.config.conditions import ABOVE_ONE, ABOVE_ZERO, GIVEN, NOT_GIVEN, any_of, when
-from rnn_jax.config.flags import config_from_flags, define_flags, given_flags
+from rnn_jax.config.flags import config_from_flags, define_flags, given_flags, refuse_empty
 from rnn_jax.config.idle import refuse_idle, refuse_idle_changes
 from rnn_jax.config.knobs import (
     Field,
@@ -48,6 +48,7 @@ __all__ = [
     "knob",
     "knob_of",
     "parse_text",
+    "refuse_empty",
     "refuse_idle",
     "refuse_idle_changes",
     "validate",

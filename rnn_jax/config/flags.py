@@ -1,5 +1,6 @@
 """Configurations as absl flags, in one flat space of names."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from absl import flags
@@ -65,6 +66,23 @@ def given_flags(config_class: type, flag_values: flags.FlagValues = flags.FLAGS)
         if spellings:
             given[name] = flag_values[spellings[0]].value
     return given
+
+
+def refuse_empty(typed: Iterable[str], config_class: type, flag_values: flags.FlagValues = flags.FLAGS) -> None:
+    """Checks that no typed flag is empty where that means "not given", as with a shell variable that is not set.
+
+    After a value, from a flagfile say, an empty one takes that back.
+
+    Raises:
+      UserError: one is.
+    """
+    fields = fields_of(config_class)
+    for field in (fields[name] for name in typed if name in fields):
+        for flag in (flag_values[spelling] for spelling in (field.name, *field.former)):
+            if flag.value == field.default == "" and flag.present == 1 and field.choices is None:
+                raise UserError(
+                    f"--{flag.name}= is empty (a shell variable that is not set?): give a value, or leave it out"
+                )
 
 
 def config_from_flags(config_class: type[Config], flag_values: flags.FlagValues = flags.FLAGS) -> Config:

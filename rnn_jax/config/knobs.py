@@ -16,6 +16,7 @@ import difflib
 import functools
 import math
 import struct
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from rnn_jax.config.conditions import Condition
 
 _TRUE, _FALSE = (("true", "t", "1", "yes", "y", "on"), ("false", "f", "0", "no", "n", "off"))
 SMALLEST_FLOAT32, LARGEST_FLOAT32 = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers
+LARGEST_INT32 = 2**31 - 1  # of every integer: no array is larger, and counters of runs have 32 bits
 _EXPECTED = {bool: "true or false", int: "an integer, such as 100 or 2e6", float: "a finite number", str: "text"}
 
 
@@ -207,7 +209,7 @@ def check_value(field: Field, value: Any) -> Any:
 
 def _check_scalar(field: Field, value: Any) -> Any:
     integral = isinstance(value, int) and not isinstance(value, bool)
-    if field.base is float and (integral or (isinstance(value, float) and math.isfinite(value))):
+    if field.base is float and (integral or isinstance(value, float)) and abs(value) <= sys.float_info.max:
         value = float(value)
     elif field.base is int and (integral or (isinstance(value, float) and value.is_integer())):
         value = int(value)
@@ -238,6 +240,8 @@ def _check_bounds(field: Field, value: Any) -> None:
             f"below {below}" if below is not None else "",
         ]
         raise ValueError(f"must be {' and '.join(filter(None, bounds))}")
+    if field.base is int and abs(value) > LARGEST_INT32:
+        raise ValueError(f"must be {f'at most {LARGEST_INT32}' if value > 0 else f'at least {-LARGEST_INT32}'}")
 
 
 def _in_float32(value: float) -> float:

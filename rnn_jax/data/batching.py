@@ -201,7 +201,8 @@ def take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _bucket_of(lengths: np.ndarray, buckets: Sequence[int]) -> np.ndarray:
     if list(buckets) != sorted(set(buckets)) or not buckets or buckets[0] < 1:
         raise ValueError(f"buckets={buckets} must be positive and increasing.")
-    if int(np.max(lengths, initial=0)) > buckets[-1]:
-        raise ValueError(f"A row of {int(np.max(lengths))} tokens is longer than the longest bucket, {buckets[-1]}.")
-    bucket_of_length = np.searchsorted(np.asarray(buckets), np.arange(buckets[-1] + 1)).astype(np.int8)
+    longest = int(np.max(lengths, initial=0))
+    if longest > buckets[-1]:
+        raise ValueError(f"A row of {longest} tokens is longer than the longest bucket, {buckets[-1]}.")
+    bucket_of_length = np.searchsorted(np.asarray(buckets), np.arange(longest + 1)).astype(np.int8)
     return bucket_of_length[lengths]

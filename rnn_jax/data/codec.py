@@ -26,7 +26,10 @@ class Codec:
     """Subclass it as a frozen dataclass with eq=False: two are equal that encode everything alike.
 
     Fields are JSON values, tuples of them, NumPy arrays, tokenizers and other codecs.
+    earlier_files: that `load_earlier` reads.
     """
+
+    earlier_files: typing.ClassVar[tuple[str, ...]] = ()
 
     @functools.cached_property
     def document(self) -> str:
@@ -57,6 +60,10 @@ class Codec:
         """
         try:
             if not (directory / FILE).exists():
+                if not any((directory / name).exists() for name in cls.earlier_files):
+                    raise UserError(
+                        f"{directory} has no {FILE}: put the run's own back, or delete the run directory to start over."
+                    )
                 return cls.load_earlier(directory)
             return _rich(cls, json.loads((directory / FILE).read_text(encoding="utf-8")))
         except UserError:
@@ -68,8 +75,8 @@ class Codec:
 
     @classmethod
     def load_earlier(cls: type[C], directory: Path) -> C:
-        """Reads the files of releases that had no codec.json; UserError where there are none."""
-        raise UserError(f"{directory} has no {FILE}. Is it a run directory?")
+        """Reads `earlier_files`, of releases that had no codec.json."""
+        raise NotImplementedError(f"{cls.__name__} names earlier files, and does not read them: {directory}")
 
 
 def _plain(value: Any) -> Any:

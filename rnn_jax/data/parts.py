@@ -121,7 +121,8 @@ def _cut(train: P, fraction: float, seed: int) -> tuple[P, P]:
     """(the rest, a random fraction) of the training part, both in their old order."""
     if not 0 < fraction < 1:
         raise UserError(
-            f"validation_fraction={fraction} must lie between 0 and 1: the checkpoint is chosen on validation data."
+            f"--validation_fraction={fraction} leaves no data for training, or none for validation, which chooses the"
+            " checkpoint: give a share above 0 and up to 0.9, or name validation data."
         )
     num_examples = train.num_examples
     if num_examples < 2:

@@ -40,7 +40,7 @@ def fit_subwords(
         raise UserError(f"Unknown tokenizer {kind!r}; it can be {', '.join(SUBWORD_KINDS)}.")
     if vocabulary_size < smallest:
         raise UserError(
-            f"vocabulary_size={vocabulary_size} is too small: {kind} needs {smallest} or more"
+            f"--vocabulary_size={vocabulary_size} is too small: {kind} needs {smallest} or more"
             f"{' (char fewer)' * (kind == 'bpe')}."
         )
     trainer: trainers.Trainer

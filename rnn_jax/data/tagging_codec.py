@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
@@ -54,6 +54,7 @@ class TaggingCodec(Codec):
     lowercase: bool
     max_characters: int
     lowercase_unknown: bool = False  # look an unknown word up in lower case: with vectors, many words are known so only
+    earlier_files: ClassVar = (_EARLIER_FILE,)
 
     @property
     def num_words(self) -> int:
@@ -141,7 +142,7 @@ class TaggingCodec(Codec):
             values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in document.items()}
             return cls(**values)
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{directory} has no readable codec.json. Is it a run directory?") from error
+            raise UserError(f"{directory} has no readable codec.json or {_EARLIER_FILE}: {error}") from error
 
 
 @functools.lru_cache(maxsize=16)

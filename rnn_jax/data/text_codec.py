@@ -5,7 +5,7 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -26,6 +26,7 @@ class TextCodec(Codec):
     tokenizer: Tokenizer
     label_names: tuple[str, ...]
     ngrams: NGrams | None = None
+    earlier_files: ClassVar = ("tokenizer.json", "labels.json")
 
     def batch(self, texts: Ragged, labels: np.ndarray, rows: np.ndarray, length: int) -> Batch:
         """What the network reads of these rows; −1 is a row that fills the batch, of label 0 and weight 0."""
@@ -40,7 +41,7 @@ class TextCodec(Codec):
         try:
             label_names = tuple(json.loads((directory / "labels.json").read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise UserError(f"{directory} has no readable codec.json or labels.json. Is it a run directory?") from error
+            raise UserError(f"{directory} has no readable codec.json or labels.json: {error}") from error
         file = directory / "ngrams.npz"
         return cls(
             load_tokenizer(directory / "tokenizer.json"),

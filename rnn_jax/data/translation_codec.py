@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Int64
@@ -63,6 +63,7 @@ class TranslationCodec(Codec):
 
     source: Tokenizer
     target: Tokenizer
+    earlier_files: ClassVar = ("source_tokenizer.json", "target_tokenizer.json")
 
     @property
     def is_joint(self) -> bool:

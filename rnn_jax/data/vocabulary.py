@@ -44,7 +44,7 @@ def fit_tokenizer(
         raise UserError(f"Unknown tokenizer {kind!r}; it can be {', '.join(TOKENIZER_KINDS)}.")
     if vocabulary_size < smallest:
         raise UserError(
-            f"vocabulary_size={vocabulary_size} is too small: the {kind} tokenizer needs {smallest} or more."
+            f"--vocabulary_size={vocabulary_size} is too small: the {kind} tokenizer needs {smallest} or more."
         )
     _be_silent_after_fork()
     special_tokens = [PAD, UNKNOWN]
@@ -83,7 +83,7 @@ def encode(
       UserError: max_tokens or truncation is out of range.
     """
     if max_tokens is not None and max_tokens < 1:
-        raise UserError(f"max_tokens={max_tokens} must be at least 1.")
+        raise UserError(f"--max_tokens={max_tokens} must be at least 1.")
     if truncation not in TRUNCATIONS:
         raise UserError(f"Unknown truncation {truncation!r}; it can be {', '.join(TRUNCATIONS)}.")
     _be_silent_after_fork()

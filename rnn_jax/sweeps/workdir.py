@@ -25,6 +25,8 @@ from rnn_jax.training.run import lock_directory
 
 DOCUMENT = "sweep.json"
 COPY = "sweep_file.py"
+_KINDS: dict[str, type] = {"name": str, "file": str, "module": str, "metric": str, "command": str}
+_KINDS |= {"num_seeds": int, "overrides": dict, "rows": list}
 
 
 @contextlib.contextmanager
@@ -50,7 +52,7 @@ def stored_document(workdir: Path) -> dict[str, Any] | None:
       UserError: it holds something else.
     """
     if (workdir / DOCUMENT).exists():
-        return read_json(workdir / DOCUMENT)
+        return _read_document(workdir)
     found = [path.name for path in workdir.iterdir()] if workdir.is_dir() else []
     if foreign := sorted(name for name in found if not name.startswith(".") and not name.endswith((".log", ".out"))):
         kind = "a run directory" if "config.json" in foreign else "not empty"
@@ -93,9 +95,19 @@ def reopen_sweep(workdir: Path) -> tuple[Sweep, dict[str, Any]]:
       UserError: no sweep is there.
     """
     require_sweep(workdir)
-    document = read_json(workdir / DOCUMENT)
+    document = _read_document(workdir)
     sweep = load_sweep(workdir / COPY, document["overrides"])
     return _with_kept_slugs(sweep, document)._replace(path=Path(document["file"])), document
+
+
+def _read_document(workdir: Path) -> dict[str, Any]:
+    document = read_json(workdir / DOCUMENT)
+    if wrong := [name for name, kind in _KINDS.items() if not isinstance(document.get(name), kind)]:
+        raise UserError(
+            f"{workdir / DOCUMENT} is damaged (no usable {', '.join(wrong)}): restore it, or give the "
+            "sweep file another --workdir"
+        )
+    return document
 
 
 def require_sweep(workdir: Path) -> None:

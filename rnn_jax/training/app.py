@@ -20,6 +20,7 @@ from rnn_jax.config import (
     differences,
     fields_of,
     given_flags,
+    refuse_empty,
     refuse_idle,
     with_overrides,
 )
@@ -87,6 +88,7 @@ def run_tool(
 
     def body(arguments: list[str]) -> int | None:
         _be_quiet()
+        refuse_empty(_typed(sys.argv if argv is None else argv, fields_of(config_class)), config_class)
         code = main(config_from_flags(config_class), arguments)
         sys.stdout.flush()
         return code
@@ -117,8 +119,11 @@ def resolve(
     argv: as typed. A flag in a --flagfile, which is a recipe to be varied, may be made idle by one that is typed.
 
     Raises:
-      UserError: they contradict a stored run; a flag that was typed would do nothing.
+      UserError: they contradict a stored run; a flag that was typed is empty, or would do nothing.
     """
+    typed = None if argv is None else _typed(argv, fields_of(Invocation) | fields_of(config_class))
+    for flags_of in (Invocation, config_class):
+        refuse_empty(fields_of(flags_of) if typed is None else typed, flags_of, flag_values)
     invocation = config_from_flags(Invocation, flag_values)
     workdir = Path(invocation.workdir or f"runs/{experiment}").expanduser().absolute()
     invocation = dataclasses.replace(invocation, workdir=str(workdir))
@@ -129,8 +134,7 @@ def resolve(
         config = _as_stored(stored_config(workdir, experiment, config_class), given, invocation)
     _import_given_cells(config_class, given)
     known = [*given_flags(Invocation, flag_values), *given]
-    typed = known if argv is None else _typed(argv, fields_of(Invocation) | fields_of(config_class))
-    refuse_idle([name for name in known if name in typed], invocation, config)
+    refuse_idle([name for name in known if typed is None or name in typed], invocation, config)
     return config, invocation
 
 

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from jax.experimental import multihost_utils
 
 from rnn_jax.errors import UserError
@@ -45,7 +46,12 @@ PyTree = Any
 
 _NAME = re.compile(r"(latest|best)_(\d+)(?:\.(\d+))?")
 _TEMPORARY = ".tmp_"
+_BLOCK = 4096  # of a disk: what a file may take beyond its bytes
 _DISK_FULL = re.compile("no space left|disk quota|file too large|RESOURCE_EXHAUSTED", re.IGNORECASE)
+
+
+# What a thread of Orbax raises reaches us by the call that waits for it; the traceback that it logs besides is noise.
+logging.get_absl_logger().addFilter(lambda record: record.filename != "future.py" or "orbax" not in record.pathname)
 
 
 class Restored(NamedTuple):
@@ -115,6 +121,7 @@ class Checkpointer:
             if not self._cleaned:  # not at opening: a reader must not delete what a running training is writing
                 self._remove_temporaries()
                 self._cleaned = True
+            _require_space(self.directory, sum(array.nbytes + _BLOCK for array in arrays.values()) * (1 + best))
             self._write(step, arrays, described, extra, best)
         except Exception as error:
             self._remove_temporaries()
@@ -366,6 +373,13 @@ class Checkpointer:
 
 class _AllCorruptError(UserError):
     """Checkpoints exist, and none can be read."""
+
+
+def _require_space(directory: Path, size: int) -> None:
+    """Fails before Orbax does: of several writes that fail, its threads leave tracebacks that nobody can catch."""
+    usage = shutil.disk_usage(directory)
+    if usage.total and usage.free < size:  # some network file systems know no sizes
+        raise OSError(errno.ENOSPC, "No space left on device", str(directory))
 
 
 def _is_disk_full(error: BaseException | None) -> bool:

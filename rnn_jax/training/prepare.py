@@ -8,6 +8,7 @@ from flax import nnx
 
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Source
+from rnn_jax.metrics.directions import rank
 from rnn_jax.training.build import Network, Program, build, initial_params
 from rnn_jax.training.devices import data_mesh
 from rnn_jax.training.optimizer import RATES, make_optimizer, make_schedule
@@ -45,10 +46,12 @@ def prepare(task: Task, config: Any) -> Prepared:
       UserError: whatever is wrong with the configuration or the data.
     """
     task.check(config)
+    rank(task.metrics, {}, config.run.select_by)
     donor = load_donor(task, config)
     data = task.read(config, donor and donor.codec)
     source, network = data.train(), build(task, config, data.codec)
     total_steps = config.run.num_steps or config.run.num_epochs * source.steps_per_epoch
+    make_optimizer(config.optimizer, total_steps)  # UserError where there is none, in a dry run as well
     plan = Plan(source.steps_per_epoch, total_steps, make_schedule(config.optimizer, total_steps))
     program = Program(network.graph, task.loss, network.config.optimizer, total_steps, data_mesh())
     return Prepared(task, config, donor, data, network, source, plan, program)

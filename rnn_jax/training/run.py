@@ -8,6 +8,7 @@ result.json     final numbers and where they come from; its presence means "fini
 
 import json
 import os
+import sys
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -18,7 +19,14 @@ import jax
 
 from rnn_jax import config as configuration
 from rnn_jax.config import Config
-from rnn_jax.files import explain_write_errors, read_json, read_metrics, to_json_number, write_atomically
+from rnn_jax.files import (
+    count_damaged_metrics,
+    explain_write_errors,
+    read_json,
+    read_metrics,
+    to_json_number,
+    write_atomically,
+)
 from rnn_jax.training.provenance import provenance
 from rnn_jax.training.run_files import adopt, config_hash_in, lock_directory, read_document, refuse_foreign
 from rnn_jax.training.tensorboard import TensorBoard
@@ -85,10 +93,13 @@ class Run:
     def truncate_metrics(self, after_step: int) -> None:
         """Removes lines of later steps (and half-written ones): the run resumes from a checkpoint of `after_step`.
 
-        A run that starts anew although lines exist (killed before its first checkpoint) passes −1.
+        A run that starts anew although lines exist (killed before its first checkpoint) passes −1. Damaged lines go
+        too, with a warning.
         """
         path = self.path / "metrics.jsonl"
         if self._writable and path.exists():
+            if damaged := count_damaged_metrics(path):
+                print(f"warning: {path}: {damaged} damaged line(s) were dropped", file=sys.stderr, flush=True)
             kept = [json.dumps(line) + "\n" for line in self.read_metrics() if line["step"] <= after_step]
             write_atomically(path, "".join(kept))
 

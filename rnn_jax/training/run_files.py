@@ -22,6 +22,7 @@ except ImportError:  # Windows has none: there nothing stops two processes from 
 
 # What may lie in a directory before a run starts in it: our own files from before config.json, and a scheduler's logs.
 _OWN_SUFFIXES = (".log", ".out", ".err")
+_RUNS_BELOW = ("seed_*", "runs/*/seed_*", "runs/trial_*")  # of --num_seeds, of a sweep, of a search
 
 
 def stored_config(workdir: str | Path, experiment: str, config_class: type[Config]) -> Config:
@@ -36,11 +37,19 @@ def stored_config(workdir: str | Path, experiment: str, config_class: type[Confi
 def read_document(workdir: str | Path, experiment: str, config_class: type[Config]) -> tuple[Config, str]:
     """The configuration of an existing run directory, and the hash that its checkpoints carry; as `stored_config`."""
     path = Path(workdir).expanduser().absolute()
-    if not (path / "config.json").is_file():
-        found = "is not a run directory (it has no config.json)" if path.exists() else "does not exist"
-        raise UserError(f"{path} {found}: give the --workdir of an earlier training run of {experiment!r}")
+    require_run(path, f"an earlier training run of {experiment!r}")
     document = _read_config(path, experiment)
     return _stored_config(path, config_class, document), document["config_hash"]
+
+
+def require_run(path: Path, wanted: str) -> None:
+    """UserError where no run began: says what is `wanted`, and which runs lie below, as those of several seeds do."""
+    if (path / "config.json").is_file():
+        return
+    found = "is not a run directory (it has no config.json)" if path.exists() else "does not exist"
+    below = (file.parent for pattern in _RUNS_BELOW for file in sorted(path.glob(f"{pattern}/config.json")))
+    hint = f"; there is one in {first}" if (first := next(below, None)) else ""
+    raise UserError(f"{path} {found}: give the --workdir of {wanted}{hint}")
 
 
 def show_finished(workdir: str | Path, experiment: str, config: Any) -> bool:
@@ -110,6 +119,11 @@ def _read_config(path: Path, experiment: str) -> dict[str, Any]:
     document = read_json(path / "config.json")
     if not all(name in document for name in ("experiment", "config_hash", "config")):
         raise UserError(f"{path / 'config.json'} was not written by this library: use another --workdir")
+    if not isinstance(document["config"], dict):
+        raise UserError(
+            f"{path / 'config.json'} is damaged (its config is not a JSON object): restore it, or delete the run "
+            "directory to start over"
+        )
     if document["experiment"] != experiment:
         raise UserError(
             f"{path} is a run of experiment {document['experiment']!r}, not {experiment!r}: use another --workdir"
@@ -121,7 +135,9 @@ def _stored_config(path: Path, config_class: type[Config], document: dict[str, A
     try:
         return configuration.config_from_dict(config_class, document["config"])
     except UserError as error:
-        raise UserError(f"{path / 'config.json'} was written by another version of this experiment: {error}") from None
+        raise UserError(
+            f"{path / 'config.json'} is damaged, edited, or of another version of this experiment: {error}"
+        ) from None
 
 
 def refuse_foreign(path: Path) -> None:

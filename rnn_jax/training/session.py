@@ -66,7 +66,6 @@ class Session:
         self._scale = 1.0
         self._window: list[Any] = []
         self.step = 0
-        rank(task.metrics, {}, config.run.select_by)  # UserError before anything is computed
 
     def __enter__(self) -> "Session":
         with contextlib.ExitStack() as stack:

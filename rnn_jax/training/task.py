@@ -10,6 +10,8 @@
 """
 
 import functools
+import itertools
+import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from flax import nnx
 
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.read import Data
+from rnn_jax.errors import UserError
 from rnn_jax.metrics.directions import Metrics
 from rnn_jax.training.devices import data_mesh, everywhere, shard_batch
 from rnn_jax.training.run import Run
@@ -106,8 +109,24 @@ class Trained(NamedTuple):
         return _apply(function, self.graph, settings, self.params, shard_batch(batch, mesh), *more)
 
     def answer(self, inputs: Iterable[str]) -> list[dict]:
-        """The answers to all inputs, in order."""
-        return list(self.task.answer(self, iter(inputs)))
+        """The answers to all inputs, in order.
+
+        Raises:
+          UserError: not a list of texts: a lone one, say, whose letters would all get an answer.
+        """
+        return list(self.task.answer(self, _texts(inputs)))
+
+
+def _texts(inputs: Any) -> Iterator[str]:
+    if isinstance(inputs, str | bytes) or not isinstance(inputs, Iterable):
+        raise UserError(f"answer takes a list of texts, and was given {reprlib.repr(inputs)}: put it into a list")
+    return map(_text, inputs, itertools.count())
+
+
+def _text(item: Any, number: int) -> str:
+    if not isinstance(item, str):
+        raise UserError(f"answer takes a list of texts, and item {number} of it is no str: {reprlib.repr(item)}")
+    return item
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

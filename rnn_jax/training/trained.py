@@ -32,6 +32,8 @@ def load(task: Task, workdir: str | Path, config: Any = None) -> Trained:
     """
     stored: Any
     stored, run = read_run(workdir, task.name, task.config)
+    if not any(run.checkpoints.glob("*")):  # before the codec, which is written later than config.json
+        raise _no_checkpoint(run)
     codec = task.codec.load(run.path)
     network = build(task, stored, codec)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
@@ -71,8 +73,12 @@ def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
             print("warning: there is nothing to average: using the best checkpoint", file=sys.stderr, flush=True)
         best = checkpoints.restore_best(template, subset=True, fallback_to_latest=True)
     if best is None:
-        raise UserError(f"{run.path} has no checkpoint yet: train there first.")
+        raise _no_checkpoint(run)
     return replicate(jax.device_get(evaluation_params(best.tree, decay)), data_mesh())
+
+
+def _no_checkpoint(run: Run) -> UserError:
+    return UserError(f"{run.path} has no checkpoint yet: train there first.")
 
 
 def _require_own_files(codec: Codec, digest: str, directory: Path) -> None:

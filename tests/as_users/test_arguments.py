@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from oracles.foreign_cells import DecayingSum
+from training import toy_task
 
 from rnn_jax import (
     GRU,
@@ -30,8 +31,10 @@ from rnn_jax import (
 )
 from rnn_jax.analysis import gate_values, gradient_norms
 from rnn_jax.cells import CELLS, chrono
+from rnn_jax.errors import UserError
 from rnn_jax.modules import RNN
 from rnn_jax.scanning.scan import _scan
+from rnn_jax.training.task import Trained
 
 KEY = jax.random.key(0)
 XS = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
@@ -365,3 +368,21 @@ def test_nothing_gives_nothing(shape, flags):
             assert [leaf.shape for leaf in jax.tree.leaves(out.carry)] == [(*rows, *one) for one in carry_shapes]
         loss = lambda params, layer=layer: layer.apply(params, np.zeros(shape, np.float32), **given).ys.sum()  # noqa: E731
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(jax.grad(loss)(params)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("abc", "takes a list of texts, and was given 'abc': put it into a list"),
+        (b"abc", "was given b'abc'"),
+        (3, "was given 3"),
+        (["abc", 3], "item 1 of it is no str: 3"),
+        (iter([None]), "item 0 of it is no str: None"),
+    ],
+)
+def test_answers_are_given_to_lists_of_texts(inputs, said):
+    task = toy_task.TASK._replace(answer=lambda trained, texts: ({"text": text} for text in texts))
+    trained = Trained(task, None, None, None, None)
+    assert trained.answer(iter(["a", "b"])) == [{"text": "a"}, {"text": "b"}]
+    with pytest.raises(UserError, match=said):
+        trained.answer(inputs)

@@ -151,6 +151,11 @@ def test_a_permutation_is_the_stable_order_of_the_random_numbers(monkeypatch, n,
     assert permutation(n, 0).tolist() == np.argsort(bits, kind="stable").tolist()
 
 
+def test_a_bucket_longer_than_memory_costs_nothing_where_no_row_needs_it():
+    """As of --max_tokens=2e9, and texts of a few words."""
+    assert [length for length, _ in Batches(np.array([3, 8]), np.arange(2), Shapes((8, 2**31 - 1), 2))] == [8]
+
+
 def test_rows_longer_than_the_buckets_are_refused():
     with pytest.raises(ValueError, match="A row of 9 tokens is longer than the longest bucket, 8"):
         Batches(np.array([9]), np.arange(1), Shapes((8,), 2))

@@ -66,7 +66,7 @@ def test_validation_is_cut_from_train_by_the_seed(data_dir):
     assert len(cut(0, 0.001)) == 1
     assert len(cut(0, 0.999)) == 11
     for fraction in (0.0, 1.0, -0.5):
-        with pytest.raises(UserError, match="must lie between 0 and 1"):
+        with pytest.raises(UserError, match=rf"^--validation_fraction={fraction} leaves .* above 0 and up to 0\.9"):
             cut(0, fraction)
 
 

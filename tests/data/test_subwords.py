@@ -127,8 +127,8 @@ def test_a_tokenizer_from_the_disk_writes_texts_too(tokenizers, kind, tmp_path):
     ("options", "message"),
     [
         ({"kind": "word"}, "Unknown tokenizer 'word'; it can be bpe, char"),
-        ({"kind": "bpe", "vocabulary_size": 259}, "vocabulary_size=259 is too small: bpe needs 260 or more"),
-        ({"kind": "char", "vocabulary_size": 4}, "vocabulary_size=4 is too small: char needs 5 or more"),
+        ({"kind": "bpe", "vocabulary_size": 259}, "^--vocabulary_size=259 is too small: bpe needs 260 or more"),
+        ({"kind": "char", "vocabulary_size": 4}, "^--vocabulary_size=4 is too small: char needs 5 or more"),
     ],
 )
 def test_errors(options, message):

@@ -9,6 +9,8 @@ import pytest
 from rnn_jax.data.batching import Shapes
 from rnn_jax.data.sources import in_order
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
+from rnn_jax.data.tagging_codec import TaggingCodec
+from rnn_jax.data.text_codec import TextCodec
 from rnn_jax.data.translation_codec import TranslationCodec, fit_translation_codec, take_rows
 from rnn_jax.data.translation_config import SubwordConfig
 from rnn_jax.data.vocabulary import fit_tokenizer, save_tokenizer
@@ -194,6 +196,11 @@ def test_codecs_differ_where_either_side_does(separate):
 
 
 def test_damaged_and_missing_files(tmp_path, separate):
+    for codec in (TranslationCodec, TextCodec, TaggingCodec):
+        with pytest.raises(UserError, match=f"^{tmp_path} has no codec.json: put the run's own back, or delete"):
+            codec.load(tmp_path)
+    as_before(separate, tmp_path)
+    (tmp_path / "source_tokenizer.json").unlink()
     with pytest.raises(UserError, match=f"Cannot read the tokenizer {tmp_path}/source_tokenizer.json: No such file"):
         TranslationCodec.load(tmp_path)
     separate.save(tmp_path)

@@ -168,7 +168,7 @@ def test_broken_tokenizer_files(tmp_path):
     ("options", "message"),
     [
         ({"kind": "words"}, "Unknown tokenizer 'words'; it can be word, bpe, char"),
-        ({"vocabulary_size": 2}, "vocabulary_size=2 is too small: the word tokenizer needs 3"),
+        ({"vocabulary_size": 2}, "^--vocabulary_size=2 is too small: the word tokenizer needs 3"),
         ({"kind": "bpe", "vocabulary_size": 257}, "the bpe tokenizer needs 258"),
     ],
 )

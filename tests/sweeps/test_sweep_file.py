@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from experiments import tagging
 from rnn_jax.config import config_from_flags, config_hash, define_flags, fields_of, value_of, with_overrides
+from rnn_jax.config.knobs import LARGEST_INT32
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.commands import command_of, shell_line
 from rnn_jax.sweeps.rows import expand
 from rnn_jax.sweeps.sweep_file import load_sweep, parse_settings
+from rnn_jax.sweeps.workdir import reopen_sweep, stored_document
 from rnn_jax.training.run_config import Invocation
 from tests.sweeps.fake_experiment import Config
 from tests.sweeps.sweep_texts import HEAD, sweep_text, write_sweep_file
@@ -220,7 +222,8 @@ def values_of(field):
         if field.below is not None:
             one = one.filter(lambda value: np.float32(value) < field.below)
     elif field.base is int:
-        one = st.integers(**numbers)
+        within = {"min_value": -LARGEST_INT32, "max_value": LARGEST_INT32}
+        one = st.integers(**within | {name: bound for name, bound in numbers.items() if bound is not None})
     elif field.base is bool:
         one = st.booleans()
     elif field.many:
@@ -278,3 +281,10 @@ def test_shipped_sweeps_are_valid(path, tmp_path):
     assert len(sweep.rows) >= 2
     runs = expand(sweep, tmp_path, sweep.num_seeds)
     assert len({run.directory for run in runs}) == len(sweep.rows) * sweep.num_seeds
+
+
+def test_a_damaged_directory_of_a_sweep_names_what_is_wrong(tmp_path):
+    (tmp_path / "sweep.json").write_text('{"name": "cells", "module": "m", "rows": {}}')
+    for read in (stored_document, reopen_sweep):
+        with pytest.raises(UserError, match=r"sweep.json is damaged \(no usable file, .*, rows\): restore it"):
+            read(tmp_path)

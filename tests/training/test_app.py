@@ -68,6 +68,17 @@ def test_evaluation_takes_its_configuration_from_the_run(tmp_path):
         resolve(Config, "toy", parsed("--mode=eval", f"--workdir={tmp_path}/absent"))
 
 
+def test_what_is_typed_empty_is_refused(tmp_path):
+    arguments = ["--mode=train", "--data_dir="]
+    for argv in (None, ["toy", *arguments]):
+        with pytest.raises(UserError, match="--data_dir= is empty"):
+            resolve(Config, "toy", parsed(*arguments), argv=argv)
+    with pytest.raises(UserError, match="--workdir= is empty"):
+        resolve(Config, "toy", parsed("--workdir="))
+    (tmp_path / "all.flags").write_text("--data_dir=\n")  # as absl writes them
+    resolve(Config, "toy", parsed(f"--flagfile={tmp_path}/all.flags"), argv=["toy", f"--flagfile={tmp_path}/all.flags"])
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

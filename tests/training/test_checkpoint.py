@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import jax
@@ -280,7 +281,7 @@ def test_leftovers_of_a_kill_are_removed_by_the_next_save(opened):
     assert names(opened.path) == ["latest_000000001", "latest_000000002"]
 
 
-@pytest.mark.parametrize("failing", ["orbax", "rename", "copy"])
+@pytest.mark.parametrize("failing", ["orbax", "rename", "copy", "room"])
 def test_a_full_disk_keeps_the_previous_checkpoint(opened, monkeypatch, failing):
     opened.saver.save(1, tree(1), {}, best=True)
 
@@ -292,6 +293,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(opened, monkeypatch, failing)
 
     if failing == "orbax":
         monkeypatch.setattr(opened.saver, "_checkpointer", lambda: type("Broken", (), {"save": wrapped})())
+    elif failing == "room":  # Orbax is not asked at all
+        monkeypatch.setattr(opened.saver, "_checkpointer", lambda: pytest.fail("Orbax was asked"))
+        monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(total=10**9, free=99))
     elif failing == "copy":
         monkeypatch.setattr(checkpoint.shutil, "copytree", full)
     else:
@@ -337,6 +341,7 @@ def test_a_real_write_limit_of_the_system(tmp_path):
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "c")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr  # of threads of Orbax
     assert "UserError: no space left while saving the checkpoint of step 2" in done.stdout
     assert "step 1 is intact" in done.stdout
     assert "steps {'n': 3} ['latest_000000001', 'latest_000000003']" in done.stdout

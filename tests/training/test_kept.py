@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training import toy_task
 
 from rnn_jax.config import group
 from rnn_jax.errors import UserError
@@ -17,7 +18,7 @@ from rnn_jax.training.optimizer import OptimizerConfig
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import RunConfig
 from rnn_jax.training.state import TrainState
-from rnn_jax.training.trained import restore_params
+from rnn_jax.training.trained import load, restore_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,3 +205,9 @@ def test_with_nothing_to_average_the_best_one_is_used_with_a_warning(trained, ca
 def test_a_run_without_checkpoints_says_so(run, average_checkpoints):
     with pytest.raises(UserError, match=r"run has no checkpoint yet: train there first"):
         restore_params(run, SHAPES, averaging(average_checkpoints))
+
+
+def test_a_start_that_failed_early_has_no_checkpoint_whatever_else_is_missing(tmp_path):
+    open_run(tmp_path, toy_task.EXPERIMENT, toy_task.Config()).close()
+    with pytest.raises(UserError, match=r"has no checkpoint yet: train there first"):
+        load(toy_task.TASK, tmp_path)

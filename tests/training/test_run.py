@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import rnn_jax
+from experiments import load
 from rnn_jax.config import knob
 from rnn_jax.errors import UserError
 from rnn_jax.training import provenance, run, tensorboard
 from rnn_jax.training.run import open_run, read_run
 from rnn_jax.training.run_config import RunConfig
+from rnn_jax.training.run_files import show_finished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +116,26 @@ def test_refusals(tmp_path):
         open_run(tmp_path / "wrong", "toy", Config(width=0))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"experiment": "toy"}'])
+DAMAGED = [json.dumps({"experiment": "toy", "config_hash": "x", "config": part}) for part in ([], None, "text")]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"experiment": "toy"}', *DAMAGED])
 def test_a_damaged_config_is_a_user_error(tmp_path, content):
     (tmp_path / "config.json").write_text(content)
     for open_ in (lambda: open_run(tmp_path, "toy", Config()), lambda: read_run(tmp_path, "toy", Config)):
-        with pytest.raises(UserError, match=r"config.json"):
+        with pytest.raises(
+            UserError, match=r"config.json is damaged .*restore it" if content in DAMAGED else "config.json"
+        ):
             open_()
 
 
 def test_a_config_of_another_version_names_the_field(tmp_path):
     document = {"experiment": "toy", "config_hash": "x", "config": {"widht": 3}}
     (tmp_path / "config.json").write_text(json.dumps(document))
-    with pytest.raises(UserError, match=r"another version .*unknown configuration field 'widht'. Did you mean width?"):
+    with pytest.raises(
+        UserError,
+        match=r"damaged, edited, or of another version .*unknown configuration field 'widht'. Did you mean width?",
+    ):
         read_run(tmp_path, "toy", Config)
 
 
@@ -169,6 +179,46 @@ def test_a_line_after_a_half_written_one_is_not_lost(tmp_path):
     with open_run(tmp_path, "toy", Config()) as opened:
         opened.log(2, 1, {"loss": 1.0})
         assert [line["step"] for line in opened.read_metrics()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("garbage\n", "1"),
+        ('x\n[1]\n{"step": "1"}\n{"step": 1, "seconds": "y"}\n\0\0', "5"),
+        ('{"step": 1, "ep', ""),  # what a kill leaves
+    ],
+)
+def test_damaged_lines_are_dropped_with_one_warning(tmp_path, capsys, damage, said):
+    whole = '{"step": 10, "epoch": 1}\n'
+    for _ in range(2):
+        open_run(tmp_path, "toy", Config()).close()
+        (tmp_path / "metrics.jsonl").write_text(whole + damage)
+        with open_run(tmp_path, "toy", Config()) as opened:
+            opened.truncate_metrics(10)
+            error = capsys.readouterr().err
+            assert error == (
+                f"warning: {tmp_path}/metrics.jsonl: {said} damaged line(s) were dropped\n" if said else ""
+            )
+            opened.truncate_metrics(10)
+        assert capsys.readouterr().err == "" and [line["step"] for line in lines(tmp_path)] == [10]
+
+
+def test_a_damaged_result_costs_no_more_than_itself(tmp_path):
+    open_run(tmp_path, "toy", Config()).close()
+    (tmp_path / "result.json").write_text("{")
+    for read in (lambda: open_run(tmp_path, "toy", Config()).result, lambda: show_finished(tmp_path, "toy", Config())):
+        with pytest.raises(UserError, match=r"result.json is damaged .*: delete this file and give the same command"):
+            read()
+
+
+@pytest.mark.parametrize("below", ["seed_0", "runs/gru_1/seed_3", "runs/trial_0002"])
+def test_runs_that_lie_below_a_directory_are_named(tmp_path, below):
+    open_run(tmp_path / below, "toy", Config()).close()
+    with pytest.raises(UserError, match=f"is not a run directory .*; there is one in {tmp_path / below}$"):
+        read_run(tmp_path, "toy", Config)
+    with pytest.raises(UserError, match=f"is not a run directory .*; there is one in {tmp_path / below}$"):
+        load(tmp_path)
 
 
 def test_result_has_numbers_and_provenance(tmp_path):

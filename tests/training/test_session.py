@@ -15,11 +15,13 @@ from rnn_jax.errors import TrainingDiverged, UserError
 from rnn_jax.files import read_metrics
 from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.training.checkpoint import Checkpointer
+from rnn_jax.training.complete import train_in
+from rnn_jax.training.modes import run_mode
 from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
 from rnn_jax.training.plan import Plan
 from rnn_jax.training.plateau import learning_rate_scale
 from rnn_jax.training.run import open_run
-from rnn_jax.training.run_config import RunConfig
+from rnn_jax.training.run_config import Invocation, RunConfig
 from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, apply_gradients, create_state, evaluation_params
 from rnn_jax.training.task import Scored
@@ -324,8 +326,21 @@ def test_changed_data_is_noticed(tmp_path, what, said):
 
 
 def test_the_metric_that_chooses_must_be_declared(tmp_path):
-    with pytest.raises(UserError, match="--select_by=f1: allowed: accuracy, loss"):
-        train(tmp_path, configured(select_by="f1"))
+    """For training and --dry_run alike."""
+    config = with_overrides(toy_task.Config(), {"select_by": "f1"})
+    for does in (lambda: train_in(toy_task.TASK, tmp_path, config), lambda: run_dry(config)):
+        with pytest.raises(UserError, match="--select_by=f1: allowed: loss, accuracy"):
+            does()
+
+
+def test_a_dry_run_refuses_an_optimizer_that_training_would():
+    """As of a flagfile, where flags that do nothing are allowed."""
+    with pytest.raises(UserError, match="needs --optimizer=adamw"):
+        run_dry(with_overrides(toy_task.Config(), {"weight_decay": 0.1}))
+
+
+def run_dry(config):
+    run_mode(toy_task.TASK, config, Invocation(dry_run=True))
 
 
 def test_the_declared_direction_chooses_the_best(tmp_path):
