@@ -26,7 +26,7 @@ from rnn_jax.config.conditions import Condition
 
 _TRUE, _FALSE = (("true", "t", "1", "yes", "y", "on"), ("false", "f", "0", "no", "n", "off"))
 SMALLEST_FLOAT32, LARGEST_FLOAT32 = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers
-LARGEST_INT32 = 2**31 - 1  # of every integer: no array is larger, and counters of runs have 32 bits
+LARGEST_INT32 = 2**31 - 1  # of integers with no bound of their own: no array is larger, counters have 32 bits
 _EXPECTED = {bool: "true or false", int: "an integer, such as 100 or 2e6", float: "a finite number", str: "text"}
 
 
@@ -240,7 +240,7 @@ def _check_bounds(field: Field, value: Any) -> None:
             f"below {below}" if below is not None else "",
         ]
         raise ValueError(f"must be {' and '.join(filter(None, bounds))}")
-    if field.base is int and abs(value) > LARGEST_INT32:
+    if field.base is int and high is None and abs(value) > LARGEST_INT32:
         raise ValueError(f"must be {f'at most {LARGEST_INT32}' if value > 0 else f'at least {-LARGEST_INT32}'}")
 
 

@@ -11,7 +11,7 @@ AVERAGES = ("best", "last")
 class RunConfig:
     """Knobs that every experiment has."""
 
-    seed: int = knob(0, "seed of initialisation, batch order and dropout", minimum=0, short=True)
+    seed: int = knob(0, "seed of initialisation, batch order and dropout", minimum=0, maximum=2**32 - 1, short=True)
     num_epochs: int = knob(
         5, "passes over the training data, unless --num_steps says how many updates", minimum=1, short=True
     )
