@@ -249,9 +249,9 @@ def test_the_recipe_of_conll2003(tmp_path):
 
 @pytest.mark.slow
 def test_the_default_run_reads_both_sides(tmp_path):
-    """README's command, much shorter: above 94 %, where reading forward only has 91 (results/tagging_direction)."""
-    flags = ("--num_epochs=2", "--num_buckets=3", "--learning_rate=8e-3")
+    """README's command, much shorter: above 93 %, where reading forward only has 91 (results/tagging_direction)."""
+    flags = ("--num_epochs=1", "--num_buckets=1", "--learning_rate=2e-2", "--tokens_per_batch=500")
     code, out, error = runs.run(f"--workdir={tmp_path / 'both'}", *flags, XLA_FLAGS="")
     assert code == 0, error
     assert "B-" in out
-    assert runs.metrics_of(tmp_path / "both")["test/accuracy"] > 0.94
+    assert runs.metrics_of(tmp_path / "both")["test/accuracy"] > 0.93
