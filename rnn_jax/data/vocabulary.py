@@ -126,15 +126,8 @@ def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
-    """Writes the tokenizer as one JSON file, whole or not at all."""
-    unfinished = Path(f"{os.fspath(path)}.unfinished")
-    unfinished.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
-    unfinished.replace(path)
-
-
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads what `save_tokenizer` wrote.
+    """Reads the tokenizer.json that earlier releases wrote.
 
     Raises:
       UserError: the file is missing or damaged.
