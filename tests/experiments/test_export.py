@@ -89,7 +89,7 @@ def test_exported_translations_are_those_of_the_run(tmp_path):
     size = ("--hidden_size=32", "--embedding_size=32", "--vocabulary_size=300", "--max_tokens=32", "--beam_size=1")
     learning = ("--num_steps=150", "--learning_rate=0.01", "--schedule=constant", "--eval_every_steps=150")
     runs.run_here(*files, *size, *learning, f"--workdir={tmp_path / 'run'}")
-    runs.run_here("--mode=export", f"--workdir={tmp_path / 'run'}", "--beam_size=1")
+    runs.run_here("--mode=export", f"--workdir={tmp_path / 'run'}")
     said = same_as_the_run(runs, tmp_path / "run", [*pairs, ""])
     assert [one["translation"] for one in said] == [*pairs.values(), ""]
     _, warnings = said_by(tmp_path / "run", "short\n" + "long " * 40)
@@ -114,10 +114,12 @@ City I-LOC
 def test_exported_taggers_spell_spans_as_the_data_does(tmp_path):
     """Of a model that has learned little, so that it spells some in no scheme; and only long lines are cut, aloud."""
     (tmp_path / "a.conll").write_text(SENTENCES * 3)
-    runs, small = tagging_runs.RUNS, [flag for flag in tagging_runs.SMALL if not flag.startswith("--num_epochs")]
+    runs = tagging_runs.RUNS
     files = [f"--{part}_file={tmp_path / 'a.conll'}" for part in ("train", "validation")]
     run = tmp_path / "run"
-    runs.run_here(*files, *small, "--label_scheme=bioes", "--num_steps=60", f"--workdir={run}", "--learning_rate=0.02")
+    runs.run_here(
+        *files, *runs.small, "--label_scheme=bioes", "--num_steps=60", f"--workdir={run}", "--learning_rate=0.02"
+    )
     runs.run_here("--mode=export", f"--workdir={run}")
     words = ["Jordan", "Smith", "flew", "to", "Peru", "Ann", "Bo", "left", "New", "York", "City", "unknown"]
     lines = [" ".join(words[i : i + 3] + words[: i % 5]) + "." for i in range(len(words))]
