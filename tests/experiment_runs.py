@@ -32,8 +32,15 @@ class ExperimentRuns:
     small: tuple[str, ...]
     tiny: tuple[str, ...]
 
+    def _of_use(self, arguments):
+        """Without the epochs of `small` where a number of steps is given beside them: they would do nothing."""
+        in_steps = any(argument.startswith("--num_steps=") for argument in arguments)
+        epochs = [flag for flag in self.small if flag.startswith("--num_epochs=") and in_steps]
+        return [argument for argument in arguments if argument not in epochs]
+
     def run_here(self, *arguments):
         """What the experiment's script does, in this process; user errors arrive as exceptions."""
+        arguments = self._of_use(arguments)
         flag_values = flags.FlagValues()
         define_flags(Invocation, flag_values)
         define_flags(self.script.Config, flag_values)
@@ -48,6 +55,7 @@ class ExperimentRuns:
 
     def start(self, *arguments, **environment):
         """The experiment as a process; processes of one test session share what they compile."""
+        arguments = self._of_use(arguments)
         compiled = Path(os.environ["RNN_JAX_CACHE"]) / "compiled"
         environment = {
             "JAX_COMPILATION_CACHE_DIR": str(compiled),

@@ -6,11 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.data.tagging_codec import TaggingCodec
+from rnn_jax.data.words import BETWEEN_SPACES, WORD
 from rnn_jax.errors import UserError
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.translator import Settings, decode
+from rnn_jax.tagging.spans import STRICT, to_scheme
 from rnn_jax.training.task import Exported, Trained
 
 _SCRIPTS = Path(__file__).parent
@@ -36,11 +39,21 @@ def _probabilities(model: SentimentClassifier, batch: dict[str, jax.Array]) -> j
 
 
 def tagging(trained: Trained) -> Exported:
-    """Words and characters → the number of each word's most probable label."""
+    """Words and characters → the number of each word's most probable label of the model's."""
     shapes = {"words": _ints(1, _MAX_WORDS), "lengths": _ints(1)}
     shapes["characters"] = _ints(1, _MAX_WORDS, trained.codec.max_characters)
-    settings = {"max_words": _MAX_WORDS, "labels": trained.codec.model_labels}
+    settings = {"max_words": _MAX_WORDS, "word": WORD.pattern, "word_between_spaces": BETWEEN_SPACES.pattern}
+    settings |= {"labels": trained.codec.model_labels} | _spelling(trained.codec)
     return Exported(_labels, shapes, _SCRIPTS / "tagging.py", settings)
+
+
+def _spelling(codec: TaggingCodec) -> dict[str, str]:
+    """What the model's spans look like, where it spells them in its own way, and the letters that the data has."""
+    if codec.model_scheme == codec.scheme:
+        return {"span": "", "letters": ""}
+    # Of a span of one word; of the first, the inner and the last of several.
+    single, _, *several = to_scheme(["S-X", "O", "B-X", "I-X", "E-X"], "bioes", codec.scheme)
+    return {"span": STRICT[codec.model_scheme].pattern, "letters": "".join(tag[0] for tag in (single, *several))}
 
 
 def _labels(model: Tagger, batch: dict[str, jax.Array]) -> jax.Array:

@@ -15,11 +15,15 @@ TOKENIZER = tokenizers.Tokenizer.from_str(json.dumps(CODEC["tokenizer"]["tokeniz
 MOST = SETTINGS["max_tokens"]
 HEAD = {"head": MOST, "tail": 0, "both": (MOST + 1) // 2}[SETTINGS["truncation"]]
 
+sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
+sys.stdout.reconfigure(encoding="utf-8")
 for line in sys.stdin:
-    ids = TOKENIZER.encode(line.rstrip("\n"), add_special_tokens=False).ids
+    text = line.removesuffix("\n").removesuffix("\r")
+    ids = TOKENIZER.encode(text, add_special_tokens=False).ids
     ids = ids if len(ids) <= MOST else ids[:HEAD] + ids[len(ids) - (MOST - HEAD) :]
     tokens = np.zeros((1, MOST), np.int32)
     tokens[0, : len(ids)] = ids
     (row,) = MODEL.call({"tokens": tokens, "lengths": np.array([len(ids)], np.int32)})
     by_name = dict(zip(CODEC["label_names"], map(float, row)))
-    print(json.dumps({"text": line.rstrip("\n"), "label": max(by_name, key=by_name.get), "probabilities": by_name}))
+    found = {"text": text, "label": max(by_name, key=by_name.get), "probabilities": by_name}
+    print(json.dumps(found, ensure_ascii=False))

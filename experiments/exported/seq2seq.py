@@ -14,8 +14,13 @@ CODEC, SETTINGS = (json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"
 SOURCE, TARGET = (tokenizers.Tokenizer.from_str(json.dumps(CODEC[side]["tokenizer"])) for side in ("source", "target"))
 MOST = SETTINGS["max_tokens"]
 
-for line in sys.stdin:
-    ids = SOURCE.encode(line.strip(), add_special_tokens=False).ids[:MOST]
+sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
+sys.stdout.reconfigure(encoding="utf-8")
+for line_number, line in enumerate(sys.stdin, start=1):
+    ids = SOURCE.encode(line.strip(), add_special_tokens=False).ids
+    if len(ids) > MOST:
+        print(f"warning: line {line_number}: of {len(ids)} tokens the first {MOST} are read", file=sys.stderr)
+        ids = ids[:MOST]
     source = np.zeros((1, MOST), np.int32)
     source[0, : len(ids)] = ids
     tokens, length = MODEL.call({"source": source, "lengths": np.array([len(ids)], np.int32)})

@@ -1,7 +1,9 @@
-"""Lines of words between spaces on standard input → the label of each; needs jax and numpy."""
+"""Lines of text on standard input → the words and tags of each; --pretokenized: words between spaces. jax and numpy."""
 
+import itertools
 import json
 import pathlib
+import re
 import sys
 
 import jax.export
@@ -10,6 +12,7 @@ import numpy as np
 HERE = pathlib.Path(__file__).parent
 MODEL = jax.export.deserialize(bytearray((HERE / "model.stablehlo").read_bytes()))
 CODEC, SETTINGS = (json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("codec", "settings"))
+WORD = re.compile(SETTINGS["word_between_spaces" if "--pretokenized" in sys.argv[1:] else "word"], re.VERBOSE)
 WORDS, CHARACTERS = ({name: i for i, name in enumerate(CODEC[kind], start=2)} for kind in ("words", "characters"))
 MOST, WIDTH = SETTINGS["max_words"], CODEC["max_characters"]
 HEAD = (WIDTH + 1) // 2
@@ -20,8 +23,26 @@ def number(word):
     return known or (WORDS.get(word.lower()) if CODEC["lowercase_unknown"] else None) or 1
 
 
-for line in sys.stdin:
-    sentence = line.split()[:MOST]
+def as_in_data(labels):
+    """The model's spans in the spelling of the data; labels that spell none are O."""
+    tags, (single, first, inside, last) = ["O"] * len(labels), SETTINGS["letters"]
+    for kind, places in itertools.groupby(range(len(labels)), key=lambda i: labels[i][2:]):
+        start, end = (places := list(places))[0], None
+        for span in re.finditer(SETTINGS["span"], "".join(labels[i][0] for i in places)) if kind else ():
+            letters = single if len(span[0]) == 1 else first + inside * (len(span[0]) - 2) + last
+            letters = "B" + letters[1:] if CODEC["scheme"] == "iob1" and span.start() == end else letters
+            tags[start + span.start() : start + span.end()] = [f"{letter}-{kind}" for letter in letters]
+            end = span.end()
+    return tags
+
+
+sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
+sys.stdout.reconfigure(encoding="utf-8")
+for line_number, line in enumerate(sys.stdin, start=1):
+    sentence = [match.group() for match in WORD.finditer(line.removesuffix("\n"))]
+    if len(sentence) > MOST:
+        print(f"warning: line {line_number}: of {len(sentence)} words the first {MOST} are read", file=sys.stderr)
+        sentence = sentence[:MOST]
     words, characters = np.zeros((1, MOST), np.int32), np.zeros((1, MOST, WIDTH), np.int32)
     for i, word in enumerate(sentence):
         words[0, i] = number(word)
@@ -30,4 +51,5 @@ for line in sys.stdin:
     lengths = np.array([len(sentence)], np.int32)
     (row,) = MODEL.call({"words": words, "characters": characters, "lengths": lengths})
     labels = [SETTINGS["labels"][i] for i in np.asarray(row)[: len(sentence)]]
-    print(json.dumps({"tokens": sentence, "labels": labels}, ensure_ascii=False))
+    tags = as_in_data(labels) if SETTINGS["span"] else labels
+    print(json.dumps({"tokens": sentence, "tags": tags}, ensure_ascii=False))

@@ -47,6 +47,13 @@ class Ragged:
         """The values of row i."""
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
+    def take(self, rows: np.ndarray, most: int | None = None) -> "Ragged":
+        """These rows, in this order; of each the first `most` values."""
+        lengths = self.lengths[rows] if most is None else np.minimum(self.lengths[rows], most)
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        moved = np.repeat(self.offsets[rows] - offsets[:-1], lengths)  # from its place here to the one in its row
+        return Ragged(np.asarray(self.values[np.arange(offsets[-1]) + moved]), offsets)
+
 
 class Shapes(NamedTuple):
     """What batches look like: the lengths that rows are padded to, increasing; most rows in a batch.

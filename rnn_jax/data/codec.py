@@ -105,6 +105,3 @@ def _rich_value(value: Any, hint: Any) -> Any:
         return np.asarray(value["array"], value["dtype"])
     (codec,) = (kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type) and issubclass(kind, Codec))
     return _rich(codec, value)
-
-
-__all__ = ["Codec"]

@@ -19,7 +19,7 @@ from rnn_jax.data.cache import cache_dir
 
 Arrays = dict[str, np.ndarray]
 
-LARGE = 8_000_000  # characters: less is made again within a second or two
+LARGE = 2_000_000  # characters: less is made again within a second or two
 MOST_BYTES = 10_000_000_000  # of all entries; the least recently used go
 _FORMAT = "1"  # of the entries
 

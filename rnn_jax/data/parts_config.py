@@ -13,7 +13,13 @@ class PartsConfig:
     """Where the parts of the data come from."""
 
     dataset: str = knob("", "TFDS name, as glue/sst2", only_if=NO_FILE, short=True)
-    data_dir: str = knob("", "folder of prepared TFDS data (default: $TFDS_DATA_DIR)", identity=False, short=True)
+    data_dir: str = knob(
+        "",
+        "folder of prepared TFDS data (default: $TFDS_DATA_DIR)",
+        identity=False,
+        only_if=when(mode=("train", "eval"), train_file=NOT_GIVEN),
+        short=True,
+    )
     train_split: str = knob("train", "split to train on, slices such as train[:10%] included", only_if=NO_FILE)
     validation_split: str = knob(
         "", "split that chooses the checkpoint (default: the data's, else cut from train)", only_if=NO_VALIDATION_FILE

@@ -51,7 +51,7 @@ def read_sentences(
         return Buckets(
             encoded.forms.lengths,
             functools.partial(codec.batch, encoded),
-            content=encoded.content(),
+            content=tuple(encoded.arrays().values()),
             batch_size=config.batch_size,
             num_buckets=config.num_buckets,
             multiple_of=_LENGTHS_MULTIPLE_OF,

@@ -95,14 +95,14 @@ def _open_folder(dataset: str, root: Path) -> "tfds.core.DatasetBuilder":
     name = Path(dataset.partition(":")[0])
     if ".." in name.parts or name.is_absolute():
         raise ValueError("the name of a dataset leads nowhere else")
-    require_known_features(root / name.parts[0] if name.parts else root)
-    try:
-        return tfds.core.read_only_builder.builder_from_files(dataset, data_dir=str(root))
-    except tfds.core.DatasetNotFoundError:
-        folder = _prepared_folder(root / dataset)
-        if folder is None:
-            raise
-        return tfds.builder_from_directory(folder)
+    # What `builder_from_files` does in one step: here, what the folder names is checked before anything is imported.
+    with tfds.core.utils.error_utils.record_error_context():  # where it puts its advice; ours is in `open_dataset`
+        found = tfds.core.read_only_builder._find_builder_dir(dataset, data_dir=str(root))
+    folder = Path(found) if found else _prepared_folder(root / dataset)
+    if folder is None:
+        raise tfds.core.DatasetNotFoundError(f"no folder of {dataset} in {root}")
+    require_known_features(folder)
+    return tfds.builder_from_directory(folder)
 
 
 def _prepared_folder(folder: Path) -> Path | None:

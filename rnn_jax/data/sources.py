@@ -27,6 +27,8 @@ from rnn_jax.data.digest import digest_of
 from rnn_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+_NOTHING = "There is nothing to train on: the training part is empty."
+
 MakeBatch = Callable[[np.ndarray, int], Batch]
 """(rows, −1 for one that only fills the batch; length that they are padded to) → the arrays of a batch."""
 
@@ -73,7 +75,7 @@ class Buckets:
         notes: tuple[str, ...] = (),
     ):
         if not len(lengths):
-            raise UserError("There is nothing to train on: the training part is empty.")
+            raise UserError(_NOTHING)
         self._lengths, self._make_batch, self._content, self._seed = lengths, make_batch, content, seed
         buckets = bucket_lengths(lengths, num_buckets=num_buckets, multiple_of=multiple_of)
         self.shapes = Shapes(buckets, batch_size, tokens_per_batch)
@@ -116,11 +118,16 @@ class Rows:
     """Rows of one shape in random order; the last batch of an epoch is filled with rows of weight 0.
 
     columns: arrays (n, …) by the names that they have in a batch.
+
+    Raises:
+      UserError: no rows.
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray], batch_size: int, *, seed: int):
         self._columns, self._batch_size, self._seed = columns, batch_size, seed
         self._num_rows = len(next(iter(columns.values())))
+        if not self._num_rows:
+            raise UserError(_NOTHING)
         self._epoch: tuple[int, np.ndarray] | None = None
 
     @property
@@ -145,12 +152,18 @@ class Rows:
 
 
 class Windows:
-    """Windows of `length` rows of a long series (T, …), `stride` apart, in random order, or in theirs (seed None)."""
+    """Windows of `length` rows of a long series (T, …), `stride` apart, in random order, or in theirs (seed None).
+
+    Raises:
+      UserError: the series is shorter than a window.
+    """
 
     def __init__(self, values: np.ndarray, batch_size: int, length: int, *, stride: int = 1, seed: int | None = None):
         self._values, self._batch_size, self._length, self._stride = values, batch_size, length, stride
         self._seed, self._epoch = seed, -1
-        self.num_windows = max(0, (len(values) - length) // stride + 1)
+        self.num_windows = (len(values) - length) // stride + 1
+        if len(values) < length:
+            raise UserError(f"There is nothing to train on: the series has {len(values)} rows, and a window {length}.")
         self._order = np.arange(self.num_windows)
 
     @property

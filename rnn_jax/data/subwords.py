@@ -68,7 +68,7 @@ def fit_subwords(
 
 
 def load_subwords(path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads a tokenizer of `fit_subwords` that `save_tokenizer` wrote.
+    """Reads a tokenizer of `fit_subwords` that earlier releases wrote.
 
     Raises:
       UserError: the file is missing, damaged, or of a tokenizer that cannot begin and end a text.

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +13,8 @@ from jaxtyping import Int32
 
 from rnn_jax.data.batching import Ragged, lengths_of, pad
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.digest import digest_of
+from rnn_jax.data.kept import kept
 from rnn_jax.data.sources import Batch
 from rnn_jax.data.tagging_config import WordsConfig
 from rnn_jax.errors import UserError
@@ -32,10 +34,18 @@ class EncodedSentences(NamedTuple):
     characters: Int32[np.ndarray, "F C"]
     labels: Ragged | None  # of the model's labels; −1 where the word counts nowhere
 
-    def content(self) -> list[np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """All arrays."""
-        labels = [] if self.labels is None else [self.labels.values]
-        return [self.forms.values, self.forms.offsets, self.word_ids, self.characters, *labels]
+        labels = {} if self.labels is None else {"labels": self.labels.values}
+        forms = {"forms": self.forms.values, "offsets": self.forms.offsets}
+        return forms | {"word_ids": self.word_ids, "characters": self.characters} | labels
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> "EncodedSentences":
+        """What has these arrays."""
+        labels = Ragged(arrays["labels"], arrays["offsets"]) if "labels" in arrays else None
+        forms = Ragged(arrays["forms"], arrays["offsets"])
+        return cls(forms, arrays["word_ids"], arrays["characters"], labels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,7 +86,17 @@ class TaggingCodec(Codec):
     def encode(
         self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]] | None = None
     ) -> EncodedSentences:
-        """Forms, and with `labels` the model's labels, of each sentence."""
+        """Forms, and with `labels` the model's labels, of each sentence; of large data those that were made before."""
+        said = [text for side in (tokens, labels or ()) for row in side for text in row]
+        lengths = np.array([len(row) for row in tokens], np.int64)
+
+        def make() -> dict[str, np.ndarray]:
+            return self._encode(tokens, labels).arrays()
+
+        found = kept(said, ("tagged", self.digest, digest_of(lengths), str(labels is None)), make)
+        return EncodedSentences.of(found)
+
+    def _encode(self, tokens: Sequence[Sequence[str]], labels: Sequence[Sequence[str]] | None) -> EncodedSentences:
         form_ids: dict[str, int] = {}
         rows = [[form_ids.setdefault(word, len(form_ids) + 1) for word in sentence] for sentence in tokens]
         word_of = _index(self.words, NUM_SPECIAL)

@@ -2,12 +2,13 @@
 
 import dataclasses
 
-from rnn_jax.config import GIVEN, NOT_GIVEN, knob, when
+from rnn_jax.config import GIVEN, NOT_GIVEN, any_of, knob, when
 from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 
 SCHEMES = ("iob1", "bio", "bioes")  # of `tagging.spans`; a test compares
 IGNORED_TOKENS = ("keep", "drop")
 OUTPUT_FORMATS = ("json", "conll")
+FITTED = when(init_from=NOT_GIVEN)  # else the words are those of the other run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,7 @@ class TaggedTextConfig(PartsConfig):
     columns: tuple[str, ...] = knob(
         (),
         "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)",
+        only_if=any_of(*(when(**{file: GIVEN}) for file in ("train_file", "validation_file", "test_file", "part"))),
         short=True,
     )
     eval_columns: tuple[str, ...] = knob(
@@ -48,8 +50,10 @@ class WordsConfig:
     """How sentences become words, words characters, and both batches."""
 
     lowercase: bool = knob(False, "fold the case of words; their characters keep it")
-    vocabulary_size: int = knob(50_000, "most frequent words of the training data that are kept", minimum=3)
-    min_count: int = knob(1, "rarer words of the training data are unknown", minimum=1)
+    vocabulary_size: int = knob(
+        50_000, "most frequent words of the training data that are kept", minimum=3, only_if=FITTED
+    )
+    min_count: int = knob(1, "rarer words of the training data are unknown", minimum=1, only_if=FITTED)
     max_characters: int = knob(
         20,
         "of longer words the first and last characters are read",
@@ -63,7 +67,7 @@ class WordsConfig:
     embeddings_file: str = knob(
         "",
         "text file of word vectors to start from (GloVe, word2vec, fastText; also .gz)",
-        only_if=when(init_from=NOT_GIVEN),
+        only_if=FITTED,
     )
     embeddings_words: int = knob(
         50_000,
@@ -85,7 +89,7 @@ class TaggingAnswersConfig:
         "how answers are written; columns have room for one sequence",
         choices=OUTPUT_FORMATS,
         identity=False,
-        only_if=when(mode="predict", num_best=1),
+        only_if=any_of(when(mode="predict", num_best=1), when(mode="predict", output_format="json")),
     )
     num_best: int = knob(
         1,

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from rnn_jax.data.batching import Ragged, lengths_of, pad, take
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.kept import kept
 from rnn_jax.data.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 from rnn_jax.data.sources import Batch
 from rnn_jax.data.text_config import TokenConfig
@@ -56,11 +57,19 @@ def fit_text_codec(config: TokenConfig, texts: Sequence[str], label_names: tuple
     tokenizer = keep_tokenizer(texts, ("text", str(options)), functools.partial(fit_tokenizer, texts, **options))
     if not config.ngram_vocabulary_size:
         return TextCodec(tokenizer, label_names)
-    ngrams = fit_ngrams(
-        encode(tokenizer, texts, max_tokens=config.max_tokens, truncation=config.truncation),
-        num_tokens=tokenizer.get_vocab_size(),
-        orders=config.ngram_orders,
-        vocabulary_size=config.ngram_vocabulary_size,
-        unknown_id=UNKNOWN_ID,
-    )
-    return TextCodec(tokenizer, label_names, ngrams)
+    return TextCodec(tokenizer, label_names, _ngrams(config, texts, tokenizer))
+
+
+def _ngrams(config: TokenConfig, texts: Sequence[str], tokenizer: Tokenizer) -> NGrams:
+    tokens: Any = {"max_tokens": config.max_tokens, "truncation": config.truncation}
+    size: Any = {"orders": config.ngram_orders, "vocabulary_size": config.ngram_vocabulary_size}
+    size |= {"num_tokens": tokenizer.get_vocab_size(), "unknown_id": UNKNOWN_ID}
+
+    def make() -> dict[str, np.ndarray]:
+        fitted = fit_ngrams(encode(tokenizer, texts, **tokens), **size)
+        arrays = {f"codes_{i}": codes for i, codes in enumerate(fitted.codes)}
+        return arrays | {f"ids_{i}": ids for i, ids in enumerate(fitted.ids)}
+
+    found = kept(texts, ("ngrams", tokenizer.to_str(), str(tokens), str(size)), make)
+    codes, ids = (tuple(found[f"{kind}_{i}"] for i in range(len(config.ngram_orders))) for kind in ("codes", "ids"))
+    return NGrams(config.ngram_orders, size["num_tokens"], codes, ids)

@@ -75,14 +75,12 @@ class TranslationCodec(Codec):
         whole = encode(self.source, texts)
         if max_tokens is None or not (num_cut := int((whole.lengths > max_tokens).sum())):
             return whole, 0
-        return Ragged.from_rows([whole.row(i)[:max_tokens] for i in range(len(whole))]), num_cut
+        return whole.take(np.arange(len(whole)), max_tokens), num_cut
 
     def encode(self, sources: Sequence[str], targets: Sequence[str], max_tokens: int | None = None) -> EncodedPairs:
         """Token ids of pairs; of a source at most `max_tokens`."""
         source_ids, num_cut = self.encode_sources(sources, max_tokens)
-        target_ids = encode(self.target, targets)
-        ends = [np.append(target_ids.row(i), np.int32(END_ID)) for i in range(len(target_ids))]
-        return EncodedPairs.of(source_ids, Ragged.from_rows(ends), num_cut)
+        return EncodedPairs.of(source_ids, encode(self.target, targets, end=END_ID), num_cut)
 
     def text(self, ids: Sequence[int] | np.ndarray) -> str:
         """The target text of token ids."""
@@ -140,5 +138,4 @@ def fit_translation_codec(config: SubwordConfig, sources: Sequence[str], targets
 
 def take_rows(encoded: EncodedPairs, rows: np.ndarray) -> EncodedPairs:
     """The pairs of these rows."""
-    take = lambda side: Ragged.from_rows([side.row(int(i)) for i in rows])  # noqa: E731
-    return EncodedPairs.of(take(encoded.sources), take(encoded.targets), encoded.num_cut)
+    return EncodedPairs.of(encoded.sources.take(rows), encoded.targets.take(rows), encoded.num_cut)

@@ -73,11 +73,17 @@ def fit_tokenizer(
 
 
 def encode(
-    tokenizer: Tokenizer, texts: Sequence[str], *, max_tokens: int | None = None, truncation: str = "head"
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    *,
+    max_tokens: int | None = None,
+    truncation: str = "head",
+    end: int | None = None,
 ) -> Ragged:
     """Token ids of every text; texts of more than max_tokens keep their head, tail, or first and last halves.
 
-    An empty text has length 0. Memory beyond the result is bounded by the longest text.
+    end: a token behind those of each text. Without it, an empty text has length 0. Memory beyond the result is bounded
+    by the longest text.
 
     Raises:
       UserError: max_tokens or truncation is out of range.
@@ -92,11 +98,13 @@ def encode(
         rows = []
         for chunk in _chunks(texts):
             for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                rows.append(_truncate(np.asarray(encoding.ids, np.int32), max_tokens, truncation))
+                ids = _truncate(encoding.ids, max_tokens, truncation)
+                rows.append(np.asarray(ids if end is None else [*ids, end], np.int32))
         ragged = Ragged.from_rows(rows)
         return {"values": ragged.values, "offsets": ragged.offsets}
 
-    return Ragged(**kept(texts, ("encoded", tokenizer.to_str(), str(max_tokens), truncation), make))
+    how = ("encoded", tokenizer.to_str(), str(max_tokens), truncation, *([] if end is None else [str(end)]))
+    return Ragged(**kept(texts, how, make))
 
 
 def keep_tokenizer(texts: Sequence[str], how: Sequence[str], fit: Callable[[], Tokenizer]) -> Tokenizer:
@@ -105,11 +113,11 @@ def keep_tokenizer(texts: Sequence[str], how: Sequence[str], fit: Callable[[], T
     return Tokenizer.from_str(bytes(kept(texts, ("tokenizer", *how), make)["json"]).decode())
 
 
-def _truncate(ids: np.ndarray, max_tokens: int | None, truncation: str) -> np.ndarray:
+def _truncate(ids: list[int], max_tokens: int | None, truncation: str) -> list[int]:
     if max_tokens is None or len(ids) <= max_tokens:
         return ids
     first = {"head": max_tokens, "tail": 0, "both": (max_tokens + 1) // 2}[truncation]
-    return np.concatenate([ids[:first], ids[len(ids) - (max_tokens - first) :]])
+    return ids[:first] + ids[len(ids) - (max_tokens - first) :]
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -126,15 +134,8 @@ def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def save_tokenizer(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
-    """Writes the tokenizer as one JSON file, whole or not at all."""
-    unfinished = Path(f"{os.fspath(path)}.unfinished")
-    unfinished.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
-    unfinished.replace(path)
-
-
 def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
-    """Reads what `save_tokenizer` wrote.
+    """Reads the tokenizer.json that earlier releases wrote.
 
     Raises:
       UserError: the file is missing or damaged.

@@ -29,7 +29,7 @@ _ABBREVIATION = (
 )
 # The first alternative that fits is taken. Each looks ahead either a limited number of characters or over what it then
 # takes, so that a long text without spaces needs time in proportion to its length.
-_WORD = re.compile(
+WORD = re.compile(
     rf"""
     (?i:(?:https?|ftp)://|www\.|mailto:)\S*[\w/=&\#%~+-]
     | \w[\w.+%-]{{0,63}}@(?:[\w-]{{1,63}}\.){{0,8}}{_LETTER}\w{{0,63}}                            # e-mail
@@ -53,13 +53,14 @@ _WORD = re.compile(
     """,
     re.VERBOSE,
 )
+BETWEEN_SPACES = re.compile(r"[^ \t\r\v\f]+")
 
 
 def split_words(text: str) -> list[str]:
     """The words and punctuation marks of a text in order, as above; nothing but white space is left out."""
-    return [match.group() for match in _WORD.finditer(text)]
+    return [match.group() for match in WORD.finditer(text)]
 
 
 def split_at_spaces(text: str) -> list[str]:
     """The words of a text in which spaces (or tabs) stand between all words; a no-break space is part of one."""
-    return re.findall(r"[^ \t\r\v\f]+", text)
+    return BETWEEN_SPACES.findall(text)

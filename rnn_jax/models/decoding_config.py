@@ -7,7 +7,9 @@ from rnn_jax.config import knob, when
 from rnn_jax.data.translation_config import SubwordConfig
 from rnn_jax.errors import UserError
 
-BEAM, SAMPLE, PREDICT = when(decoding="beam"), when(decoding="sample"), when(mode="predict")
+SEARCHES = ("train", "eval", "predict")  # what is exported is greedy
+BEAM, SAMPLE = (when(decoding=decoding, mode=SEARCHES) for decoding in ("beam", "sample"))
+PREDICT = when(mode="predict")
 _OF_SAMPLING = ("temperature", "top_k", "top_p", "sampling_seed")
 
 
@@ -15,7 +17,13 @@ _OF_SAMPLING = ("temperature", "top_k", "top_p", "sampling_seed")
 class DecodingConfig:
     """How targets are searched for; may differ between training and a later eval or predict."""
 
-    decoding: str = knob("beam", "search for the most probable, or sample", choices=("beam", "sample"), identity=False)
+    decoding: str = knob(
+        "beam",
+        "search for the most probable, or sample",
+        choices=("beam", "sample"),
+        identity=False,
+        only_if=when(mode=SEARCHES),
+    )
     beam_size: int = knob(
         5,
         "hypotheses that the search follows (1: greedy)",
@@ -47,14 +55,18 @@ class DecodingConfig:
         "longer sources are cut to this (0 = to --max_tokens)",
         minimum=0,
         identity=False,
-        only_if=when(mode=("eval", "predict")),
+        only_if=when(mode=("eval", "predict", "export")),
     )
     n_best: int = knob(
         1, "hypotheses to list; of a beam at most --beam_size", minimum=1, identity=False, only_if=PREDICT
     )
     show_attention: bool = knob(False, "also write the attention's weights", identity=False, only_if=PREDICT)
     decoding_batch_size: int = knob(
-        320, "hypotheses followed at once: that many texts for each of a beam", minimum=1, identity=False
+        320,
+        "hypotheses followed at once: that many texts for each of a beam",
+        minimum=1,
+        identity=False,
+        only_if=when(mode=SEARCHES),
     )
 
     def limit(self, text: SubwordConfig) -> int:

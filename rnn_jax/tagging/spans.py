@@ -25,7 +25,7 @@ SCHEMES = ("iob1", "bio", "bioes")
 
 _LETTERS = {"iob1": "BI", "bio": "BI", "bioes": "BIES"}
 # What a span looks like in the letters of neighbouring tokens that share a type: "BIIB" holds two in BIO.
-_STRICT = {"iob1": re.compile(r"^I+|(?<=.)BI*"), "bio": re.compile(r"BI*"), "bioes": re.compile(r"S|BI*E")}
+STRICT = {"iob1": re.compile(r"^I+|(?<=.)BI*"), "bio": re.compile(r"BI*"), "bioes": re.compile(r"S|BI*E")}
 # conlleval.pl goes on from E-X to B-X, so that two neighbours in legal BIOES would be one; in "bioes" they are two.
 _CONLLEVAL = re.compile(r"S|(?:[BI]I*E?|E)(?:(?<=E)BI*E?)*")
 _LENIENT = {"iob1": _CONLLEVAL, "bio": _CONLLEVAL, "bioes": re.compile(r"S|[BI]I*E?|E")}
@@ -80,7 +80,7 @@ def spans_of(tags: Sequence[str], scheme: str, *, strict: bool = True) -> list[S
       UserError: no such scheme, no span tag at all, or, if strict, a tag that the scheme does not have.
     """
     _check_scheme(scheme)
-    pattern = (_STRICT if strict else _LENIENT)[scheme]
+    pattern = (STRICT if strict else _LENIENT)[scheme]
     pairs = [_checked_parts(tag, scheme if strict else "bioes") for tag in tags]
     spans, start = [], 0
     for kind, group in groupby(pairs, key=lambda pair: pair[1]):

@@ -5,6 +5,7 @@ import dataclasses
 from rnn_jax.config import ABOVE_ONE, ABOVE_ZERO, knob, when
 
 AVERAGES = ("best", "last")
+TRAINS = when(mode="train")  # for what is no part of a run; what is, must be as the run has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,19 +14,30 @@ class RunConfig:
 
     seed: int = knob(0, "seed of initialisation, batch order and dropout", minimum=0, maximum=2**32 - 1, short=True)
     num_epochs: int = knob(
-        5, "passes over the training data, unless --num_steps says how many updates", minimum=1, short=True
+        5,
+        "passes over the training data, unless --num_steps says how many updates",
+        minimum=1,
+        only_if=when(num_steps=0),
+        short=True,
     )
     num_steps: int = knob(0, "updates in all (0 = --num_epochs decides)", minimum=0, short=True)
-    log_every_steps: int = knob(100, "steps between lines of training metrics", minimum=1, identity=False)
+    log_every_steps: int = knob(
+        100, "steps between lines of training metrics", minimum=1, identity=False, only_if=TRAINS
+    )
     eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
-    checkpoint_every_seconds: float = knob(60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False)
-    checkpoint_every_steps: int = knob(0, "steps between checkpoints (0 = off)", minimum=0, identity=False)
+    checkpoint_every_seconds: float = knob(
+        60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False, only_if=TRAINS
+    )
+    checkpoint_every_steps: int = knob(
+        0, "steps between checkpoints (0 = off)", minimum=0, identity=False, only_if=TRAINS
+    )
     divergence_factor: float = knob(
         1e4,
         "stop as diverged when the loss exceeds so many times its first value, counted as at least 1 "
         "(0 = only when it is not finite)",
         minimum=0.0,
         identity=False,
+        only_if=TRAINS,
     )
     early_stopping_patience: int = knob(
         0, "stop after so many evaluations without a new best (0 = off)", minimum=0, short=True
@@ -42,7 +54,9 @@ class RunConfig:
     )
     select_by: str = knob("", "metric that chooses the best checkpoint (default: the first of the task)")
     init_from: str = knob("", "run directory whose best parameters are the initial ones", short=True)
-    tensorboard: bool = knob(False, "also write TensorBoard events to the run directory", identity=False)
+    tensorboard: bool = knob(
+        False, "also write TensorBoard events to the run directory", identity=False, only_if=TRAINS
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -108,6 +108,10 @@ def test_rows_are_padded_and_taken_as_they_are():
     assert lengths_of(ragged, rows).tolist() == [3, 0, 2, 0]
     assert take(np.array([5, 6, 7]), rows).tolist() == [7, 0, 5, 6]
     assert pad(ragged, rows, 4).dtype == lengths_of(ragged, rows).dtype == np.int32
+    for most, expected in ((None, [[3, 3, 3], [1, 1], [3, 3, 3], []]), (2, [[3, 3], [1, 1], [3, 3], []])):
+        taken = ragged.take(np.array([2, 0, 2, 1]), most)
+        assert [taken.row(i).tolist() for i in range(4)] == expected and taken.values.dtype == np.int32
+    assert len(ragged.take(np.array([], np.int64))) == 0
 
 
 def test_padding_waste_counted_by_hand_and_in_batches():

@@ -5,6 +5,12 @@ import pytest
 
 from rnn_jax.data import kept as keeping
 from rnn_jax.data.kept import fingerprint, kept
+from rnn_jax.data.subwords import END_ID, fit_subwords
+from rnn_jax.data.tagging_codec import TaggingCodec, fit_tagging_codec
+from rnn_jax.data.tagging_config import WordsConfig
+from rnn_jax.data.text_codec import fit_text_codec
+from rnn_jax.data.text_config import TokenConfig
+from rnn_jax.data.translation_codec import TranslationCodec
 from rnn_jax.data.vocabulary import encode, fit_tokenizer, keep_tokenizer
 
 
@@ -91,3 +97,48 @@ def test_tokenizers_and_token_ids_come_back_as_they_were():
     rows = [encode(tokenizer, texts) for tokenizer in tokenizers]
     np.testing.assert_array_equal(rows[0].values, rows[1].values)
     assert isinstance(rows[1].values, np.memmap) and rows[1].lengths.tolist() == [3, 4, 3]
+
+
+def never(*args, **kwargs):
+    raise AssertionError("made again")
+
+
+def test_tagged_sentences_come_back_as_they_were(monkeypatch):
+    tokens, labels = [["Ann", "Bo", "ran"], [], ["Peru"]], [["B-PER", "I-PER", "O"], [], [""]]
+    config = WordsConfig(label_scheme="bioes", max_characters=3)
+    codec = fit_tagging_codec(config, tokens, ("O", "B-PER", "I-PER"), scheme="bio")
+    made, unlabelled = codec.encode(tokens, labels), codec.encode(tokens)
+    others = [codec.encode([["Ann"], ["Bo", "ran"], ["Peru"]]), codec.encode(tokens, [["O"] * 3, [], ["O"]])]
+    assert others[0].forms.lengths.tolist() == [1, 2, 1] and others[1].labels.values.tolist() == [0] * 4
+    monkeypatch.setattr(TaggingCodec, "_encode", never)
+    for before, again in ((made, codec.encode(tokens, labels)), (unlabelled, codec.encode(tokens))):
+        assert isinstance(again.forms.values, np.memmap) and isinstance(again.characters, np.memmap)
+        for (name, array), other in zip(before.arrays().items(), again.arrays().values(), strict=True):
+            np.testing.assert_array_equal(array, other, err_msg=name)
+        assert again.forms.lengths.tolist() == [3, 0, 1]
+    labels_of = [codec.model_labels[i] if i >= 0 else "" for i in codec.encode(tokens, labels).labels.values]
+    assert labels_of == ["B-PER", "E-PER", "O", ""] and codec.encode(tokens).labels is None
+    with pytest.raises(AssertionError, match="made again"):
+        fit_tagging_codec(config, [*tokens, ["new"]], ("O", "B-PER", "I-PER"), scheme="bio").encode(tokens)
+
+
+def test_pairs_come_back_as_they_were(monkeypatch):
+    tokenizer = fit_subwords(["ab ba", "abc"], kind="char", vocabulary_size=20)
+    codec = TranslationCodec(tokenizer, tokenizer)
+    made = codec.encode(["ab", "", "abc"], ["b", "ca", ""])
+    monkeypatch.setattr(keeping, "_write", never)
+    again = codec.encode(["ab", "", "abc"], ["b", "ca", ""])
+    for before, after in ((made.sources, again.sources), (made.targets, again.targets)):
+        assert isinstance(after.values, np.memmap) and before.offsets.tolist() == after.offsets.tolist()
+        np.testing.assert_array_equal(before.values, after.values)
+    assert again.targets.lengths.tolist() == [2, 3, 1]
+    assert (again.targets.values[again.targets.offsets[1:] - 1] == END_ID).all()
+
+
+def test_ngrams_are_fitted_once(monkeypatch):
+    config, texts = TokenConfig(ngram_vocabulary_size=5), ["a b a b c", "b c b c"]
+    first = fit_text_codec(config, texts, ("x", "y"))
+    monkeypatch.setattr("rnn_jax.data.text_codec.fit_ngrams", never)
+    again = fit_text_codec(config, texts, ("x", "y"))
+    assert first == again and again.ngrams.size == 5 and isinstance(again.ngrams.codes[0], np.memmap)
+    np.testing.assert_array_equal(first.ngrams.lookup(np.arange(2, 5)), again.ngrams.lookup(np.arange(2, 5)))

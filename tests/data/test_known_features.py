@@ -81,3 +81,32 @@ def test_a_name_that_leads_out_of_the_folder(features, tmp_path, evil):
     features.write_text(json.dumps(NESTED["text"]))
     with pytest.raises(UserError, match="No dataset"):
         open_split("reviews/../../reviews", "train", str(tmp_path / "root"))
+
+
+def test_links_are_followed_as_tfds_does(features, tmp_path, evil):
+    """To the folder of a version, and to that of a dataset."""
+    features.write_text(json.dumps(NESTED["text"]))
+    version = features.parent
+    hidden = version.rename(tmp_path / "hidden")
+    version.symlink_to(hidden, target_is_directory=True)
+    refused(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    dataset = version.parent.rename(tmp_path / "elsewhere" / "reviews")
+    version.parent.symlink_to(dataset, target_is_directory=True)
+    refused(tmp_path)
+
+
+def test_linked_folders_of_known_features_are_read(features, tmp_path):
+    version = features.parent
+    version.symlink_to(version.rename(tmp_path / "hidden"), target_is_directory=True)
+    assert len(open_split("reviews", "train", str(tmp_path))) == 3
+
+
+def test_a_default_configuration_that_leads_elsewhere(features, tmp_path, evil):
+    """TFDS goes where the metadata of a dataset names one, out of the folder too."""
+    features.write_text(json.dumps(NESTED["text"]))
+    features.parent.parent.rename(tmp_path / "hidden")
+    metadata = tmp_path / "root" / "reviews" / ".config" / "metadata.json"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(json.dumps({"default_config_name": "../../hidden"}))
+    refused(tmp_path / "root")

@@ -40,6 +40,13 @@ def test_this_machine():
     assert 2**28 < memory.machine_memory() < 2**50
 
 
+def test_a_machine_that_does_not_say_refuses_nothing(monkeypatch, tmp_path):
+    """Windows has no sysconf."""
+    (tmp_path / "a.tsv").write_text("text\tlabel\n")
+    monkeypatch.delattr(memory.os, "sysconf")
+    memory.require_memory([str(tmp_path / "a.tsv")], "", [], None)
+
+
 def test_a_file_larger_than_memory(tmp_path, machine):
     file = tmp_path / "a.tsv"
     file.write_text("text\tlabel\n" + f"{'x' * 97}\t1\n" * 250)

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, UNKNOWN_ID, decode, fit_subwords
-from rnn_jax.data.vocabulary import encode, load_tokenizer, save_tokenizer
+from rnn_jax.data.vocabulary import encode, load_tokenizer
 from rnn_jax.errors import UserError
 
 TEXTS = ["low lower lowest, don't [END]"] * 5 + ["newest: Über\tdas\nMeer…  🙂"] * 3 + ["[START] [PAD] [UNK] wide"]
@@ -116,7 +116,7 @@ def test_the_order_of_the_texts_does_not_matter_but_their_number_does(kind):
 
 @pytest.mark.parametrize("kind", ["bpe", "char"])
 def test_a_tokenizer_from_the_disk_writes_texts_too(tokenizers, kind, tmp_path):
-    save_tokenizer(tokenizers[kind], tmp_path / "a.json")
+    tokenizers[kind].save(str(tmp_path / "a.json"))
     again = load_tokenizer(tmp_path / "a.json")
     for text in TEXTS:
         assert decode(again, ids_of(again, text)) == text

@@ -13,7 +13,7 @@ from rnn_jax.data.tagging_codec import TaggingCodec
 from rnn_jax.data.text_codec import TextCodec
 from rnn_jax.data.translation_codec import TranslationCodec, fit_translation_codec, take_rows
 from rnn_jax.data.translation_config import SubwordConfig
-from rnn_jax.data.vocabulary import fit_tokenizer, save_tokenizer
+from rnn_jax.data.vocabulary import fit_tokenizer
 from rnn_jax.errors import UserError
 
 # Characters by frequency, from id 4 on: a 3, b 2, "␠" 1 of the sources; y 3, x 2, b 1 of the targets.
@@ -215,6 +215,6 @@ def test_damaged_and_missing_files(tmp_path, separate):
 
 def test_a_tokenizer_of_another_experiment_is_refused(tmp_path, separate):
     as_before(separate, tmp_path)
-    save_tokenizer(fit_tokenizer(["a b"], kind="word", vocabulary_size=10), tmp_path / "target_tokenizer.json")
+    fit_tokenizer(["a b"], kind="word", vocabulary_size=10).save(str(tmp_path / "target_tokenizer.json"))
     with pytest.raises(UserError, match=r"target_tokenizer.json has not \[START\] and \[END\] as its tokens 2 and 3"):
         TranslationCodec.load(tmp_path)

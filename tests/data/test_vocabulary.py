@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import decoders
 
-from rnn_jax.data.vocabulary import encode, fit_tokenizer, load_tokenizer, save_tokenizer
+from rnn_jax.data.vocabulary import encode, fit_tokenizer, load_tokenizer
 from rnn_jax.errors import UserError
 
 
@@ -136,22 +136,21 @@ def test_encoding_in_chunks_equals_one_by_one():
     assert len(encode(tokenizer, [])) == 0
 
 
-def test_save_and_load(tmp_path):
+def test_loaded_tokenizers_are_as_they_were(tmp_path):
     path = tmp_path / "tokenizer.json"
     for kind in ("word", "bpe", "char"):
         tokenizer = fit_tokenizer(["Don't do it <br /> twice."] * 3, kind=kind, vocabulary_size=300)
-        save_tokenizer(tokenizer, path)
+        tokenizer.save(str(path))
         again = load_tokenizer(path)
         for text in ("don't [PAD] do<br />it 日", ""):
             assert again.encode(text).ids == tokenizer.encode(text).ids
-    assert os.listdir(tmp_path) == ["tokenizer.json"]
 
 
 def test_broken_tokenizer_files(tmp_path):
     path = tmp_path / "tokenizer.json"
     with pytest.raises(UserError, match=f"Cannot read the tokenizer {re.escape(str(path))}: No such file"):
         load_tokenizer(path)
-    save_tokenizer(fit_tokenizer(["a b"]), path)
+    fit_tokenizer(["a b"]).save(str(path))
     whole = path.read_text()
     path.write_text(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="damaged"):

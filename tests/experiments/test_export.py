@@ -1,9 +1,16 @@
 """--mode=export: the folder answers as the run does, with jax, numpy and tokenizers alone; and `load` in Python."""
 
+import ast
 import importlib
+import itertools
 import json
+import os
+import random
+import re
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sentiment_runs
@@ -12,12 +19,18 @@ import tagging_runs
 from experiment_runs import metrics_of
 
 from experiments import load
+from experiments.exported import forms
 from rnn_jax.errors import UserError
+from rnn_jax.tagging.spans import SCHEMES, scheme_labels, to_scheme
 
 LINES = {
     sentiment_runs.RUNS: ["not bad at all", "", "word " * 500, "ÄÖ 🙂 so dull"],
-    tagging_runs.RUNS: ["Jordan signed the treaty", "unseen wörds , here", "a" * 40],
-    seq2seq_runs.RUNS: ["on 6.6.1985", "", "room 12 is free"],
+    tagging_runs.RUNS: ["Jordan signed the treaty.", "unseen wörds, don't (here)", "a" * 40, "", "a\r b\u00a0c"],
+}
+PREDICTED = {  # names in an answer of the script
+    sentiment_runs.RUNS: ("text", "label"),
+    tagging_runs.RUNS: ("tokens", "tags"),
+    seq2seq_runs.RUNS: ("source", "translation"),
 }
 ONLY = """
 import sys, importlib.abc
@@ -31,36 +44,105 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("runs", LINES, ids=lambda runs: runs.script.EXPERIMENT)
+def said_by(folder, text, *arguments):
+    """What the exported script answers to each line, and its warnings."""
+    done = subprocess.run(
+        [sys.executable, "-c", ONLY, str(folder / "export" / "answer.py"), *arguments],
+        input=text.encode(),
+        capture_output=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"},  # UTF-8 whatever the locale
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    warnings = [line for line in done.stderr.decode().splitlines() if line.startswith("warning")]
+    return [json.loads(line) for line in done.stdout.decode().splitlines()], warnings
+
+
+def same_as_the_run(runs, folder, lines, *arguments):
+    """The script's answers are the run's; returns them."""
+    said, warnings = said_by(folder, "".join(f"{line}\n" for line in lines), *arguments)
+    assert not warnings
+    for ours, theirs in zip(said, load(folder).answer(lines), strict=True):
+        assert {name: ours[name] for name in PREDICTED[runs]} == {name: theirs[name] for name in PREDICTED[runs]}
+        assert ours.get("probabilities") is None or ours["probabilities"] == pytest.approx(
+            theirs["probabilities"], rel=1e-4
+        )
+    return said
+
+
+@pytest.mark.parametrize("runs", [sentiment_runs.RUNS, tagging_runs.RUNS], ids=lambda runs: runs.script.EXPERIMENT)
 def test_the_folder_answers_as_the_run_does(runs, tmp_path, capsys):
-    greedy = ["--beam_size=1"] if runs is seq2seq_runs.RUNS else []
-    tiny = [flag for flag in runs.tiny if not flag.startswith("--beam_size")]
-    runs.run_here(*tiny, f"--workdir={tmp_path}", "--num_steps=2", "--num_buckets=1", *greedy)
-    runs.run_here("--mode=export", f"--workdir={tmp_path}", *greedy)
+    runs.run_here(*runs.tiny, f"--workdir={tmp_path}", "--num_steps=2", "--num_buckets=1")
+    runs.run_here("--mode=export", f"--workdir={tmp_path}")
     assert str(tmp_path / "export") in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "export").iterdir()}
     assert names == {"model.stablehlo", "codec.json", "settings.json", "answer.py"}
-    done = subprocess.run(
-        [sys.executable, "-c", ONLY, str(tmp_path / "export" / "answer.py")],
-        input="\n".join(LINES[runs]),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
+    same_as_the_run(runs, tmp_path, LINES[runs])
+
+
+def test_exported_translations_are_those_of_the_run(tmp_path):
+    """Of pairs learned by heart: the two have other padding, so that what is close would differ."""
+    pairs = {"the first note": "one, and more of it", "a second text": "zwei", "room 12 is free": "12 ist frei"}
+    (tmp_path / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs.items()))
+    runs, files = seq2seq_runs.RUNS, [f"--{part}_file={tmp_path / 'pairs.tsv'}" for part in ("train", "validation")]
+    size = ("--hidden_size=32", "--embedding_size=32", "--vocabulary_size=300", "--max_tokens=32", "--beam_size=1")
+    learning = ("--num_steps=150", "--learning_rate=0.01", "--schedule=constant", "--eval_every_steps=150")
+    runs.run_here(*files, *size, *learning, f"--workdir={tmp_path / 'run'}")
+    runs.run_here("--mode=export", f"--workdir={tmp_path / 'run'}")
+    said = same_as_the_run(runs, tmp_path / "run", [*pairs, ""])
+    assert [one["translation"] for one in said] == [*pairs.values(), ""]
+    _, warnings = said_by(tmp_path / "run", "short\n" + "long " * 40)
+    assert len(warnings) == 1 and "line 2: of " in warnings[0] and "the first 32 are read" in warnings[0]
+
+
+SENTENCES = """Jordan B-PER
+Smith I-PER
+flew O
+to O
+Peru B-LOC
+
+Ann B-PER
+Bo B-PER
+left O
+New B-LOC
+York I-LOC
+City I-LOC
+"""
+
+
+def test_exported_taggers_spell_spans_as_the_data_does(tmp_path):
+    """Of a model that has learned little, so that it spells some in no scheme; and only long lines are cut, aloud."""
+    (tmp_path / "a.conll").write_text(SENTENCES * 3)
+    runs = tagging_runs.RUNS
+    files = [f"--{part}_file={tmp_path / 'a.conll'}" for part in ("train", "validation")]
+    run = tmp_path / "run"
+    runs.run_here(
+        *files, *runs.small, "--label_scheme=bioes", "--num_steps=60", f"--workdir={run}", "--learning_rate=0.02"
     )
-    assert done.returncode == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = load(tmp_path).answer(LINES[runs])
-    for ours, theirs in zip(said, expected, strict=True):
-        if runs is sentiment_runs.RUNS:
-            assert ours["label"] == theirs["label"] and ours["text"] == theirs["text"]
-            assert ours["probabilities"] == pytest.approx(theirs["probabilities"], rel=1e-4)
-        elif runs is tagging_runs.RUNS:
-            assert (ours["tokens"], ours["labels"]) == (theirs["tokens"], theirs["tags"])
-        else:
-            assert ours["source"] == theirs["source"] and isinstance(ours["translation"], str)
-            if ours["source"]:  # of random parameters: the same, for both are greedy at another padding
-                assert ours["translation"][:3] == theirs["translation"][:3]
+    runs.run_here("--mode=export", f"--workdir={run}")
+    words = ["Jordan", "Smith", "flew", "to", "Peru", "Ann", "Bo", "left", "New", "York", "City", "unknown"]
+    lines = [" ".join(words[i : i + 3] + words[: i % 5]) + "." for i in range(len(words))]
+    said = same_as_the_run(runs, run, [*lines, " ".join(words * 10)])
+    letters = {tag[0] for one in said for tag in one["tags"]}
+    assert letters == set("BIO")
+    (one, cut), warnings = said_by(run, "Ann's treaty.\n" + " ".join(words * 11), "--pretokenized")
+    assert one["tokens"] == ["Ann's", "treaty."] and cut["tokens"] == (words * 11)[:128] and len(cut["tags"]) == 128
+    assert warnings == ["warning: line 2: of 132 words the first 128 are read"]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [*itertools.permutations(SCHEMES, 2)])
+def test_the_script_respells_any_labels(given, wanted):
+    """Against `to_scheme`, for sequences that spell spans and for those that do not."""
+    script = ast.parse((Path(forms.__file__).parent / "tagging.py").read_text())
+    (function,) = (node for node in script.body if isinstance(node, ast.FunctionDef) and node.name == "as_in_data")
+    codec = SimpleNamespace(model_scheme=given, scheme=wanted)
+    names = {"re": re, "itertools": itertools, "CODEC": {"scheme": wanted}, "SETTINGS": forms._spelling(codec)}
+    exec(compile(ast.Module([function], []), "answer.py", "exec"), names)
+    labels, draw = scheme_labels(["A", "C-D"], given), random.Random(0)
+    for _ in range(300):
+        sequence = draw.choices(labels, k=draw.randrange(12))
+        assert names["as_in_data"](sequence) == to_scheme(sequence, given, wanted)
 
 
 def test_models_with_ngrams_are_refused(tmp_path):
