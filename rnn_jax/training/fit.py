@@ -47,8 +47,8 @@ def train(prepared: Prepared, run: Run) -> None:
         batch = source.batch(step)
         return int(np.count_nonzero(batch["weights"])), shard_batch(batch, data_mesh())
 
-    state, notes = first_state(prepared)
     with prepared.session(run) as session:
+        state, notes = first_state(prepared, session.latest_step())
         state = place_state(session.restore(state), data_mesh())
         session.begin(notes)
         with prefetch(batch_of, range(session.step, program.total_steps)) as batches:

@@ -50,11 +50,8 @@ class Session:
             if any(due := session.due()):
                 state = session.after(state, due, evaluate)
 
-    config: has the groups `run` and `optimizer`. member: of several runs that train in step, which one this is: the
-    sums are then those of all.
+    config: has the groups `run` and `optimizer`.
     """
-
-    member: int | None = None
 
     def __init__(self, task: Task, config: Any, run: Run, plan: Plan, codec: Codec, data_digest: str):
         self.task, self.config, self.run, self.plan, self.codec = task, config, run, plan, codec
@@ -65,6 +62,7 @@ class Session:
         self._divergence = DivergenceRule(config.run.divergence_factor)
         self._scale = 1.0
         self._window: list[Any] = []
+        self._member: int | None = None
         self.step = 0
         rank(task.metrics, {}, config.run.select_by)  # UserError before anything is computed
 
@@ -89,14 +87,12 @@ class Session:
         """The step of the latest checkpoint, 0 where there is none."""
         return self._checkpoints.latest_step() or 0
 
-    def restore(self, state: TrainState, at_most: int | None = None) -> TrainState:
-        """The state of the latest checkpoint, where there is one; of those up to the step `at_most`, if given.
+    def restore(self, state: TrainState) -> TrainState:
+        """The state of the latest checkpoint, where there is one.
 
         Raises:
           UserError: the training data is not what it was.
         """
-        if at_most is not None:
-            self._checkpoints.withdraw_after(at_most)
         if (restored := self._checkpoints.restore_latest(state, optional=NEW_IN_STATE)) is not None:
             self.step, state, host = restored
             self._require_unchanged_data(host)
@@ -129,6 +125,10 @@ class Session:
         """A line that stays above the progress bar."""
         self._progress.message(text)
 
+    def join(self, member: int) -> None:
+        """From here on the sums are those of several runs that train in step, of which this is number `member`."""
+        self._window, self._member = to_floats(self._window, self._member), member
+
     def count(self, sums: Sums, num_units: int) -> None:
         """After each update; does not wait for the device."""
         self.step += 1
@@ -155,7 +155,7 @@ class Session:
             nothing of it is logged, saved or kept.
           TrainingInterrupted: a signal came; the state is saved.
         """
-        window = self._window = to_floats(self._window, self.member)
+        window = self._window = to_floats(self._window, self._member)
         losses, norms = of_each(window, "loss"), of_each(window, "gradient_norm")
         self._stop_if_diverged(self._divergence.of_updates(losses, norms, self.step) if window else None)
         scored, is_best = (evaluate(state) if due.evaluating else None), False

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +17,12 @@ from training.toy_task import TASK, Config, loss, make_model
 
 from rnn_jax.config import with_overrides
 from rnn_jax.errors import TrainingDiverged, UserError
-from rnn_jax.training import fit
+from rnn_jax.training import fit, in_step
 from rnn_jax.training.build import build
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.complete import train_in
-from rnn_jax.training.many import train_in_step, train_in_turn
+from rnn_jax.training.in_step import train_in_step
+from rnn_jax.training.many import train_in_turn
 from rnn_jax.training.prepare import first_state, prepare
 from rnn_jax.training.run import open_run
 from rnn_jax.training.same_program import shared
@@ -217,8 +220,35 @@ def test_one_that_diverges_does_not_stop_the_others(tmp_path, mode):
         assert lines(other) == [pytest.approx(line, rel=1e-3) for line in lines(tmp_path / "alone" / other.name)]
 
 
+def require_same_end(runs, undisturbed):
+    """Equal but for rounding: what was logged, what is saved, and the results."""
+    for (directory, config), other in zip(runs.items(), undisturbed, strict=True):
+        assert lines(directory) == [pytest.approx(line, rel=1e-3) for line in lines(other)]
+        ours, theirs = (json.loads((d / "result.json").read_text()) for d in (directory, other))
+        for name in ("validation/loss", "test/loss", "test/accuracy"):
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-3)
+        (got, host), (expected, host_alone) = saved(directory, config), saved(other, config)
+        assert got[".step"] == expected[".step"] and host["waited"] == host_alone["waited"]
+        for path, array in expected.items():
+            if ".params" in path:
+                np.testing.assert_allclose(*(np.frombuffer(a, np.float32) for a in (got[path], array)), atol=1e-4)
+
+
+def killed_at(step, monkeypatch):
+    """A context in which the first session to count so many updates kills its process."""
+    count = Session.count
+
+    def count_or_die(self, *arguments):
+        count(self, *arguments)
+        if self.step == step:
+            raise Killed
+
+    monkeypatch.setattr(Session, "count", count_or_die)
+    return pytest.raises(Killed)
+
+
 def test_in_step_a_kill_between_two_saves_costs_nothing(tmp_path, monkeypatch):
-    """The first member has saved, the second has not: both go on from where both were."""
+    """The first member has saved, the second has not: this one catches up."""
     whole = seeds_of(tmp_path / "whole", 2)
     train_in_step(TASK, whole, QUIET)
     runs, save, count = seeds_of(tmp_path / "killed", 2), Checkpointer.save, []
@@ -235,16 +265,85 @@ def test_in_step_a_kill_between_two_saves_costs_nothing(tmp_path, monkeypatch):
     assert count == [4]
     outcomes = train_in_step(TASK, runs, QUIET)
     assert [outcome.exit_code for outcome in outcomes.values()] == [0, 0]
-    for (killed, config), undisturbed in zip(runs.items(), whole, strict=True):
-        assert saved(killed, config) == saved(undisturbed, config)
-        assert lines(killed) == lines(undisturbed)
+    require_same_end(runs, whole)
+    logs = [(directory / "run.log").read_text() for directory in runs]
+    assert ["Continuing at step 4" in log for log in logs] == [True, False]
+
+
+def test_in_step_one_that_diverged_takes_nothing_from_the_others(tmp_path, monkeypatch):
+    """It has one early checkpoint, they have later ones: they go on from these, and it diverges once more."""
+    runs, whole = (seeds_of(tmp_path / name, num_steps=16) for name in ("killed", "whole"))
+    for some in (runs, whole):
+        bad = list(some)[1]
+        some[bad] = dataclasses.replace(some[bad], poison_step=5)
+    train_in_step(TASK, whole, QUIET)
+    with monkeypatch.context() as patch, killed_at(13, patch):
+        train_in_step(TASK, runs, QUIET)
+    steps = [sorted(int(path.name[-9:]) for path in d.glob("checkpoints/latest_*")) for d in runs]
+    assert steps == [[10, 12], [2], [10, 12]]  # the NaN of step 5 is that of the state of step 4
+    outcomes = train_in_step(TASK, runs, QUIET)
+    assert [outcome.exit_code for outcome in outcomes.values()] == [0, TrainingDiverged.exit_code, 0]
+    (first, bad, last), (first_whole, bad_whole, last_whole) = runs, whole
+    require_same_end({first: runs[first], last: runs[last]}, [first_whole, last_whole])
+    assert lines(bad) == [pytest.approx(line, rel=1e-3) for line in lines(bad_whole)]
+    assert all("Continuing at step 12" in (d / "run.log").read_text() for d in (first, last))
+
+
+def test_in_step_more_seeds_than_before_join_those_that_there_are(tmp_path, monkeypatch):
+    whole, runs = (seeds_of(tmp_path / name, 4, num_steps=8) for name in ("whole", "killed"))
+    train_in_step(TASK, whole, QUIET)
+    with monkeypatch.context() as patch, killed_at(5, patch):
+        train_in_step(TASK, dict(list(runs.items())[:2]), QUIET)
+    sizes, step_of_all = [], in_step._step_of_all
+    monkeypatch.setattr(in_step, "_step_of_all", lambda *a: sizes.append(len(a[1].step)) or step_of_all(*a))
+    outcomes = train_in_step(TASK, runs, QUIET)
+    assert [outcome.exit_code for outcome in outcomes.values()] == [0] * 4
+    assert sizes == [2] * 4 + [4] * 4  # the new ones to step 4, where the old ones stand; then all
+    require_same_end(runs, whole)
+
+
+def test_in_step_a_signal_while_some_catch_up_stops_all(tmp_path, monkeypatch):
+    runs, whole = seeds_of(tmp_path / "runs", 2, num_steps=8), seeds_of(tmp_path / "whole", 2, num_steps=8)
+    train_in_step(TASK, whole, QUIET)
+    with monkeypatch.context() as patch, killed_at(5, patch):
+        train_in_step(TASK, dict(list(runs.items())[:1]), QUIET)
+    with monkeypatch.context() as patch:
+        step_of_all = in_step._step_of_all
+        patch.setattr(in_step, "_step_of_all", lambda *a: os.kill(os.getpid(), signal.SIGTERM) or step_of_all(*a))
+        outcomes = train_in_step(TASK, runs, QUIET)
+    assert [outcome.exit_code for outcome in outcomes.values()] == [143, 143]
+    assert not any((directory / "result.json").exists() for directory in runs)
+    assert [o.exit_code for o in train_in_step(TASK, runs, QUIET).values()] == [0, 0]
+    require_same_end(runs, whole)
 
 
 def test_what_cannot_be_had_in_step_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--early_stopping_patience and --plateau_patience .*alone: use"):
+    with pytest.raises(UserError, match="--early_stopping_patience and --plateau_patience .*alone.* Use map, or leave"):
         train_all(TASK, seeds_of(tmp_path / "a", early_stopping_patience=2, plateau_patience=1), "vmap")
-    with pytest.raises(UserError, match="differ in length"):
+    with pytest.raises(UserError, match="differ in length.* Use map, or give --num_steps"):
         train_all(TASK, seeds_of(tmp_path / "b", own_text=True, num_epochs=1), "vmap")
+
+
+UNEVEN = {
+    "differ in length": {"own_text": True, "num_epochs": 1},
+    "the states differ in shape": {"own_lanes": True, "num_steps": 6},
+    "with --plateau_patience": {"plateau_patience": 1, "num_steps": 6},
+}
+
+
+@pytest.mark.parametrize("why", UNEVEN)
+def test_auto_trains_in_turn_what_cannot_be_had_in_step(tmp_path, monkeypatch, capsys, why):
+    """On an accelerator, where it would be in step; with the numbers of a run alone."""
+    runs = seeds_of(tmp_path, 2, **UNEVEN[why])
+    with monkeypatch.context() as patch:
+        patch.setattr("rnn_jax.training.seeds.jax.default_backend", lambda: "gpu")
+        outcomes = train_all(TASK, runs, "auto")
+    assert [outcome.exit_code for outcome in outcomes.values()] == [0, 0]
+    first, then = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--seeds_mode=auto")]
+    assert first == "--seeds_mode=auto: vmap" and then.startswith("--seeds_mode=auto: map, as ") and why in then
+    for directory, config in runs.items():
+        train_in(TASK, tmp_path / "alone" / directory.name, config)
+        assert lines(directory) == lines(tmp_path / "alone" / directory.name)
 
 
 def test_runs_of_one_program_differ_in_seed_and_rates_alone():

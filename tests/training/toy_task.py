@@ -33,6 +33,7 @@ class Config:
     num_tokens: int = knob(200, "tokens to train on", minimum=2)
     text_seed: int = knob(0, "another text", minimum=0)
     own_text: bool = knob(False, "another text, of another length, for every seed")
+    own_lanes: bool = knob(False, "another number of lanes for every seed")
     poison_step: int = knob(-1, "step whose loss becomes NaN")
 
 
@@ -62,7 +63,7 @@ def read(config, known):
     ids = text_of(config, size)
 
     def source():
-        lanes = Poisoned(ids, config.batch_size, config.bptt)
+        lanes = Poisoned(ids, config.batch_size + config.run.seed * config.own_lanes, config.bptt)
         lanes.poison_step = config.poison_step - 1
         return lanes
 
