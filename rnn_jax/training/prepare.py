@@ -10,7 +10,8 @@ from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Source
 from rnn_jax.training.build import Network, Program, build, initial_params
 from rnn_jax.training.devices import data_mesh
-from rnn_jax.training.optimizer import RATES, make_optimizer, make_schedule
+from rnn_jax.training.optimizer import make_optimizer, make_schedule
+from rnn_jax.training.optimizer_config import RATES
 from rnn_jax.training.plan import Plan, introduction
 from rnn_jax.training.run import Run
 from rnn_jax.training.session import Session

@@ -16,7 +16,12 @@ class RunConfig:
         5, "passes over the training data, unless --num_steps says how many updates", minimum=1, short=True
     )
     num_steps: int = knob(0, "updates in all (0 = --num_epochs decides)", minimum=0, short=True)
-    log_every_steps: int = knob(100, "steps between lines of training metrics", minimum=1, identity=False)
+    log_every_steps: int = knob(
+        100,
+        "steps between lines of training metrics; several processes look for a signal to stop as often",
+        minimum=1,
+        identity=False,
+    )
     eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
     checkpoint_every_seconds: float = knob(60.0, "seconds between checkpoints (0 = off)", minimum=0.0, identity=False)
     checkpoint_every_steps: int = knob(0, "steps between checkpoints (0 = off)", minimum=0, identity=False)

@@ -12,7 +12,7 @@ from rnn_jax.errors import UserError
 from rnn_jax.files import shown
 from rnn_jax.metrics.directions import rank
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.devices import any_process
+from rnn_jax.training.devices import any_process, own_rows
 from rnn_jax.training.divergence import DivergenceRule, Finding, diverged
 from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.plan import Plan
@@ -63,6 +63,7 @@ class Session:
         self._scale = 1.0
         self._window: list[Any] = []
         self._member: int | None = None
+        self._rows: int | None = None  # of the carry, as the batches have them
         self.step = 0
         rank(task.metrics, {}, config.run.select_by)  # UserError before anything is computed
 
@@ -93,6 +94,7 @@ class Session:
         Raises:
           UserError: the training data is not what it was.
         """
+        self._rows = next((len(leaf) for leaf in jax.tree.leaves(state.carry)), None)
         if (restored := self._checkpoints.restore_latest(state, optional=NEW_IN_STATE)) is not None:
             self.step, state, host = restored
             self._require_unchanged_data(host)
@@ -136,13 +138,18 @@ class Session:
         self._progress.update(self.step, num_units, loss=sums["loss"])
 
     def due(self) -> Due:
-        """What is to be done now. Other processes are asked only at steps where all of them ask."""
+        """What is to be done now.
+
+        Other processes are asked only at steps where all of them ask, and no more often than a line is logged: to ask
+        is to wait for them, and for the device. So --log_every_steps says how soon a signal stops several processes.
+        """
         evaluating = self._is_evaluated(self.step)
         logging = evaluating or self.step % self.config.run.log_every_steps == 0
         by_step = self._timer.due_by_step(self.step)
         stopping, by_time = False, False
         if logging or by_step or jax.process_count() == 1:
-            stopping, by_time = any_process(self._stop.requested, self._timer.due_by_time())
+            by_clock = jax.process_index() == 0 and self._timer.due_by_time()  # one clock, or each has a turn
+            stopping, by_time = any_process(self._stop.requested, by_clock)
         return Due(evaluating, logging, evaluating or stopping or by_step or by_time, stopping)
 
     def after(self, state: TrainState, due: Due, evaluate: Callable[[TrainState], Scored]) -> TrainState:
@@ -171,7 +178,9 @@ class Session:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
             host |= {"plateau": [self._plateau.best, self._plateau.waited], **self._digests}
             host |= {"first_loss": self._divergence.first_loss}
-            self._checkpoints.save(self.step, state, host, best=is_best)
+            saved = state._replace(carry=own_rows(state.carry, self._rows))  # other devices may go on with it
+            self._checkpoints.save(self.step, saved, host, best=is_best)
+            self._timer.saved()
         if due.stopping:
             raise self._stop.interruption(self.step)
         return state

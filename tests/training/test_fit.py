@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from training.toy_task import TASK, Config, loss, make_model
+from training.toy_task import TASK, Config, LanguageModel, Poisoned, SizelessConfig, loss, make_model
 
 from rnn_jax.config import with_overrides
 from rnn_jax.errors import TrainingDiverged, UserError
@@ -108,26 +108,66 @@ class Killed(BaseException):
     """As SIGKILL: nothing is saved."""
 
 
+def killed_at(step, monkeypatch):
+    """A context in which the first session to count so many updates kills its process."""
+    count = Session.count
+
+    def count_or_die(self, *arguments):
+        count(self, *arguments)
+        if self.step == step:
+            raise Killed
+
+    monkeypatch.setattr(Session, "count", count_or_die)
+    return pytest.raises(Killed)
+
+
 @pytest.mark.parametrize("step", [1, 5, 9, 10, 17])
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, step, monkeypatch):
     knobs = {"checkpoint_every_steps": 4, "eval_every_steps": 9, "ema_decay": 0.9, "weight_decay": 0.1}
     config = configured(**knobs, optimizer="adamw")
     whole = train_in(TASK, tmp_path / "whole", config)
-    after = Session.count
-
-    def count(self, *arguments):
-        after(self, *arguments)
-        if self.step == step:
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Session, "count", count)
+    with monkeypatch.context() as patch, killed_at(step, patch):
         train_in(TASK, tmp_path / "killed", config)
     resumed = train_in(TASK, tmp_path / "killed", config)
     assert {n: v for n, v in resumed.items() if "/" in n} == {n: v for n, v in whole.items() if "/" in n}
     assert saved(tmp_path / "killed", config) == saved(tmp_path / "whole", config)
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
     assert any("carry" in path for path in saved(tmp_path / "whole", config)[0])
+
+
+def test_a_resumed_run_reads_no_batch_of_before(tmp_path, monkeypatch):
+    """Nor does it sort an epoch that is over."""
+    config, read, batch = configured(checkpoint_every_steps=4), [], Poisoned.batch
+    with monkeypatch.context() as patch, killed_at(14, patch):
+        train_in(TASK, tmp_path, config)
+    monkeypatch.setattr(Poisoned, "batch", lambda self, step: read.append(step) or batch(self, step))
+    train_in(TASK, tmp_path, config)
+    assert min(read) == 12 > prepare(TASK, config).plan.steps_per_epoch
+
+
+def test_weights_may_be_fractions():
+    """Of which a batch has less than one in all: the mean loss is what it is with whole ones, and so is the update."""
+    prepared = prepare(TASK, configured())
+    whole = prepared.source.batch(0)
+    states = [first_state(prepared)[0] for _ in range(3)]
+    parts = [whole | {"weights": whole["weights"] * np.float32(factor)} for factor in (1, 2**-7, 0)]
+    assert 0 < parts[1]["weights"].sum() < 1
+    (_, sums), (_, fractions), (_, none) = [
+        fit.train_step(prepared.program, state, batch) for state, batch in zip(states, parts, strict=True)
+    ]
+    assert fractions["gradient_norm"][0] == pytest.approx(float(sums["gradient_norm"][0]), rel=1e-5)
+    assert none["gradient_norm"][0] == 0
+
+
+def test_a_task_needs_no_knob_of_its_size(tmp_path):
+    def small(config, codec, rngs):
+        return LanguageModel(len(codec.names), 3, rngs)
+
+    task = TASK._replace(config=SizelessConfig, make_model=small)
+    result = train_in(task, tmp_path, with_overrides(SizelessConfig(), {"num_steps": 2}))
+    # Embedding 5 × 4; GRU (4 + 3 + 1) × 9 and 3 for b_hn; output 3 × 5 + 5.
+    assert result["num_parameters"] == 20 + 75 + 20 and "hidden_size" not in result
+    assert load(task, tmp_path).config == with_overrides(SizelessConfig(), {"num_steps": 2})
 
 
 def test_changed_text_is_noticed(tmp_path, monkeypatch):
@@ -232,19 +272,6 @@ def require_same_end(runs, undisturbed):
         for path, array in expected.items():
             if ".params" in path:
                 np.testing.assert_allclose(*(np.frombuffer(a, np.float32) for a in (got[path], array)), atol=1e-4)
-
-
-def killed_at(step, monkeypatch):
-    """A context in which the first session to count so many updates kills its process."""
-    count = Session.count
-
-    def count_or_die(self, *arguments):
-        count(self, *arguments)
-        if self.step == step:
-            raise Killed
-
-    monkeypatch.setattr(Session, "count", count_or_die)
-    return pytest.raises(Killed)
 
 
 def test_in_step_a_kill_between_two_saves_costs_nothing(tmp_path, monkeypatch):
@@ -399,6 +426,39 @@ def test_devices_agree_and_compile_once(tmp_path):
         found.append(np.load(file))
     for other in found[1:]:
         np.testing.assert_allclose(other, found[0], atol=2e-6)
+
+
+RESUMED_ON_DEVICES = """
+import sys, jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from training.test_fit import SIX_LANES
+from training.toy_task import TASK
+from rnn_jax.training.complete import train_in
+from rnn_jax.training.session import Session
+count = Session.count
+def count_or_die(self, *arguments):
+    count(self, *arguments)
+    if self.step == int(sys.argv[3]):
+        raise SystemExit(9)
+Session.count = count_or_die
+train_in(TASK, sys.argv[2], SIX_LANES)
+"""
+SIX_LANES = with_overrides(
+    Config(), {"batch_size": 6, "num_epochs": 2, "checkpoint_every_steps": 2, "eval_every_steps": 6}
+)
+
+
+def test_a_carry_goes_on_whatever_the_devices(tmp_path):
+    """6 lanes, which are 8 on four devices: from four to four, and to one, in the middle of an epoch."""
+    whole = train_in(TASK, tmp_path / "whole", SIX_LANES)
+    path = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+    code = f"import sys; sys.path[:0] = {path!r}\n{RESUMED_ON_DEVICES}"
+    for devices, step, ended in ((4, 3, 9), (4, 5, 9), (1, 0, 0)):
+        command = [sys.executable, "-c", code, str(devices), str(tmp_path / "run"), str(step)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == ended, done.stderr
+    assert lines(tmp_path / "run") == [pytest.approx(line, rel=1e-4) for line in lines(tmp_path / "whole")]
+    assert json.loads((tmp_path / "run/result.json").read_text())["test/loss"] == pytest.approx(whole["test/loss"])
 
 
 def test_networks_are_made_from_the_seed():
