@@ -27,7 +27,7 @@ def update(program: Program, state: TrainState, batch: PyTree) -> tuple[TrainSta
     def mean_loss(params: PyTree) -> tuple[jax.Array, Any]:
         sums, carry = program.loss(nnx.merge(program.graph, params), batch, state.carry, key)
         total, weight = sums["loss"]
-        return total / jnp.where(weight > 0, weight, 1), (sums, carry)
+        return total / jnp.where(weight == 0, 1, weight), (sums, carry)
 
     (_, (sums, carry)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = make_optimizer(program.optimizer, program.total_steps, state.rates)

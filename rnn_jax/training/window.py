@@ -47,7 +47,7 @@ def means(window: Window) -> dict[str, float]:
 
 def mean_of(total: float, weight: float) -> float:
     """total / weight; the total itself, which is then 0, where nothing has weight."""
-    return total / weight if weight > 0 else total
+    return total / weight if weight else total
 
 
 def prefixed(name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
