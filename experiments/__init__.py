@@ -32,7 +32,7 @@ def load(
     from rnn_jax.config import fields_of, value_of
     from rnn_jax.errors import UserError
     from rnn_jax.files import read_json
-    from rnn_jax.models.own_cells import OWN_CELLS
+    from rnn_jax.models.own_cells import given_cells
     from rnn_jax.training import trained
     from rnn_jax.training.run_files import require_run, stored_config
 
@@ -44,9 +44,8 @@ def load(
         raise UserError(f"{path} is a run of {name!r}; models are loaded of: {', '.join(known)}")
     task = importlib.import_module(f"experiments.tasks.{name}").TASK
     config = stored_config(path, name, task.config)
-    for knob, field in fields_of(task.config).items():
-        for own in (own for own in (value_of(config, knob) if field.code else ()) if ":" in own):
-            given = cell.get(own) if isinstance(cell, Mapping) else cell
-            if given is not None:
-                OWN_CELLS[own] = given
-    return trained.load(task, path)
+    knobs = [knob for knob, field in fields_of(task.config).items() if field.code]
+    names = [name for knob in knobs for name in value_of(config, knob) if ":" in name]
+    given = cell if isinstance(cell, Mapping) else dict.fromkeys(names, cell)
+    with given_cells({name: given[name] for name in names if given.get(name)}):
+        return trained.load(task, path)

@@ -30,10 +30,10 @@ from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.sizes import num_parameters
 from rnn_jax.models.stack import make_stack
 from rnn_jax.training.app import run_script
+from rnn_jax.training.plan import parameter_table
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import Invocation
 from rnn_jax.training.run_files import result_line
-from rnn_jax.training.summary import parameter_table
 
 EXPERIMENT = "gradient_flow"
 METRICS = {"log10_ratio": MAXIMISE, "half_distance": MAXIMISE}

@@ -3,7 +3,7 @@
 from typing import Any, Protocol, runtime_checkable
 
 
-@runtime_checkable
+@runtime_checkable  # by the type checker that the tests put around every function
 class Apply(Protocol):
     """apply(function, batch, *more, **static) is function(network, batch, *more, **static), compiled once."""
 

@@ -3,7 +3,8 @@
 What the command line, a sweep file or the caller names is imported here, once; `make_stack` takes only those.
 """
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rnn_jax.cells import import_cell
@@ -11,7 +12,7 @@ from rnn_jax.config import fields_of, value_of
 from rnn_jax.errors import UserError
 
 OWN_CELLS: dict[str, Callable[..., Any]] = {}
-"""Constructors by the names that configurations have for them."""
+"""Constructors by the names that configurations have for them, of cells that somebody has named in this process."""
 
 
 def import_cells(names: Iterable[str]) -> None:
@@ -26,6 +27,18 @@ def import_cells(names: Iterable[str]) -> None:
                 OWN_CELLS[name] = import_cell(name)
             except ValueError as error:
                 raise UserError(str(error)) from error
+
+
+@contextlib.contextmanager
+def given_cells(cells: Mapping[str, Callable[..., Any]]) -> Iterator[None]:
+    """Within the block the names mean these classes: another directory may have another class of the same name."""
+    before = dict(OWN_CELLS)
+    OWN_CELLS.update(cells)
+    try:
+        yield
+    finally:
+        OWN_CELLS.clear()
+        OWN_CELLS.update(before)
 
 
 def import_cells_of(config: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from rnn_jax.config import value_of, with_overrides
+from rnn_jax.config import fields_of, value_of, with_overrides
 from rnn_jax.errors import UserError
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.seq2seq_config import DecoderConfig
@@ -24,12 +24,12 @@ def num_parameters(params: Any) -> int:
 def solve_width(config: Any, codec: Any, make_model: MakeModel) -> Any:
     """The config with the hidden size, the same in every layer, whose network comes nearest to --num_params.
 
-    With --num_params=0 it is the config itself.
+    With --num_params=0, or where there is no such knob, it is the config itself.
 
     Raises:
       UserError: even one unit a layer is more than asked for.
     """
-    wanted = value_of(config, "num_params")
+    wanted = "num_params" in fields_of(type(config)) and value_of(config, "num_params")
     if not wanted:
         return config
 

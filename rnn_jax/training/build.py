@@ -32,7 +32,7 @@ class Network(NamedTuple):
 class Program:
     """All that an update is compiled from: equal programs share their code, whatever the seed and the learning rate.
 
-    mesh: the devices that a batch is split over; None where the caller places everything (`seeds.train_in_step`).
+    mesh: the devices that a batch is split over; None where the caller places everything (`train_in_step`).
     """
 
     graph: Any

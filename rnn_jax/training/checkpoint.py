@@ -198,11 +198,6 @@ class Checkpointer:
         if jax.process_index() == 0:
             self._remove([saved for saved in self._find("latest") if saved.step == step])
 
-    def withdraw_after(self, step: int) -> None:
-        """Deletes the latest checkpoints of later steps: the run goes on from an earlier one."""
-        if jax.process_index() == 0:
-            self._remove([saved for saved in self._find("latest") if saved.step > step])
-
     def close(self) -> None:
         """Releases Orbax's threads."""
         if self._orbax is not None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rnn_jax.config import value_of
+from rnn_jax.config import fields_of, value_of
 from rnn_jax.models.sizes import num_parameters
 from rnn_jax.training import fit
 from rnn_jax.training.devices import wait_for_all
@@ -39,8 +39,10 @@ def report(prepared: Prepared, run: Run, seeds_mode: str = "") -> dict[str, Any]
     wait_for_all("training is over")
     task = prepared.task
     trained = load(task, run.path)
-    width = value_of(prepared.network.config, "hidden_size")  # what --num_params came to
-    result = {"num_parameters": num_parameters(trained.params), "hidden_size": ",".join(map(str, width))}
+    result: dict[str, Any] = {"num_parameters": num_parameters(trained.params)}
+    if "hidden_size" in fields_of(task.config):
+        width = value_of(prepared.network.config, "hidden_size")  # what --num_params came to
+        result["hidden_size"] = ",".join(map(str, width))
     result |= task.settings(trained.config) | ({"seeds_mode": seeds_mode} if seeds_mode else {})
     for name, part in prepared.data.parts.items():
         scored = task.score(trained, part)

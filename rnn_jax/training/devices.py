@@ -1,5 +1,6 @@
 """Data parallelism: parameters replicated, batches split over all devices of all processes."""
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -56,6 +57,18 @@ def place_state(state: Any, mesh: Mesh) -> Any:
     if mesh.size == 1:
         return replicate(state, mesh)
     return replicate(state._replace(carry=()), mesh)._replace(carry=shard_batch(state.carry, mesh))
+
+
+def own_rows(carry: Any, number: int | None) -> Any:
+    """The carry without the rows that `place_state` filled it up with, of which it has so many (None: all)."""
+    if number is None or all(len(leaf) == number for leaf in jax.tree.leaves(carry)):
+        return carry
+    return _first_rows(carry, number)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _first_rows(tree: PyTree, number: int) -> PyTree:
+    return everywhere(jax.tree.map(lambda leaf: leaf[:number], tree), data_mesh())
 
 
 def keep_layout(state: Any, mesh: Mesh | None) -> Any:

@@ -27,7 +27,7 @@ def update(program: Program, state: TrainState, batch: PyTree) -> tuple[TrainSta
     def mean_loss(params: PyTree) -> tuple[jax.Array, Any]:
         sums, carry = program.loss(nnx.merge(program.graph, params), batch, state.carry, key)
         total, weight = sums["loss"]
-        return total / jnp.maximum(weight, 1), (sums, carry)
+        return total / jnp.where(weight == 0, 1, weight), (sums, carry)
 
     (_, (sums, carry)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = make_optimizer(program.optimizer, program.total_steps, state.rates)
@@ -47,8 +47,8 @@ def train(prepared: Prepared, run: Run) -> None:
         batch = source.batch(step)
         return int(np.count_nonzero(batch["weights"])), shard_batch(batch, data_mesh())
 
-    state, notes = first_state(prepared)
     with prepared.session(run) as session:
+        state, notes = first_state(prepared, session.latest_step())
         state = place_state(session.restore(state), data_mesh())
         session.begin(notes)
         with prefetch(batch_of, range(session.step, program.total_steps)) as batches:

@@ -10,11 +10,10 @@ from rnn_jax.training import fit
 from rnn_jax.training.answers import answer_lines, json_line
 from rnn_jax.training.complete import train_in
 from rnn_jax.training.export import export
-from rnn_jax.training.plan import describe, longest_batch
+from rnn_jax.training.plan import describe, longest_batch, memory_estimate
 from rnn_jax.training.prepare import first_state, prepare
 from rnn_jax.training.run_config import Invocation
 from rnn_jax.training.seeds import train_seeds
-from rnn_jax.training.summary import memory_estimate
 from rnn_jax.training.task import Task, Trained
 from rnn_jax.training.trained import load
 from rnn_jax.training.window import prefixed

@@ -31,7 +31,7 @@ from jaxtyping import Array, Float
 
 from rnn_jax.errors import UserError
 from rnn_jax.numerics import norm_parts
-from rnn_jax.training.optimizer_config import OPTIMIZERS, RATES, OptimizerConfig
+from rnn_jax.training.optimizer_config import OPTIMIZERS, OptimizerConfig
 from rnn_jax.training.plateau import scale_by_plateau
 
 
@@ -160,13 +160,3 @@ def _with_standard_promotion(inner: optax.GradientTransformation) -> optax.Gradi
             return inner.update(updates, state, params)
 
     return optax.GradientTransformation(inner.init, update)
-
-
-__all__ = [
-    "RATES",
-    "OptimizerConfig",
-    "add_penalty_gradients",
-    "clip_by_global_norm",
-    "make_optimizer",
-    "make_schedule",
-]

@@ -11,7 +11,8 @@ from rnn_jax.data.sources import Source
 from rnn_jax.metrics.directions import rank
 from rnn_jax.training.build import Network, Program, build, initial_params
 from rnn_jax.training.devices import data_mesh
-from rnn_jax.training.optimizer import RATES, make_optimizer, make_schedule
+from rnn_jax.training.optimizer import make_optimizer, make_schedule
+from rnn_jax.training.optimizer_config import RATES
 from rnn_jax.training.plan import Plan, introduction
 from rnn_jax.training.run import Run
 from rnn_jax.training.session import Session
@@ -57,13 +58,16 @@ def prepare(task: Task, config: Any) -> Prepared:
     return Prepared(task, config, donor, data, network, source, plan, program)
 
 
-def first_state(prepared: Prepared) -> tuple[TrainState, tuple[str, ...]]:
-    """The state before the first update, and what the user should know of the run."""
+def first_state(prepared: Prepared, step: int = 0) -> tuple[TrainState, tuple[str, ...]]:
+    """The state before the first update, and what the user should know of the run.
+
+    step: where the run goes on. Batches that it does not need are not read, as of an epoch that would be sorted for it.
+    """
     config, source, plan = prepared.config, prepared.source, prepared.plan
     params, notes = initial_params(prepared.task, config, prepared.data, prepared.network, prepared.donor)
     state = create_state(params, make_optimizer(config.optimizer, plan.total_steps), config.optimizer.ema_decay)
     state = state._replace(
-        carry=_empty_carry(prepared.program, params, source.batch(0)),
+        carry=_empty_carry(prepared.program, params, source.batch(min(step, plan.total_steps - 1))),
         key=jax.random.key_data(jax.random.fold_in(jax.random.key(config.run.seed), 1)),  # the key itself drew params
         rates={name: jnp.float32(getattr(config.optimizer, name)) for name in RATES},
     )

@@ -9,6 +9,8 @@ import jax
 from rich import progress as rich_progress
 from rich.console import Console
 
+from rnn_jax.training.window import mean_of
+
 _SECONDS_BETWEEN_DRAWS = 0.1
 _SECONDS_OF_SPEED = 20.0
 
@@ -78,7 +80,7 @@ class Progress:
         self._speed.add(now, step, self._units)
         for name, (total, weight) in sums.items():
             if all(getattr(value, "is_ready", lambda: True)() for value in (total, weight)):
-                self._shown[name] = float(total) / max(float(weight), 1.0)
+                self._shown[name] = mean_of(float(total), float(weight))
         self._bar.update(self._task, completed=step, status=self.status(step), refresh=True)
 
     def status(self, step: int) -> str:

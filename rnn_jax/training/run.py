@@ -43,16 +43,15 @@ class Run:
         *,
         writable: bool,
         tensorboard: bool = False,
-        clock: Callable[[], float] = time.monotonic,
     ):
         self.path = path
         self.experiment = experiment
         self.config_hash = config_hash
-        self._writable, self._clock = writable, clock
+        self._writable = writable
         self._events = TensorBoard(path / "tensorboard") if tensorboard and writable else None
         self._provenance = provenance() if writable else {}  # of the code that starts, not of what git says hours later
         self._seconds_before = max((line.get("seconds", 0.0) for line in self.read_metrics()), default=0.0)
-        self._started = clock()
+        self._started = time.monotonic()
         self._unlock: Callable[[], Any] | None = None
         self._end_last_line()
 
@@ -70,7 +69,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Wall-clock seconds of training in this directory, over all resumptions up to their last logged line."""
-        return self._seconds_before + self._clock() - self._started
+        return self._seconds_before + time.monotonic() - self._started
 
     def log(self, step: int, epoch: int | float, metrics: Mapping[str, Any]) -> None:
         """Appends a line to metrics.jsonl. Log before saving the checkpoint of the same step, or a kill loses the line.
@@ -157,10 +156,8 @@ class Run:
         self.close()
 
 
-def open_run(workdir: str | Path, experiment: str, config: Any, *, clock: Callable[[], float] = time.monotonic) -> Run:
+def open_run(workdir: str | Path, experiment: str, config: Any) -> Run:
     """Opens (or creates) a run directory for training with this configuration, and locks it.
-
-    clock: seconds that are this run's, of a process that it may share with others.
 
     UserError: the directory holds something else, another experiment or training with other flags (each one is named);
     another process trains in it; it cannot be written.
@@ -180,7 +177,7 @@ def open_run(workdir: str | Path, experiment: str, config: Any, *, clock: Callab
         lock = lock_directory(path, "another process is training in")
     try:
         digest = adopt(path, experiment, config)
-        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard, clock=clock)
+        run = Run(path, experiment, digest, writable=True, tensorboard=tensorboard)
     except BaseException:
         os.close(lock)
         raise

@@ -22,7 +22,11 @@ class RunConfig:
     )
     num_steps: int = knob(0, "updates in all (0 = --num_epochs decides)", minimum=0, short=True)
     log_every_steps: int = knob(
-        100, "steps between lines of training metrics", minimum=1, identity=False, only_if=TRAINS
+        100,
+        "steps between lines of training metrics; several processes look for a signal to stop as often",
+        minimum=1,
+        identity=False,
+        only_if=TRAINS,
     )
     eval_every_steps: int = knob(0, "steps between evaluations (0 = after each epoch)", minimum=0)
     checkpoint_every_seconds: float = knob(

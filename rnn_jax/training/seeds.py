@@ -16,7 +16,8 @@ from rnn_jax.data.once import reading_once
 from rnn_jax.errors import TrainingDiverged, TrainingInterrupted, UserError
 from rnn_jax.files import LOG, explain_write_errors, read_json, write_atomically
 from rnn_jax.training.complete import train_in
-from rnn_jax.training.many import Outcome, train_in_step, train_in_turn
+from rnn_jax.training.in_step import OutOfStepError, train_in_step
+from rnn_jax.training.many import Outcome, train_in_turn
 from rnn_jax.training.run import open_run
 from rnn_jax.training.task import Task
 
@@ -58,32 +59,34 @@ def train_all(task: Task, runs: Mapping[Path, Any], mode: str) -> dict[Path, Out
     mode: "map" in turn, "vmap" in step, "auto": in step on an accelerator, where that can be had.
 
     Raises:
-      UserError: --seeds_mode=vmap with knobs that one run obeys and another does not.
+      UserError: --seeds_mode=vmap of runs that cannot train in step.
     """
     if not runs:
         return {}
-    alone = sorted({name for config in runs.values() for name in _needs_own_pace(config)})
-    if mode == "vmap" and alone:
-        flags = " and ".join(f"--{name}" for name in alone)
-        raise UserError(
-            f"--seeds_mode=vmap trains all runs in step, and {flags} lets one end or slow down alone: use map."
-        )
-    if mode == "auto":
-        mode = "map" if alone or jax.default_backend() == "cpu" else "vmap"
-        print(f"--seeds_mode=auto: {mode}", flush=True)
+    chosen = "vmap" if mode == "auto" and jax.default_backend() != "cpu" else mode.replace("auto", "map")
     console = Console(file=sys.stdout, highlight=False)
     with reading_once(), console.status("starting") as status:
-        if mode == "vmap":
-            return train_in_step(task, runs, status.update)
+        if mode == "auto":
+            print(f"--seeds_mode=auto: {chosen}", flush=True)
+        if chosen == "vmap":
+            try:
+                _require_one_pace(runs)
+                return train_in_step(task, runs, status.update)
+            except OutOfStepError as error:
+                why, remedy = error.args
+            if mode == "vmap":
+                raise UserError(f"--seeds_mode=vmap: {why}, so that they cannot train in step. Use map, or {remedy}.")
+            print(f"--seeds_mode=auto: map, as {why}", flush=True)
         return train_in_turn(functools.partial(train_in, task, seeds_mode="map"), runs, status.update)
 
 
-def _needs_own_pace(config: Any) -> list[str]:
+def _require_one_pace(runs: Mapping[Path, Any]) -> None:
     patience = {
-        "early_stopping_patience": config.run.early_stopping_patience,
-        "plateau_patience": config.optimizer.plateau_patience,
+        "--early_stopping_patience": any(config.run.early_stopping_patience for config in runs.values()),
+        "--plateau_patience": any(config.optimizer.plateau_patience for config in runs.values()),
     }
-    return [name for name, value in patience.items() if value]
+    if given := [flag for flag, value in patience.items() if value]:
+        raise OutOfStepError(f"with {' and '.join(given)} a run may end or slow down alone", "leave them out")
 
 
 def summary(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from rnn_jax.errors import UserError
 from rnn_jax.files import shown
 from rnn_jax.metrics.directions import rank
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.devices import any_process
+from rnn_jax.training.devices import any_process, own_rows
 from rnn_jax.training.divergence import DivergenceRule, Finding, diverged
 from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.plan import Plan
@@ -50,11 +50,8 @@ class Session:
             if any(due := session.due()):
                 state = session.after(state, due, evaluate)
 
-    config: has the groups `run` and `optimizer`. member: of several runs that train in step, which one this is: the
-    sums are then those of all.
+    config: has the groups `run` and `optimizer`.
     """
-
-    member: int | None = None
 
     def __init__(self, task: Task, config: Any, run: Run, plan: Plan, codec: Codec, data_digest: str):
         self.task, self.config, self.run, self.plan, self.codec = task, config, run, plan, codec
@@ -65,6 +62,8 @@ class Session:
         self._divergence = DivergenceRule(config.run.divergence_factor)
         self._scale = 1.0
         self._window: list[Any] = []
+        self._member: int | None = None
+        self._rows: int | None = None  # of the carry, as the batches have them
         self.step = 0
 
     def __enter__(self) -> "Session":
@@ -88,14 +87,13 @@ class Session:
         """The step of the latest checkpoint, 0 where there is none."""
         return self._checkpoints.latest_step() or 0
 
-    def restore(self, state: TrainState, at_most: int | None = None) -> TrainState:
-        """The state of the latest checkpoint, where there is one; of those up to the step `at_most`, if given.
+    def restore(self, state: TrainState) -> TrainState:
+        """The state of the latest checkpoint, where there is one.
 
         Raises:
           UserError: the training data is not what it was.
         """
-        if at_most is not None:
-            self._checkpoints.withdraw_after(at_most)
+        self._rows = next((len(leaf) for leaf in jax.tree.leaves(state.carry)), None)
         if (restored := self._checkpoints.restore_latest(state, optional=NEW_IN_STATE)) is not None:
             self.step, state, host = restored
             self._require_unchanged_data(host)
@@ -128,6 +126,10 @@ class Session:
         """A line that stays above the progress bar."""
         self._progress.message(text)
 
+    def join(self, member: int) -> None:
+        """From here on the sums are those of several runs that train in step, of which this is number `member`."""
+        self._window, self._member = to_floats(self._window, self._member), member
+
     def count(self, sums: Sums, num_units: int) -> None:
         """After each update; does not wait for the device."""
         self.step += 1
@@ -135,13 +137,18 @@ class Session:
         self._progress.update(self.step, num_units, loss=sums["loss"])
 
     def due(self) -> Due:
-        """What is to be done now. Other processes are asked only at steps where all of them ask."""
+        """What is to be done now.
+
+        Other processes are asked only at steps where all of them ask, and no more often than a line is logged: to ask
+        is to wait for them, and for the device. So --log_every_steps says how soon a signal stops several processes.
+        """
         evaluating = self._is_evaluated(self.step)
         logging = evaluating or self.step % self.config.run.log_every_steps == 0
         by_step = self._timer.due_by_step(self.step)
         stopping, by_time = False, False
         if logging or by_step or jax.process_count() == 1:
-            stopping, by_time = any_process(self._stop.requested, self._timer.due_by_time())
+            by_clock = jax.process_index() == 0 and self._timer.due_by_time()  # one clock, or each has a turn
+            stopping, by_time = any_process(self._stop.requested, by_clock)
         return Due(evaluating, logging, evaluating or stopping or by_step or by_time, stopping)
 
     def after(self, state: TrainState, due: Due, evaluate: Callable[[TrainState], Scored]) -> TrainState:
@@ -154,7 +161,7 @@ class Session:
             nothing of it is logged, saved or kept.
           TrainingInterrupted: a signal came; the state is saved.
         """
-        window = self._window = to_floats(self._window, self.member)
+        window = self._window = to_floats(self._window, self._member)
         losses, norms = of_each(window, "loss"), of_each(window, "gradient_norm")
         self._stop_if_diverged(self._divergence.of_updates(losses, norms, self.step) if window else None)
         scored, is_best = (evaluate(state) if due.evaluating else None), False
@@ -170,7 +177,9 @@ class Session:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
             host |= {"plateau": [self._plateau.best, self._plateau.waited], **self._digests}
             host |= {"first_loss": self._divergence.first_loss}
-            self._checkpoints.save(self.step, state, host, best=is_best)
+            saved = state._replace(carry=own_rows(state.carry, self._rows))  # other devices may go on with it
+            self._checkpoints.save(self.step, saved, host, best=is_best)
+            self._timer.saved()
         if due.stopping:
             raise self._stop.interruption(self.step)
         return state

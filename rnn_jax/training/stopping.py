@@ -104,7 +104,9 @@ class SaveTimer:
         return self.steps > 0 and step % self.steps == 0
 
     def due_by_time(self) -> bool:
-        """True if it is time to save by the clock; the seconds then count anew."""
-        due = self.seconds > 0 and time.monotonic() - self._last >= self.seconds
-        self._last = time.monotonic() if due else self._last
-        return due
+        """True if it is time to save by the clock."""
+        return self.seconds > 0 and time.monotonic() - self._last >= self.seconds
+
+    def saved(self) -> None:
+        """A checkpoint was saved, for whichever reason: the seconds count anew."""
+        self._last = time.monotonic()

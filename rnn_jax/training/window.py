@@ -36,13 +36,18 @@ def from_json(window: Sequence[Mapping[str, Any]]) -> Window:
 
 def of_each(window: Window, name: str) -> list[float]:
     """total / weight of each update."""
-    return [total / max(weight, 1.0) for total, weight in (sums[name] for sums in window)]
+    return [mean_of(*sums[name]) for sums in window]
 
 
 def means(window: Window) -> dict[str, float]:
     """Σ total / Σ weight over all updates, of each name."""
     totals = {name: [sums[name] for sums in window] for name in window[0]}
-    return {name: sum(t for t, _ in pairs) / max(sum(w for _, w in pairs), 1.0) for name, pairs in totals.items()}
+    return {name: mean_of(sum(t for t, _ in pairs), sum(w for _, w in pairs)) for name, pairs in totals.items()}
+
+
+def mean_of(total: float, weight: float) -> float:
+    """total / weight; the total itself, which is then 0, where nothing has weight."""
+    return total / weight if weight else total
 
 
 def prefixed(name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rnn_jax.errors import UserError
 from rnn_jax.layers import MERGES
 from rnn_jax.models import recurrent_config
 from rnn_jax.models.classifier_config import POOLINGS
-from rnn_jax.models.own_cells import import_cells
+from rnn_jax.models.own_cells import given_cells, import_cells
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.seq2seq_config import ATTENTION_NAMES
 from rnn_jax.models.sizes import describe_network, solve_width
@@ -68,6 +68,16 @@ def test_own_classes_are_made_once_somebody_has_named_them():
     import_cells(["lstm", "rnn_jax.cells.gru:ResetBeforeGRU"])
     (layer,) = make_stack(config(cell=("rnn_jax.cells.gru:ResetBeforeGRU",), hidden_size=(3,))).layers
     assert type(layer.cell).__name__ == "ResetBeforeGRU" and layer.cell.hidden_size == 3
+
+
+def test_given_classes_are_those_of_a_block_alone():
+    made = lambda: type(make_stack(config(cell=("some:Cell",))).layers[0].cell)  # noqa: E731
+    with given_cells({"some:Cell": GRU}):
+        with given_cells({"some:Cell": LSTM}):
+            assert made() is LSTM
+        assert made() is GRU
+    with pytest.raises(UserError, match="a run directory alone does not make us import"):
+        made()
 
 
 @pytest.mark.parametrize("name", ["no.such.module:Cell", "collections:Nothing"])

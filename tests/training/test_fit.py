@@ -11,45 +11,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from training.toy_task import TASK, Config, loss, make_model
+from training.toy_runs import SIX_LANES, Killed, configured, killed_at, lines, saved
+from training.toy_task import TASK, Config, LanguageModel, Poisoned, SizelessConfig, loss
 
 from rnn_jax.config import with_overrides
-from rnn_jax.errors import TrainingDiverged, UserError
+from rnn_jax.errors import UserError
 from rnn_jax.training import fit
 from rnn_jax.training.build import build
-from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.complete import train_in
-from rnn_jax.training.many import train_in_step, train_in_turn
 from rnn_jax.training.prepare import first_state, prepare
-from rnn_jax.training.run import open_run
 from rnn_jax.training.same_program import shared
-from rnn_jax.training.seeds import train_all
 from rnn_jax.training.session import Session
 from rnn_jax.training.trained import load
-
-QUIET = lambda text: None  # noqa: E731
-
-
-def configured(**knobs):
-    return with_overrides(Config(), {"checkpoint_every_seconds": 0.0, **knobs})
 
 
 def train(directory, **knobs):
     return train_in(TASK, directory, configured(**knobs))
-
-
-def saved(directory, config, kind="latest"):
-    """The bytes of every array of a checkpoint, by path, and its host state."""
-    state = jax.eval_shape(lambda: first_state(prepare(TASK, config))[0])
-    with open_run(directory, TASK.name, config) as run, Checkpointer(run.checkpoints, config_hash=run.config_hash) as c:
-        restored = getattr(c, f"restore_{kind}")(state)
-    leaves = jax.tree_util.tree_leaves_with_path(restored.tree)
-    return {jax.tree_util.keystr(path): np.asarray(leaf).tobytes() for path, leaf in leaves}, restored.extra
-
-
-def lines(directory):
-    found = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
-    return [{name: value for name, value in line.items() if name != "seconds"} for line in found]
 
 
 def test_what_is_learned_is_found_again(tmp_path):
@@ -101,30 +78,53 @@ def test_the_carry_matters():
     assert of(first, state.carry) == of(first, other) and of(second, state.carry) != of(second, other)
 
 
-class Killed(BaseException):
-    """As SIGKILL: nothing is saved."""
-
-
 @pytest.mark.parametrize("step", [1, 5, 9, 10, 17])
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, step, monkeypatch):
     knobs = {"checkpoint_every_steps": 4, "eval_every_steps": 9, "ema_decay": 0.9, "weight_decay": 0.1}
     config = configured(**knobs, optimizer="adamw")
     whole = train_in(TASK, tmp_path / "whole", config)
-    after = Session.count
-
-    def count(self, *arguments):
-        after(self, *arguments)
-        if self.step == step:
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Session, "count", count)
+    with monkeypatch.context() as patch, killed_at(step, patch):
         train_in(TASK, tmp_path / "killed", config)
     resumed = train_in(TASK, tmp_path / "killed", config)
     assert {n: v for n, v in resumed.items() if "/" in n} == {n: v for n, v in whole.items() if "/" in n}
     assert saved(tmp_path / "killed", config) == saved(tmp_path / "whole", config)
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
     assert any("carry" in path for path in saved(tmp_path / "whole", config)[0])
+
+
+def test_a_resumed_run_reads_no_batch_of_before(tmp_path, monkeypatch):
+    """Nor does it sort an epoch that is over."""
+    config, read, batch = configured(checkpoint_every_steps=4), [], Poisoned.batch
+    with monkeypatch.context() as patch, killed_at(14, patch):
+        train_in(TASK, tmp_path, config)
+    monkeypatch.setattr(Poisoned, "batch", lambda self, step: read.append(step) or batch(self, step))
+    train_in(TASK, tmp_path, config)
+    assert min(read) == 12 > prepare(TASK, config).plan.steps_per_epoch
+
+
+def test_weights_may_be_fractions():
+    """Of which a batch has less than one in all: the mean loss is what it is with whole ones, and so is the update."""
+    prepared = prepare(TASK, configured())
+    whole = prepared.source.batch(0)
+    states = [first_state(prepared)[0] for _ in range(3)]
+    parts = [whole | {"weights": whole["weights"] * np.float32(factor)} for factor in (1, 2**-7, 0)]
+    assert 0 < parts[1]["weights"].sum() < 1
+    (_, sums), (_, fractions), (_, none) = [
+        fit.train_step(prepared.program, state, batch) for state, batch in zip(states, parts, strict=True)
+    ]
+    assert fractions["gradient_norm"][0] == pytest.approx(float(sums["gradient_norm"][0]), rel=1e-5)
+    assert none["gradient_norm"][0] == 0
+
+
+def test_a_task_needs_no_knob_of_its_size(tmp_path):
+    def small(config, codec, rngs):
+        return LanguageModel(len(codec.names), 3, rngs)
+
+    task = TASK._replace(config=SizelessConfig, make_model=small)
+    result = train_in(task, tmp_path, with_overrides(SizelessConfig(), {"num_steps": 2}))
+    # Embedding 5 × 4; GRU (4 + 3 + 1) × 9 and 3 for b_hn; output 3 × 5 + 5.
+    assert result["num_parameters"] == 20 + 75 + 20 and "hidden_size" not in result
+    assert load(task, tmp_path).config == with_overrides(SizelessConfig(), {"num_steps": 2})
 
 
 def test_changed_text_is_noticed(tmp_path, monkeypatch):
@@ -147,104 +147,6 @@ def test_changed_text_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match="its rows, their order or their labels differ"):
         train_in(TASK, tmp_path, changed)
-
-
-SEEDS = {"num_epochs": 1, "eval_every_steps": 5, "checkpoint_every_steps": 2}
-
-
-def seeds_of(directory, count=3, **knobs):
-    return {directory / f"seed_{seed}": configured(**SEEDS | knobs, seed=seed) for seed in range(count)}
-
-
-def test_in_turn_is_what_single_runs_are_to_the_bit(tmp_path):
-    runs = seeds_of(tmp_path / "together", learning_rate=0.02)
-    outcomes = train_all(TASK, runs, "map")
-    assert [outcome.exit_code for outcome in outcomes.values()] == [0, 0, 0]
-    for directory, config in runs.items():
-        alone = tmp_path / "alone" / directory.name
-        train_in(TASK, alone, config)
-        for kind in ("latest", "best"):
-            assert saved(directory, config, kind) == saved(alone, config, kind)
-        assert lines(directory) == lines(alone)
-    assert json.loads((directory / "result.json").read_text())["seeds_mode"] == "map"
-
-
-def test_another_seed_compiles_nothing(tmp_path):
-    counted = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: counted.append(event) if event.endswith("backend_compile_duration") else None
-    )
-    (first, second, third) = seeds_of(tmp_path, hidden_size=(7,)).items()
-    train_in_turn(lambda *run: train_in(TASK, *run), dict([first]), QUIET)
-    before = len(counted)
-    rates = with_overrides(third[1], {"learning_rate": 0.5})  # in the state, as the seed is
-    train_in_turn(lambda *run: train_in(TASK, *run), {second[0]: second[1], third[0]: rates}, QUIET)
-    assert before > 0 and len(counted) == before
-
-
-def test_in_step_is_what_single_runs_are_but_for_rounding(tmp_path):
-    runs = seeds_of(tmp_path / "together")
-    runs = {d: with_overrides(c, {"learning_rate": 0.01 * (i + 1)}) for i, (d, c) in enumerate(runs.items())}
-    outcomes = train_all(TASK, runs, "vmap")
-    assert [outcome.exit_code for outcome in outcomes.values()] == [0, 0, 0]
-    for directory, config in runs.items():
-        alone = tmp_path / "alone" / directory.name
-        result = train_in(TASK, alone, config)
-        ours = json.loads((directory / "result.json").read_text())
-        assert ours["seeds_mode"] == "vmap"
-        for name, value in result.items():
-            if "/" in name:
-                assert ours[name] == pytest.approx(value, rel=1e-4)
-        (got, host), (expected, host_alone) = saved(directory, config), saved(alone, config)
-        assert got.keys() == expected.keys() and host["waited"] == host_alone["waited"]
-        for line, line_alone in zip(lines(directory), lines(alone), strict=True):
-            assert line == pytest.approx(line_alone, rel=1e-3)
-
-
-@pytest.mark.parametrize("mode", ["map", "vmap"])
-def test_one_that_diverges_does_not_stop_the_others(tmp_path, mode):
-    runs = seeds_of(tmp_path)
-    directory, config = list(runs.items())[1]
-    poisoned = dataclasses.replace(config, poison_step=7)
-    runs = runs | {directory: poisoned}
-    outcomes = train_all(TASK, runs, mode)
-    assert [outcome.exit_code for outcome in outcomes.values()] == [0, TrainingDiverged.exit_code, 0]
-    assert "training diverged at step 7" in (directory / "run.log").read_text()
-    others = [d for d in runs if d != directory]
-    assert all((d / "result.json").exists() for d in others) and not (directory / "result.json").exists()
-    for other in others:
-        train_in(TASK, tmp_path / "alone" / other.name, runs[other])
-        assert lines(other) == [pytest.approx(line, rel=1e-3) for line in lines(tmp_path / "alone" / other.name)]
-
-
-def test_in_step_a_kill_between_two_saves_costs_nothing(tmp_path, monkeypatch):
-    """The first member has saved, the second has not: both go on from where both were."""
-    whole = seeds_of(tmp_path / "whole", 2)
-    train_in_step(TASK, whole, QUIET)
-    runs, save, count = seeds_of(tmp_path / "killed", 2), Checkpointer.save, []
-
-    def save_one(self, step, *rest, **more):
-        save(self, step, *rest, **more)
-        if step == 4:
-            count.append(step)
-            raise Killed
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Checkpointer, "save", save_one)
-        train_in_step(TASK, runs, QUIET)
-    assert count == [4]
-    outcomes = train_in_step(TASK, runs, QUIET)
-    assert [outcome.exit_code for outcome in outcomes.values()] == [0, 0]
-    for (killed, config), undisturbed in zip(runs.items(), whole, strict=True):
-        assert saved(killed, config) == saved(undisturbed, config)
-        assert lines(killed) == lines(undisturbed)
-
-
-def test_what_cannot_be_had_in_step_is_refused(tmp_path):
-    with pytest.raises(UserError, match="--early_stopping_patience and --plateau_patience .*alone: use"):
-        train_all(TASK, seeds_of(tmp_path / "a", early_stopping_patience=2, plateau_patience=1), "vmap")
-    with pytest.raises(UserError, match="differ in length"):
-        train_all(TASK, seeds_of(tmp_path / "b", own_text=True, num_epochs=1), "vmap")
 
 
 def test_runs_of_one_program_differ_in_seed_and_rates_alone():
@@ -302,9 +204,38 @@ def test_devices_agree_and_compile_once(tmp_path):
         np.testing.assert_allclose(other, found[0], atol=2e-6)
 
 
+RESUMED_ON_DEVICES = """
+import sys, jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from training.toy_runs import SIX_LANES
+from training.toy_task import TASK
+from rnn_jax.training.complete import train_in
+from rnn_jax.training.session import Session
+count = Session.count
+def count_or_die(self, *arguments):
+    count(self, *arguments)
+    if self.step == int(sys.argv[3]):
+        raise SystemExit(9)
+Session.count = count_or_die
+train_in(TASK, sys.argv[2], SIX_LANES)
+"""
+
+
+def test_a_carry_goes_on_whatever_the_devices(tmp_path):
+    """6 lanes, which are 8 on four devices: from four to four, and to one, in the middle of an epoch."""
+    whole = train_in(TASK, tmp_path / "whole", SIX_LANES)
+    path = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+    code = f"import sys; sys.path[:0] = {path!r}\n{RESUMED_ON_DEVICES}"
+    for devices, step, ended in ((4, 3, 9), (4, 5, 9), (1, 0, 0)):
+        command = [sys.executable, "-c", code, str(devices), str(tmp_path / "run"), str(step)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == ended, done.stderr
+    assert lines(tmp_path / "run") == [pytest.approx(line, rel=1e-4) for line in lines(tmp_path / "whole")]
+    assert json.loads((tmp_path / "run/result.json").read_text())["test/loss"] == pytest.approx(whole["test/loss"])
+
+
 def test_networks_are_made_from_the_seed():
     first, same, other = (first_state(prepare(TASK, configured(seed=seed)))[0].params for seed in (0, 0, 1))
     pairs = zip(*(jax.tree.leaves(params) for params in (first, same, other)), strict=True)
     equal = [(bool((a == b).all()), bool((a == c).all())) for a, b, c in pairs]
     assert all(same for same, _ in equal) and not all(other for _, other in equal)
-    assert make_model is TASK.make_model

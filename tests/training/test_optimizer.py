@@ -9,7 +9,8 @@ import pytest
 
 from rnn_jax.config import with_overrides
 from rnn_jax.errors import UserError
-from rnn_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.optimizer import make_optimizer, make_schedule
+from rnn_jax.training.optimizer_config import OPTIMIZERS, OptimizerConfig
 from rnn_jax.training.state import apply_gradients, create_state, evaluation_params, global_norm
 
 STEPS = 6

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from rnn_jax.training.optimizer import OPTIMIZERS, OptimizerConfig, make_optimizer
+from rnn_jax.training.optimizer import make_optimizer
+from rnn_jax.training.optimizer_config import OPTIMIZERS, OptimizerConfig
 from rnn_jax.training.plateau import PlateauState, learning_rate_scale, reduce_learning_rate, scale_by_plateau
 
 STEPS = 6

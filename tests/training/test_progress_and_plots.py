@@ -44,7 +44,7 @@ def test_a_terminal_shows_loss_speed_and_time_left(monkeypatch):
     with Progress(100, unit="tokens", console=console, start_step=10) as bar:
         for step in range(11, 31):
             now[0] += 0.5
-            bar.update(step, 1000, loss=(jnp.float32(2 / step), 2.0))
+            bar.update(step, 1000, loss=(jnp.float32(0.5 / step), 0.5))
         bar.message("epoch 1 [done]")
         status = bar.status(30)
     assert status == "step 30/100 · loss 0.0333 · 2.0 steps/s · 2.0k tokens/s · 35s left"

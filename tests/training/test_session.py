@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,8 @@ from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.complete import train_in
 from rnn_jax.training.modes import run_mode
-from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer, make_schedule
+from rnn_jax.training.optimizer import make_optimizer, make_schedule
+from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.plan import Plan
 from rnn_jax.training.plateau import learning_rate_scale
 from rnn_jax.training.run import open_run
@@ -26,7 +28,7 @@ from rnn_jax.training.session import Session
 from rnn_jax.training.state import TrainState, apply_gradients, create_state, evaluation_params
 from rnn_jax.training.task import Scored
 from rnn_jax.training.trained import restore_params
-from rnn_jax.training.window import means, to_floats
+from rnn_jax.training.window import means, of_each, to_floats
 
 TOTAL, PER_EPOCH = 9, 4
 START, SHAPES = [1.0, -2.0, 0.5], {"w": jax.ShapeDtypeStruct((3,), jnp.float32)}
@@ -300,12 +302,40 @@ def test_a_resumed_run_judges_by_the_first_loss_of_all(tmp_path):
     assert said.startswith("training diverged at step 5: ") and f"times the first loss of {first:g}, " in said
 
 
+def test_the_seconds_count_from_the_last_checkpoint_of_whatever_reason(tmp_path, monkeypatch):
+    """Four seconds a step, one in two of which saves: ten seconds without a checkpoint never pass."""
+    now, steps, save = [0.0], [], Checkpointer.save
+    monkeypatch.setattr("rnn_jax.training.stopping.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(
+        Checkpointer, "save", lambda self, step, *a, **k: steps.append(step) or save(self, step, *a, **k)
+    )
+    config = configured(checkpoint_every_seconds=10.0, checkpoint_every_steps=2)
+    train(tmp_path, config, lambda session: now.append(now.pop() + 4))
+    assert steps == [2, 4, 6, 8, 9]
+
+
+@pytest.mark.parametrize(("process", "saves"), [(0, True), (1, False)])
+def test_of_several_processes_the_clock_of_the_first_decides(tmp_path, monkeypatch, process, saves):
+    config = configured(checkpoint_every_seconds=1e-9)
+    with (
+        open_run(tmp_path, "toy", config) as run,
+        Session(TASK, config, run, plan_of(config), Codec(), "rows") as session,
+        monkeypatch.context() as patch,
+    ):
+        session.begin([])
+        session.count({"loss": (1.0, 1.0)}, 1)
+        patch.setattr("rnn_jax.training.session.jax.process_index", lambda: process)
+        assert session.due().saving == saves
+
+
 def test_losses_are_means_over_what_has_weight():
     """train/loss is Σ total / Σ weight over the updates since the last line, not a mean of the batches' means."""
     window = [{"loss": (6.0, 3.0), "gradient_norm": (1.0, 1.0)}, {"loss": (1.0, 1.0), "gradient_norm": (2.0, 1.0)}]
     assert means(to_floats(window)) == {"loss": 7 / 4, "gradient_norm": 1.5}
     of_members = [{"loss": (np.array([6.0, 8.0]), np.array([3.0, 2.0]))}]
     assert means(to_floats(of_members, 1)) == {"loss": 4.0}
+    fractions = [{"loss": (0.25, 0.125)}, {"loss": (0.5, 0.125)}, {"loss": (0.0, 0.0)}]
+    assert of_each(fractions, "loss") == [2.0, 4.0, 0.0] and means(fractions) == {"loss": 3.0}
 
 
 @pytest.mark.parametrize(

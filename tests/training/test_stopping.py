@@ -70,9 +70,12 @@ def test_save_timer(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     timer = SaveTimer(seconds=10)
     due = []
-    for now[0] in [105.0, 110.0, 111.0, 119.0, 120.5]:
+    for now[0] in [105.0, 110.0, 111.0]:
         due.append(timer.due_by_time())
-    assert due == [False, True, False, False, True]
+    timer.saved()
+    for now[0] in [119.0, 121.0]:
+        due.append(timer.due_by_time())
+    assert due == [False, True, True, False, True]
     assert [step for step in range(1, 10) if SaveTimer(steps=4).due_by_step(step)] == [4, 8]
     assert not any(SaveTimer().due_by_step(step) or SaveTimer().due_by_time() for step in range(10))
     assert not SaveTimer(steps=4).due_by_time() and not timer.due_by_step(8)

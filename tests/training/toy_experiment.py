@@ -15,7 +15,8 @@ from rnn_jax.errors import UserError
 from rnn_jax.training.app import run_script
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.divergence import DivergenceRule, diverged
-from rnn_jax.training.optimizer import OptimizerConfig, make_optimizer
+from rnn_jax.training.optimizer import make_optimizer
+from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import Invocation, RunConfig
 from rnn_jax.training.state import apply_gradients, create_state, evaluation_params
@@ -68,6 +69,7 @@ def train(config: Config, workdir: str) -> dict:
             is_best = step % 5 == 0 and patience.update(-float(metrics["loss"]))
             if is_best or timer.due_by_step(step) or timer.due_by_time() or stop.requested or step == config.num_steps:
                 checkpointer.save(step, state, {"best": patience.best, "first_loss": rule.first_loss}, best=is_best)
+                timer.saved()
             if stop.requested and step < config.num_steps:
                 raise stop.interruption(step)
         best = checkpointer.restore_best(state)

@@ -23,17 +23,24 @@ EXPERIMENT = "toy"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class SizelessConfig:
+    """Knobs of a task whose network has one size."""
+
     optimizer: OptimizerConfig = group(OptimizerConfig, "optimiser", optimizer="adam", learning_rate=0.01)
     run: RunConfig = group(RunConfig, "run", num_epochs=2, log_every_steps=3)
-    hidden_size: tuple[int, ...] = knob((8,), "width", minimum=1)
-    num_params: int = knob(0, "parameters", minimum=0)
     batch_size: int = knob(4, "lanes", minimum=1)
     bptt: int = knob(6, "steps that gradients reach back", minimum=1)
     num_tokens: int = knob(200, "tokens to train on", minimum=2)
     text_seed: int = knob(0, "another text", minimum=0)
     own_text: bool = knob(False, "another text, of another length, for every seed")
+    own_lanes: bool = knob(False, "another number of lanes for every seed")
     poison_step: int = knob(-1, "step whose loss becomes NaN")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(SizelessConfig):
+    hidden_size: tuple[int, ...] = knob((8,), "width", minimum=1)
+    num_params: int = knob(0, "parameters", minimum=0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,7 +69,7 @@ def read(config, known):
     ids = text_of(config, size)
 
     def source():
-        lanes = Poisoned(ids, config.batch_size, config.bptt)
+        lanes = Poisoned(ids, config.batch_size + config.run.seed * config.own_lanes, config.bptt)
         lanes.poison_step = config.poison_step - 1
         return lanes
 
