@@ -14,11 +14,11 @@ import dataclasses
 
 from rnn_jax.config import group
 from rnn_jax.data.classification_config import LabelledTextConfig
-from rnn_jax.data.text_config import TokenConfig
 from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.models.classifier_config import ClassifierConfig
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.text_model_config import TextModelConfig
+from rnn_jax.text.text_config import TokenConfig
 from rnn_jax.training.app import run_app
 from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.run_config import RunConfig

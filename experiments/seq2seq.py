@@ -12,13 +12,13 @@ Running the same command again continues an interrupted run, or prints the resul
 import dataclasses
 
 from rnn_jax.config import group
-from rnn_jax.data.teacher_forcing import TeacherForcingConfig
 from rnn_jax.data.translation_config import PairsConfig, SubwordConfig
 from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.models.decoding_config import DecodingConfig
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.seq2seq_config import DecoderConfig, Seq2SeqConfig
 from rnn_jax.models.text_model_config import TextModelConfig
+from rnn_jax.text.teacher_forcing import TeacherForcingConfig
 from rnn_jax.training.app import run_app
 from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.run_config import RunConfig

@@ -30,8 +30,8 @@ AS_USERS = os.environ.get("RNN_JAX_TESTS_AS_USERS") == "1"
 collect_ignore = [] if AS_USERS else ["as_users"]
 
 # The rooms of arrays. The others know words and paths, which mypy checks, and are called a hundred thousand times.
-ROOMS = {path.stem for path in (Path(__file__).parents[1] / "rnn_jax").iterdir()} - {"config", "data", "sweeps"}
-CHECKED = [f"rnn_jax.{name}" for name in sorted(ROOMS)] + ["rnn_jax.data.embeddings"]
+ROOMS = {path.stem for path in (Path(__file__).parents[1] / "rnn_jax").iterdir()} - {"config", "data", "sweeps", "text"}
+CHECKED = [f"rnn_jax.{name}" for name in sorted(ROOMS)] + ["rnn_jax.text.embeddings"]
 
 # Every call of a function in them checks the shapes and dtypes written in its signature. Before the first
 # import of rnn_jax: the hook works on modules as they are loaded. Users' runs don't pay for it.

@@ -44,6 +44,7 @@ def test_every_lower_bound_is_what_the_lowest_environment_has():
         ("training", "optax", "experiments"),
         ("training.checkpoint", "orbax", "experiments"),
         ("data", "tensorflow_datasets", "experiments"),
+        ("text", "tokenizers", "experiments"),
         ("models", "flax", "experiments"),
         ("sweeps", "rich", "sweep"),
         ("sweeps.statistics", "scipy", "sweep"),

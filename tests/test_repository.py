@@ -40,6 +40,7 @@ LEVELS = (
     ("metrics", "analysis"),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax
+    ("text",),
     ("models",),
     ("training",),
     ("sweeps",),
@@ -85,7 +86,7 @@ def test_every_level_is_there():
     assert set(LEVEL) == there
 
 
-CONFIGURATIONS = sorted([*ROOT.glob("rnn_jax/**/*_config.py"), ROOT / "rnn_jax/data/teacher_forcing.py"])
+CONFIGURATIONS = sorted([*ROOT.glob("rnn_jax/**/*_config.py"), ROOT / "rnn_jax/text/teacher_forcing.py"])
 SCRIPTS = sorted(path for path in ROOT.glob("experiments/*.py") if (ROOT / "experiments/tasks" / path.name).exists())
 
 

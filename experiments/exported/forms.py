@@ -6,14 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_jax.data.tagging_codec import TaggingCodec
-from rnn_jax.data.words import BETWEEN_SPACES, WORD
 from rnn_jax.errors import UserError
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.translator import Settings, decode
 from rnn_jax.tagging.spans import STRICT, to_scheme
+from rnn_jax.text.tagging_codec import TaggingCodec
+from rnn_jax.text.words import BETWEEN_SPACES, WORD
 from rnn_jax.training.task import Exported, Trained
 
 _SCRIPTS = Path(__file__).parent

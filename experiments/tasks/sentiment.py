@@ -14,13 +14,13 @@ from rnn_jax.data.batching import Shapes, doubling_lengths
 from rnn_jax.data.lines import chunks
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import in_order, map_rows
-from rnn_jax.data.text_codec import TextCodec
-from rnn_jax.data.texts import TextPart, read_text_part, read_texts, text_part
-from rnn_jax.data.vocabulary import UNKNOWN_ID
 from rnn_jax.metrics.classification import ClassificationTotals
 from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.stack import make_stack
+from rnn_jax.text.text_codec import TextCodec
+from rnn_jax.text.texts import TextPart, read_text_part, read_texts, text_part
+from rnn_jax.text.vocabulary import UNKNOWN_ID
 from rnn_jax.training.plots import plot_confusion
 from rnn_jax.training.run import Run
 from rnn_jax.training.task import Scored, Sums, Task, Trained

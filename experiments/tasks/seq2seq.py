@@ -11,14 +11,14 @@ from flax import nnx
 from experiments.exported import forms
 from experiments.seq2seq import EXPERIMENT, METRICS, Config
 from rnn_jax.data.paired import TextPairs
-from rnn_jax.data.pairs import read_pair_part, read_pairs
 from rnn_jax.data.read import Data
-from rnn_jax.data.translation_codec import TranslationCodec
 from rnn_jax.metrics.translation import sample_translations, score_texts, signatures, translation_report
 from rnn_jax.models.make_seq2seq import make_seq2seq
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.stack import make_stack
 from rnn_jax.models.translator import MORE_TOKENS, answers, attended, mean_loss, search, warn_of_cuts
+from rnn_jax.text.pairs import read_pair_part, read_pairs
+from rnn_jax.text.translation_codec import TranslationCodec
 from rnn_jax.training.plots import plot_attention
 from rnn_jax.training.run import Run
 from rnn_jax.training.task import Scored, Sums, Task, Trained

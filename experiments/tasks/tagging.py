@@ -12,14 +12,14 @@ from experiments.tagging import EXPERIMENT, METRICS, Config
 from rnn_jax.data.columns import write_columns
 from rnn_jax.data.lines import chunks
 from rnn_jax.data.read import Data
-from rnn_jax.data.sentences import SentencePart, read_sentence_part, read_sentences
-from rnn_jax.data.tagging_codec import TaggingCodec
-from rnn_jax.data.words import split_at_spaces, split_words
 from rnn_jax.metrics.tagging import TaggingScores, score_tags, tagging_report
 from rnn_jax.models.make_tagger import make_tagger
 from rnn_jax.models.stack import make_stack
 from rnn_jax.models.tag import answers, emissions, tag
 from rnn_jax.models.tagger import Tagger
+from rnn_jax.text.sentences import SentencePart, read_sentence_part, read_sentences
+from rnn_jax.text.tagging_codec import TaggingCodec
+from rnn_jax.text.words import split_at_spaces, split_words
 from rnn_jax.training.answers import json_line
 from rnn_jax.training.plots import plot_confusion
 from rnn_jax.training.run import Run

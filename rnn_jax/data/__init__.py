@@ -1,4 +1,4 @@
-"""Texts and labels from TFDS, users' files and the embedded datasets, as batches with static shapes."""
+"""Examples from TFDS, users' files and the embedded datasets; batches with static shapes; what is kept of them."""
 
 from rnn_jax.errors import require
 

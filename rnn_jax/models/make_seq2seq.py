@@ -3,14 +3,14 @@
 from flax import nnx
 
 from rnn_jax.attention import Attention, make_attention
-from rnn_jax.data.subwords import PAD_ID, START_ID, UNKNOWN_ID
-from rnn_jax.data.translation_codec import TranslationCodec
 from rnn_jax.errors import UserError
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.seq2seq import Seq2Seq
 from rnn_jax.models.seq2seq_config import DecoderConfig, Seq2SeqConfig
 from rnn_jax.models.stack import make_stack
 from rnn_jax.models.text_model_config import TextModelConfig
+from rnn_jax.text.subwords import PAD_ID, START_ID, UNKNOWN_ID
+from rnn_jax.text.translation_codec import TranslationCodec
 
 
 def make_seq2seq(

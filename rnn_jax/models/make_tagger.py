@@ -2,7 +2,6 @@
 
 from flax import nnx
 
-from rnn_jax.data.tagging_codec import UNKNOWN_ID, TaggingCodec
 from rnn_jax.errors import UserError
 from rnn_jax.models.characters import CharacterEncoder
 from rnn_jax.models.recurrent_config import RecurrentConfig
@@ -12,6 +11,7 @@ from rnn_jax.models.tagger_config import TaggerConfig
 from rnn_jax.models.text_model_config import TextModelConfig
 from rnn_jax.tagging.crf import Legal
 from rnn_jax.tagging.spans import legal_transitions
+from rnn_jax.text.tagging_codec import UNKNOWN_ID, TaggingCodec
 
 
 def make_tagger(

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 
 from rnn_jax.data.sources import map_rows
-from rnn_jax.data.tagging_codec import EncodedSentences, TaggingCodec
 from rnn_jax.data.tagging_config import WordsConfig
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.tagging.spans import spans_of
+from rnn_jax.text.tagging_codec import EncodedSentences, TaggingCodec
 
 _SHORTEST = 8  # sentences are padded to 8, 16, 32, … words
 _MORE_TOKENS = 4  # without a backward pass there is room for larger batches

@@ -12,13 +12,13 @@ import numpy as np
 from rnn_jax.data.batching import Ragged, Shapes, doubling_lengths, lengths_of, pad
 from rnn_jax.data.lines import chunks
 from rnn_jax.data.sources import Batch, in_order, map_rows
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
-from rnn_jax.data.translation_codec import EncodedPairs, TranslationCodec
 from rnn_jax.data.translation_config import SubwordConfig
 from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.decoding_config import DecodingConfig
 from rnn_jax.models.seq2seq import Seq2Seq
+from rnn_jax.text.subwords import END_ID, PAD_ID, START_ID
+from rnn_jax.text.translation_codec import EncodedPairs, TranslationCodec
 
 SHORTEST, MORE_TOKENS = 16, 10
 

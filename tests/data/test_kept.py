@@ -5,13 +5,13 @@ import pytest
 
 from rnn_jax.data import kept as keeping
 from rnn_jax.data.kept import fingerprint, kept
-from rnn_jax.data.subwords import END_ID, fit_subwords
-from rnn_jax.data.tagging_codec import TaggingCodec, fit_tagging_codec
 from rnn_jax.data.tagging_config import WordsConfig
-from rnn_jax.data.text_codec import fit_text_codec
-from rnn_jax.data.text_config import TokenConfig
-from rnn_jax.data.translation_codec import TranslationCodec
-from rnn_jax.data.vocabulary import encode, fit_tokenizer, keep_tokenizer
+from rnn_jax.text.subwords import END_ID, fit_subwords
+from rnn_jax.text.tagging_codec import TaggingCodec, fit_tagging_codec
+from rnn_jax.text.text_codec import fit_text_codec
+from rnn_jax.text.text_config import TokenConfig
+from rnn_jax.text.translation_codec import TranslationCodec
+from rnn_jax.text.vocabulary import encode, fit_tokenizer, keep_tokenizer
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +138,7 @@ def test_pairs_come_back_as_they_were(monkeypatch):
 def test_ngrams_are_fitted_once(monkeypatch):
     config, texts = TokenConfig(ngram_vocabulary_size=5), ["a b a b c", "b c b c"]
     first = fit_text_codec(config, texts, ("x", "y"))
-    monkeypatch.setattr("rnn_jax.data.text_codec.fit_ngrams", never)
+    monkeypatch.setattr("rnn_jax.text.text_codec.fit_ngrams", never)
     again = fit_text_codec(config, texts, ("x", "y"))
     assert first == again and again.ngrams.size == 5 and isinstance(again.ngrams.codes[0], np.memmap)
     np.testing.assert_array_equal(first.ngrams.lookup(np.arange(2, 5)), again.ngrams.lookup(np.arange(2, 5)))

@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from rnn_jax.data.classification import LabelledTextConfig, load_classification
 from rnn_jax.data.synthetic.prepare import cache_dir, prepare_synthetic
 from rnn_jax.data.synthetic.review_grammar import CHOICES, unique_reviews, write_review
-from rnn_jax.data.vocabulary import encode, fit_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.vocabulary import encode, fit_tokenizer
 
 
 @pytest.fixture(scope="module")

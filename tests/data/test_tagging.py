@@ -10,10 +10,10 @@ from data.builders import TEXTS, classes, prepare, prepare_conll2003
 
 from rnn_jax.data.parts import is_file as names_a_file
 from rnn_jax.data.tagging import load_tagged_part, load_tagging
-from rnn_jax.data.tagging_codec import TaggingCodec, fit_tagging_codec
 from rnn_jax.data.tagging_config import TaggedTextConfig, WordsConfig
 from rnn_jax.errors import UserError
 from rnn_jax.tagging.spans import spans_of
+from rnn_jax.text.tagging_codec import TaggingCodec, fit_tagging_codec
 
 
 @pytest.fixture(scope="session")

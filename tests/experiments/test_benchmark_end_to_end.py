@@ -9,8 +9,8 @@ from experiments.benchmarking.equivalence import NotEquivalent
 from experiments.benchmarking.training_loop import time_in_program
 from experiments.tasks.sentiment import TASK
 from rnn_jax.config import flat_values, with_overrides
-from rnn_jax.data.text_codec import TextCodec
 from rnn_jax.errors import UserError
+from rnn_jax.text.text_codec import TextCodec
 from rnn_jax.training import fit
 from rnn_jax.training.prepare import prepare
 

@@ -12,9 +12,9 @@ from oracles.jitting import environment_of_devices
 
 from experiments import sentiment
 from rnn_jax.config import with_overrides
-from rnn_jax.data.text_codec import TextCodec, fit_text_codec
 from rnn_jax.errors import TrainingDiverged, UserError
 from rnn_jax.models.sizes import num_parameters
+from rnn_jax.text.text_codec import TextCodec, fit_text_codec
 from rnn_jax.training.build import build
 
 

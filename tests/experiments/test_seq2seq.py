@@ -14,9 +14,9 @@ from data.builders import prepare
 from experiments import seq2seq
 from rnn_jax.attention import ATTENTIONS
 from rnn_jax.config import with_overrides
-from rnn_jax.data.translation_codec import fit_translation_codec
 from rnn_jax.errors import UserError
 from rnn_jax.models.sizes import num_parameters
+from rnn_jax.text.translation_codec import fit_translation_codec
 from rnn_jax.training import prepare as preparing
 from rnn_jax.training.build import build
 

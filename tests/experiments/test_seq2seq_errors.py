@@ -7,9 +7,9 @@ import pytest
 import seq2seq_runs as runs
 from experiment_runs import write
 
-from rnn_jax.data.subwords import fit_subwords
-from rnn_jax.data.translation_codec import TranslationCodec
 from rnn_jax.errors import UserError
+from rnn_jax.text.subwords import fit_subwords
+from rnn_jax.text.translation_codec import TranslationCodec
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from tokenizers import Tokenizer
 from rnn_jax.data.batching import Ragged, lengths_of, pad, take
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.kept import kept
-from rnn_jax.data.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 from rnn_jax.data.sources import Batch
-from rnn_jax.data.text_config import TokenConfig
-from rnn_jax.data.vocabulary import UNKNOWN_ID, encode, fit_tokenizer, keep_tokenizer, load_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
+from rnn_jax.text.text_config import TokenConfig
+from rnn_jax.text.vocabulary import UNKNOWN_ID, encode, fit_tokenizer, keep_tokenizer, load_tokenizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from rnn_jax.data.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, load_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.vocabulary import PAD, PAD_ID, UNKNOWN, UNKNOWN_ID, load_tokenizer
 
 START, END = "[START]", "[END]"
 START_ID, END_ID = 2, 3

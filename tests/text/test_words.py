@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from rnn_jax.data.words import split_words
+from rnn_jax.text.words import split_words
 
 # Text → words with "|" between them.
 CASES = {

@@ -9,11 +9,11 @@ import numpy as np
 from rnn_jax.data.paired import TextPairs
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Batch, Buckets, MakeBatch
-from rnn_jax.data.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
 from rnn_jax.data.translation import load_translation, read_part
-from rnn_jax.data.translation_codec import EncodedPairs, TranslationCodec, fit_translation_codec, take_rows
 from rnn_jax.data.translation_config import PairsConfig, SubwordConfig
 from rnn_jax.errors import UserError
+from rnn_jax.text.teacher_forcing import TeacherForcingConfig, teacher_forcing_probability
+from rnn_jax.text.translation_codec import EncodedPairs, TranslationCodec, fit_translation_codec, take_rows
 
 _LENGTHS_MULTIPLE_OF = 2
 

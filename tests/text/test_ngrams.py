@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Ragged
-from rnn_jax.data.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 from rnn_jax.errors import UserError
+from rnn_jax.text.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 
 UNKNOWN = 1
 

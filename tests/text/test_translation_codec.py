@@ -8,13 +8,13 @@ import pytest
 
 from rnn_jax.data.batching import Shapes
 from rnn_jax.data.sources import in_order
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID
-from rnn_jax.data.tagging_codec import TaggingCodec
-from rnn_jax.data.text_codec import TextCodec
-from rnn_jax.data.translation_codec import TranslationCodec, fit_translation_codec, take_rows
 from rnn_jax.data.translation_config import SubwordConfig
-from rnn_jax.data.vocabulary import fit_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.subwords import END_ID, PAD_ID, START_ID
+from rnn_jax.text.tagging_codec import TaggingCodec
+from rnn_jax.text.text_codec import TextCodec
+from rnn_jax.text.translation_codec import TranslationCodec, fit_translation_codec, take_rows
+from rnn_jax.text.vocabulary import fit_tokenizer
 
 # Characters by frequency, from id 4 on: a 3, b 2, "␠" 1 of the sources; y 3, x 2, b 1 of the targets.
 SOURCES, TARGETS = ["aab", "a b"], ["yxy", "xyb"]

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from rnn_jax.data.embeddings import PretrainedVectors, match_vectors, read_vectors
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Buckets
 from rnn_jax.data.tagging import Sentences, TaggingData, load_tagged_part, load_tagging
-from rnn_jax.data.tagging_codec import NUM_SPECIAL, EncodedSentences, TaggingCodec, fit_tagging_codec
 from rnn_jax.data.tagging_config import TaggedTextConfig, WordsConfig
+from rnn_jax.text.embeddings import PretrainedVectors, match_vectors, read_vectors
+from rnn_jax.text.tagging_codec import NUM_SPECIAL, EncodedSentences, TaggingCodec, fit_tagging_codec
 
 PyTree = Any
 _LENGTHS_MULTIPLE_OF = 2

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 from rnn_jax.data.batching import Ragged, Shapes, batch_counts, lengths_of, pad
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.sources import Batch
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, decode, fit_subwords, load_subwords
 from rnn_jax.data.translation_config import SubwordConfig
-from rnn_jax.data.vocabulary import encode, keep_tokenizer
+from rnn_jax.text.subwords import END_ID, PAD_ID, START_ID, decode, fit_subwords, load_subwords
+from rnn_jax.text.vocabulary import encode, keep_tokenizer
 
 
 def even(length: int) -> int:

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from rnn_jax.data.subwords import END_ID, PAD_ID, START_ID, UNKNOWN_ID, decode, fit_subwords
-from rnn_jax.data.vocabulary import encode, load_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.subwords import END_ID, PAD_ID, START_ID, UNKNOWN_ID, decode, fit_subwords
+from rnn_jax.text.vocabulary import encode, load_tokenizer
 
 TEXTS = ["low lower lowest, don't [END]"] * 5 + ["newest: Über\tdas\nMeer…  🙂"] * 3 + ["[START] [PAD] [UNK] wide"]
 

@@ -11,9 +11,9 @@ from rnn_jax.data.classification import load_classification, load_part
 from rnn_jax.data.classification_config import LabelledTextConfig
 from rnn_jax.data.read import Data
 from rnn_jax.data.sources import Buckets, MakeBatch
-from rnn_jax.data.text_codec import TextCodec, fit_text_codec
-from rnn_jax.data.text_config import TokenConfig
-from rnn_jax.data.vocabulary import encode
+from rnn_jax.text.text_codec import TextCodec, fit_text_codec
+from rnn_jax.text.text_config import TokenConfig
+from rnn_jax.text.vocabulary import encode
 
 _LENGTHS_MULTIPLE_OF = 8  # bucket lengths: fewer programs, little more padding
 

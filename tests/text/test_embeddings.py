@@ -6,8 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rnn_jax.data.embeddings import Coverage, PretrainedVectors, match_vectors, read_vectors
 from rnn_jax.errors import UserError
+from rnn_jax.text.embeddings import Coverage, PretrainedVectors, match_vectors, read_vectors
 
 
 @pytest.fixture

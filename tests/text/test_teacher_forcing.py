@@ -6,12 +6,12 @@ import math
 import pytest
 
 from rnn_jax.config import refuse_idle_changes, validate
-from rnn_jax.data.teacher_forcing import (
+from rnn_jax.errors import UserError
+from rnn_jax.text.teacher_forcing import (
     SCHEDULES,
     TeacherForcingConfig,
     teacher_forcing_probability,
 )
-from rnn_jax.errors import UserError
 
 
 def probabilities(schedule: str, floor: float, k: int, steps) -> list[float]:

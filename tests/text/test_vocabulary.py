@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from tokenizers import decoders
 
-from rnn_jax.data.vocabulary import encode, fit_tokenizer, load_tokenizer
 from rnn_jax.errors import UserError
+from rnn_jax.text.vocabulary import encode, fit_tokenizer, load_tokenizer
 
 
 def tokens(text, fitted_on=None, **options):
@@ -83,7 +83,7 @@ def test_bytes_know_every_text():
 def test_fitting_is_the_same_in_every_process_and_order():
     program = (
         "import sys, random, hashlib\n"
-        "from rnn_jax.data.vocabulary import fit_tokenizer\n"
+        "from rnn_jax.text.vocabulary import fit_tokenizer\n"
         "words = [a + b + c for a in 'abcdefgh' for b in 'ijklm' for c in 'nopq']\n"
         "rng = random.Random(0); texts = [' '.join(rng.choices(words, k=20)) for _ in range(60)]\n"
         "random.Random(sys.argv[1]).shuffle(texts)\n"
@@ -187,7 +187,7 @@ def test_encode_errors():
 def test_no_warning_after_a_fork():
     program = (
         "import os\n"
-        "from rnn_jax.data.vocabulary import encode, fit_tokenizer\n"
+        "from rnn_jax.text.vocabulary import encode, fit_tokenizer\n"
         "tokenizer = fit_tokenizer(['a b'] * 100); encode(tokenizer, ['a b'] * 100)\n"
         "child = os.fork()\n"
         "ids = encode(tokenizer, ['a b'] * 100).values\n"
