@@ -28,7 +28,7 @@ def runs(request):
 
 @pytest.fixture(scope="module")
 def command(runs):
-    return (*FLAGS[runs], "--output_dropout=0.2", "--ema_decay=0.95", "--checkpoint_every_steps=2")
+    return (*FLAGS[runs], "--output_dropout=0.2", "--ema_decay=0.95", "--checkpoint_every_steps=4")
 
 
 @pytest.fixture(scope="module")
