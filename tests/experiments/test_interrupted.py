@@ -14,9 +14,9 @@ from experiment_runs import lines_of, metrics_of
 
 SEQ2SEQ = ("--teacher_forcing=linear", "--average_checkpoints=2", "--plateau_patience=1", "--select_by=loss")
 FLAGS = {
-    sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=4"),
-    tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=4"),
-    seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=3"),
+    sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=3"),
+    tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=2"),
+    seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=2"),
 }
 KILLS = {sentiment_runs.RUNS: 6, tagging_runs.RUNS: 1, seq2seq_runs.RUNS: 1}  # of the others, whether theirs resume
 
