@@ -254,7 +254,8 @@ run_test() {
   if ((${#flags[@]} == 0)) && [[ $platform == cpu ]]; then
     run_part "what users run: no checks of types, XLA's own flags, two devices" tests/as_users || status=$?
     run_lowest || status=$?
-    flags=(--durations=10)
+    # A file's tests stay together: what they share is made and compiled once. In order, so that short ones come last.
+    flags=(--durations=10 --dist loadscope --no-loadscope-reorder)
   fi
   "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
   exit $status
