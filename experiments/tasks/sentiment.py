@@ -12,7 +12,7 @@ from experiments.exported import forms
 from experiments.sentiment import EXPERIMENT, METRICS, Config
 from rnn_jax.data.batching import Shapes, doubling_lengths
 from rnn_jax.data.lines import chunks
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import in_order, map_rows
 from rnn_jax.metrics.classification import ClassificationTotals
 from rnn_jax.metrics.losses import cross_entropy

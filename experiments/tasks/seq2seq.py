@@ -11,7 +11,7 @@ from flax import nnx
 from experiments.exported import forms
 from experiments.seq2seq import EXPERIMENT, METRICS, Config
 from rnn_jax.data.paired import TextPairs
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.metrics.translation import sample_translations, score_texts, signatures, translation_report
 from rnn_jax.models.make_seq2seq import make_seq2seq
 from rnn_jax.models.seq2seq import Seq2Seq

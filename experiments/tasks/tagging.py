@@ -11,7 +11,7 @@ from experiments.exported import forms
 from experiments.tagging import EXPERIMENT, METRICS, Config
 from rnn_jax.data.columns import write_columns
 from rnn_jax.data.lines import chunks
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.metrics.tagging import TaggingScores, score_tags, tagging_report
 from rnn_jax.models.make_tagger import make_tagger
 from rnn_jax.models.stack import make_stack

@@ -5,9 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_jax.data.files import read_labelled_file
-from rnn_jax.data.once import once
-from rnn_jax.data.source import (
+from rnn_jax.data.datasets import (
     class_names_of,
     decode_texts,
     field_values,
@@ -20,6 +18,8 @@ from rnn_jax.data.source import (
     pick_field,
     read_examples,
 )
+from rnn_jax.data.files import read_labelled_file
+from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 
 UNLABELLED = ""

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from rnn_jax.data.source import split_bytes
+from rnn_jax.data.datasets import split_bytes
 from rnn_jax.errors import UserError
 
 _GB = 1e9

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_jax.data.lines import read_lines
-from rnn_jax.data.once import once
-from rnn_jax.data.source import (
+from rnn_jax.data.datasets import (
     decode_texts,
     field_values,
     find_text_fields,
@@ -18,6 +16,8 @@ from rnn_jax.data.source import (
     pick_field,
     read_examples,
 )
+from rnn_jax.data.lines import read_lines
+from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 
 TABLE_SUFFIXES = (".tsv", ".txt")

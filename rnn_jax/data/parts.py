@@ -1,19 +1,21 @@
-"""The training, validation and test parts of a dataset: each from a split or from a file of the user."""
+"""The training, validation and test parts of a dataset, each from a split or from a file; what a task makes of them."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from rnn_jax.data.batching import permutation
+from rnn_jax.data.codec import Codec
+from rnn_jax.data.datasets import split_names, splits_overlap
 from rnn_jax.data.memory import require_memory
 from rnn_jax.data.parts_config import PartsConfig
-from rnn_jax.data.read import Data
-from rnn_jax.data.source import split_names, splits_overlap
+from rnn_jax.data.sources import Source
 from rnn_jax.errors import UserError
 
+PyTree = Any
 _PARTS = ("train", "validation", "test")
 _VALIDATION_SPLITS = ("validation", "dev", "valid")
 
@@ -130,6 +132,23 @@ def _cut(train: P, fraction: float, seed: int) -> tuple[P, P]:
     size = min(max(round(fraction * num_examples), 1), num_examples - 1)
     order = permutation(num_examples, seed, 0, 2)  # streams 0 and 1 of a seed order the batches
     return train.take(np.sort(order[size:])), train.take(np.sort(order[:size]))
+
+
+class Data(NamedTuple):
+    """What reading the data of a task gives: the training data, parts to score, and the codec.
+
+    train: makes the source that training reads; evaluation and prediction never ask for it.
+    parts: "validation" first, then the tests: whatever `score` takes. train_part: makes one of the training data.
+    notes: what the user should know of the data.
+    start: of fresh parameters those to begin with, where the data brings some (pretrained word vectors).
+    """
+
+    train: Callable[[], Source]
+    parts: Mapping[str, Any]
+    codec: Codec
+    notes: tuple[str, ...] = ()
+    start: Callable[[PyTree], PyTree] = lambda params: params
+    train_part: Callable[[], Any] = lambda: None
 
 
 def choose_part(

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.columns import read_column_file
-from rnn_jax.data.once import once
-from rnn_jax.data.source import (
+from rnn_jax.data.datasets import (
     class_names_of,
     field_values,
     find_sequence_fields,
@@ -16,6 +15,7 @@ from rnn_jax.data.source import (
     pick_field,
     read_examples,
 )
+from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.tagging import UNLABELLED
 

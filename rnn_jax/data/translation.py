@@ -4,9 +4,9 @@ import fnmatch
 import re
 from typing import NamedTuple
 
+from rnn_jax.data.datasets import split_names
 from rnn_jax.data.paired import TextPairs, read_pairs_file, read_pairs_split
 from rnn_jax.data.parts import is_file, read_parts
-from rnn_jax.data.source import split_names
 from rnn_jax.data.translation_config import PairsConfig
 from rnn_jax.errors import UserError
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_jax.data.paired import TextPairs
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Batch, Buckets, MakeBatch
 from rnn_jax.data.translation import load_translation, read_part
 from rnn_jax.data.translation_config import PairsConfig, SubwordConfig

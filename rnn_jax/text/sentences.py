@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Buckets
 from rnn_jax.data.tagging import Sentences, TaggingData, load_tagged_part, load_tagging
 from rnn_jax.data.tagging_config import TaggedTextConfig, WordsConfig

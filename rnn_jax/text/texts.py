@@ -9,7 +9,7 @@ import numpy as np
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.classification import load_classification, load_part
 from rnn_jax.data.classification_config import LabelledTextConfig
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Buckets, MakeBatch
 from rnn_jax.text.text_codec import TextCodec, fit_text_codec
 from rnn_jax.text.text_config import TokenConfig

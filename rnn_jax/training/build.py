@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from rnn_jax.data.codec import Codec
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.models.sizes import solve_width
 from rnn_jax.training.adopt import adopt_params
 from rnn_jax.training.devices import data_mesh, everywhere

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Source
 from rnn_jax.metrics.directions import rank
 from rnn_jax.training.build import Network, Program, build, initial_params

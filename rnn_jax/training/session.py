@@ -11,10 +11,10 @@ from rnn_jax.data.codec import Codec
 from rnn_jax.errors import UserError
 from rnn_jax.files import shown
 from rnn_jax.metrics.directions import rank
+from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process, own_rows
 from rnn_jax.training.divergence import DivergenceRule, Finding, diverged
-from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.plan import Plan
 from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
 from rnn_jax.training.progress import Progress

@@ -21,7 +21,7 @@ import numpy as np
 from flax import nnx
 
 from rnn_jax.data.codec import Codec
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.directions import Metrics
 from rnn_jax.training.devices import data_mesh, everywhere, shard_batch

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from rnn_jax.data.codec import Codec
 from rnn_jax.errors import UserError
 from rnn_jax.training.adopt import require_same_knobs
+from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.build import build
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate
-from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.run import Run, read_run
 from rnn_jax.training.state import TrainState, evaluation_params
 from rnn_jax.training.task import Task, Trained

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from data.builders import prepare
 
-from rnn_jax.data.source import open_split
+from rnn_jax.data.datasets import open_split
 from rnn_jax.errors import UserError
 
 

@@ -8,7 +8,7 @@ from data.builders import prepare
 from rnn_jax.data import memory
 from rnn_jax.data.classification import load_classification
 from rnn_jax.data.classification_config import LabelledTextConfig
-from rnn_jax.data.source import split_bytes
+from rnn_jax.data.datasets import split_bytes
 from rnn_jax.data.translation import load_translation
 from rnn_jax.data.translation_config import PairsConfig
 from rnn_jax.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from data.date_reader import FORMATS, READINGS, WEEKDAYS, YEAR_WORDS, read_date, read_note, read_time, read_year
 
-from rnn_jax.data.source import open_split
+from rnn_jax.data.datasets import open_split
 from rnn_jax.data.synthetic.date_grammar import unique_notes, write_date, write_time, year_in_words
 from rnn_jax.data.translation import PairsConfig, load_translation
 

@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from rnn_jax.data.classification import LabelledTextConfig, load_classification
-from rnn_jax.data.source import open_split
+from rnn_jax.data.datasets import open_split
 from rnn_jax.data.synthetic.memory_grammar import COLOURS, FILLERS, unique_texts
 
 NAMES = ("red", "orange", "yellow", "green", "blue", "purple", "brown", "white")

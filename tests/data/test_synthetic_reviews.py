@@ -134,7 +134,7 @@ def test_where_the_cache_is(monkeypatch, environment, folder):
 
 PREPARE = (
     "import sys\n"
-    "from rnn_jax.data.source import open_split\n"
+    "from rnn_jax.data.datasets import open_split\n"
     "print(len(open_split('synthetic_reviews', 'train')), end='')\n"
 )
 

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from rnn_jax.data.source import open_split, read_examples
+from rnn_jax.data.datasets import open_split, read_examples
 from rnn_jax.data.synthetic.tag_grammar import CUES, HELD_OUT_NAMES, OWN_NAMES, SHARED_NAMES, TAGS, unique_sentences
 
 SIZES = {"train": 12_000, "validation": 1_000, "test": 1_000}

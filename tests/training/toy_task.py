@@ -9,7 +9,7 @@ from flax import nnx
 from rnn_jax.cells import GRU
 from rnn_jax.config import group, knob
 from rnn_jax.data.codec import Codec
-from rnn_jax.data.read import Data
+from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Lanes
 from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
 from rnn_jax.metrics.losses import cross_entropy

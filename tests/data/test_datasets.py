@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnn_jax.data.source import (
+from rnn_jax.data.datasets import (
     find_label_fields,
     find_text_fields,
     open_split,

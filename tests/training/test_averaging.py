@@ -12,8 +12,8 @@ from training import toy_task
 
 from rnn_jax.config import group
 from rnn_jax.errors import UserError
+from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.checkpoint import Checkpointer
-from rnn_jax.training.kept import KeptParams
 from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import RunConfig
