@@ -8,7 +8,7 @@ from experiments.seq2seq import Config as Seq2SeqConfig
 from rnn_jax import CELLS, GRU, LSTM, Bidirectional, Elman, Recurrent
 from rnn_jax.attention import ATTENTIONS
 from rnn_jax.config import group, knob
-from rnn_jax.data import subwords, tagging_config, translation_config
+from rnn_jax.data import tagging_config, translation_config
 from rnn_jax.errors import UserError
 from rnn_jax.layers import MERGES
 from rnn_jax.models import recurrent_config
@@ -21,6 +21,7 @@ from rnn_jax.models.stack import make_stack
 from rnn_jax.modules import RNN, Pooling
 from rnn_jax.scanning import backend
 from rnn_jax.tagging import spans
+from rnn_jax.text import subwords
 
 
 def config(**knobs):
