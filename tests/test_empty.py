@@ -9,7 +9,7 @@ from rnn_jax import masking
 from rnn_jax.attention import ATTENTIONS, make_attention
 from rnn_jax.decoding import beam_search, cut_unlikely, greedy, sample
 from rnn_jax.layers import pooling
-from rnn_jax.metrics.losses import cross_entropy, smoothed_cross_entropy
+from rnn_jax.losses import cross_entropy, smoothed_cross_entropy
 from rnn_jax.tagging import crf
 
 F, L, V, K = 3, 4, 5, 2

@@ -8,7 +8,7 @@ from flax import nnx
 from oracles.jitting import quick_jit
 
 from rnn_jax import GRU, LSTM, Bidirectional, Elman, Recurrent, scan_cell
-from rnn_jax.metrics.losses import cross_entropy
+from rnn_jax.losses import cross_entropy
 from rnn_jax.modules import RNN
 
 T, D, H = 4, 2, 3

@@ -36,7 +36,7 @@ LEVELS = (
     ("cells",),  # one time step
     ("scanning",),  # over time
     ("layers",),  # over depth and direction
-    ("attention", "decoding", "tagging"),
+    ("attention", "decoding", "tagging", "losses"),
     ("metrics", "analysis"),
     ("__init__",),
     ("modules", "data"),  # from here on with Flax, TFDS, Optax, Orbax

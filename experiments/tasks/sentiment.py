@@ -14,8 +14,8 @@ from rnn_jax.data.batching import Shapes, doubling_lengths
 from rnn_jax.data.lines import chunks
 from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import in_order, map_rows
+from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics.classification import ClassificationTotals
-from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.stack import make_stack
 from rnn_jax.text.text_codec import TextCodec

@@ -3,7 +3,8 @@
 Buckets   rows of different lengths, in batches of a few static shapes
 Rows      rows of one shape
 Windows   windows of a long series
-Lanes     a long sequence as lanes that are read side by side, each window going on where the one before it ended
+
+`lanes.py` has the one for long texts.
 """
 
 import functools
@@ -185,43 +186,6 @@ class Windows:
     def digest(self) -> str:
         """Of the series."""
         return digest_of(self._values)
-
-
-class Lanes:
-    """A long sequence of tokens as `batch_size` lanes that are read side by side, a window of `length` at a time.
-
-    Each window goes on where the one before it ended, so the carry of a batch is where the next one starts; where an
-    epoch begins, `resets` say that it does not. A label is the token after its own; weights count the real ones. `ids`
-    may be a memory map: only the window is read.
-    """
-
-    def __init__(self, ids: np.ndarray, batch_size: int, length: int):
-        self._ids, self._batch_size, self._length = ids, batch_size, length
-        self._ends = np.linspace(0, max(len(ids) - 1, 0), batch_size + 1).round().astype(np.int64)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many windows the longest lane has."""
-        return max(1, -(-int(np.diff(self._ends).max()) // self._length))
-
-    def batch(self, step: int) -> Batch:
-        """tokens, labels, weights, resets: (B, length)."""
-        window = step % self.steps_per_epoch
-        tokens = np.zeros((self._batch_size, self._length + 1), np.int32)
-        weights = np.zeros((self._batch_size, self._length), np.float32)
-        for lane in range(self._batch_size):
-            start = self._ends[lane] + window * self._length
-            size = int(np.clip(self._ends[lane + 1] - start, 0, self._length))
-            if size:
-                tokens[lane, : size + 1] = self._ids[start : start + size + 1]
-                weights[lane, :size] = 1
-        resets = np.zeros(weights.shape, bool)
-        resets[:, 0] = window == 0
-        return {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
-
-    def digest(self) -> str:
-        """Of the tokens."""
-        return digest_of(self._ids)
 
 
 def in_order(lengths: np.ndarray, make_batch: MakeBatch, shapes: Shapes) -> Iterator[tuple[np.ndarray, Batch]]:

@@ -43,8 +43,8 @@ class Hypotheses(NamedTuple):
     scores: Float[Array, "B K"]
 
 
-def token_log_probs(logits: Float[Array, "B K V"]) -> tuple[Float[Array, "B K V"], Bool[Array, "B K"]]:
-    """log softmax in float32, and which hypotheses have NaN among their logits; those have −∞ for all tokens."""
+def token_log_probs(logits: Float[Array, "*B V"]) -> tuple[Float[Array, "*B V"], Bool[Array, "*B"]]:
+    """log softmax in float32, and which rows have NaN among their logits; those have −∞ for all tokens."""
     logits = logits.astype(jnp.float32)
     broken = jnp.isnan(logsumexp(logits))  # computed once, with the softmax: looking for NaN would be another pass
     return jnp.where(broken[..., None], -jnp.inf, log_softmax(logits)), broken
@@ -124,12 +124,20 @@ def checked_step(step: Step, carry: Carry, *, start: Any, end: Any, pad: Any) ->
         carry of another make than what it was given, or start or end is no integer in 0 … V − 1.
     """
     batch = leading(carry)
-    _check_token("pad", pad)
-    _check_token("start", start, 0)
-    _check_token("end", end, 0)
+    check_token("pad", pad)
+    check_token("start", start, 0)
+    check_token("end", end, 0)
+    return checked_results(step, batch, start=start, end=end)
 
-    def checked(carry: Carry, tokens: Array) -> tuple[Carry, Array]:
-        result: Any = step(carry, tokens)
+
+def checked_results(step: Step, batch: tuple[int, ...], size: int | None = None, **tokens: Any) -> Step:
+    """The step function, raising ValueError for results that are not (carry, logits (*batch, V)), the carry as given.
+
+    `size` is the V that it has to be, None for any. `tokens` are named ones that are to be in 0 … V − 1.
+    """
+
+    def checked(carry: Carry, last: Array) -> tuple[Carry, Array]:
+        result: Any = step(carry, last)
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise ValueError(f"step returns (carry, logits), a pair; got {_make(result)}.")
         after, logits = result
@@ -139,17 +147,17 @@ def checked_step(step: Step, carry: Carry, *, start: Any, end: Any, pad: Any) ->
                 f"got {_make(after)}."
             )
         shape: tuple[int, ...] = getattr(logits, "shape", ())
-        if len(shape) != 3 or shape[:2] != batch or not shape[2]:
-            wanted = f"({batch[0]}, {batch[1]}, V)"
+        if shape[:-1] != batch or not shape[-1] or size not in (None, shape[-1]):
+            wanted = f"({', '.join(map(str, batch))}, {size or 'V'})"
             raise ValueError(f"step returns (carry, logits), the logits {wanted} for this carry; got {_make(logits)}.")
-        for name, token in (("start", start), ("end", end)):
-            _check_token(name, token, 0, shape[2] - 1, ", the tokens of the step's logits")
+        for name, token in tokens.items():
+            check_token(name, token, 0, shape[-1] - 1, ", the tokens of the step's logits")
         return after, logits
 
     return checked
 
 
-def _check_token(name: str, token: Any, *allowed: Any) -> None:
+def check_token(name: str, token: Any, *allowed: Any) -> None:
     """ValueError if a token is no integer in its range; a traced one cannot be checked."""
     if not isinstance(token, jax.core.Tracer):
         check_integer(name, token, *allowed)

@@ -21,10 +21,9 @@ from rnn_jax.decoding.hypotheses import (
     token_log_probs,
     without_broken,
 )
-from rnn_jax.numerics import check_integer, known_number, wide
+from rnn_jax.decoding.likely import check_cuts, cut_unlikely, tempered
+from rnn_jax.numerics import known_number
 from rnn_jax.types import Array, Carry, Float, Int, Key
-
-_SMALLEST = float(jnp.finfo(jnp.float32).tiny)  # in place of a traced 0, which a division does not survive
 
 
 def greedy(
@@ -86,14 +85,15 @@ def sample(
         of at least 0, or top_p outside of (0, 1]. A traced temperature or top_p cannot be checked; 0 is as if it were
         very small.
     """
-    _check_sampling(temperature, top_k, top_p)
+    _check_temperature(temperature)
+    check_cuts(top_k, top_p)
     batch, num_hypotheses = leading(carry)
-    keys = _keys_of_examples(keys, batch)
+    keys = keys_of_examples(keys, batch)
     numbers = jnp.arange(num_hypotheses, dtype=jnp.uint32)
     keys = jax.vmap(lambda key: jax.vmap(functools.partial(jax.random.fold_in, key))(numbers))(keys)
 
     def choose(t: Array, log_probs: Float[Array, "B K V"]) -> Int[Array, "B K"]:
-        logits = cut_unlikely(_tempered(log_probs, temperature), top_k=top_k, top_p=top_p)
+        logits = cut_unlikely(tempered(log_probs, temperature), top_k=top_k, top_p=top_p)
         draw = lambda key, row: jax.random.categorical(jax.random.fold_in(key, t), row)  # noqa: E731
         return jax.vmap(jax.vmap(draw))(keys, logits).astype(jnp.int32)
 
@@ -101,41 +101,13 @@ def sample(
     return best_first(drawn)
 
 
-def cut_unlikely(logits: Float[Array, "*B V"], *, top_k: int = 0, top_p: Number = 1.0) -> Float[Array, "*B V"]:
-    """−∞ for all tokens but the `top_k` best, and of these but the fewest that have probability `top_p` together.
-
-    Of equal logits, those of lower ids are kept. A top_p of 1 cuts nothing, traced or not.
-
-    Raises:
-      ValueError: a top_k that is no integer of at least 0, or a top_p outside of (0, 1]; a traced one is not
-        checked.
-    """
-    _check_sampling(1.0, top_k, top_p)
-    size = logits.shape[-1]
-    k = min(top_k, size) or size
-    cuts_by_probability = known_number(top_p) != 1
-    if k == size and not cuts_by_probability:
-        return logits
-    values, ids = jax.lax.top_k(logits, k)
-    if cuts_by_probability:
-        share = jnp.maximum(jnp.asarray(top_p, wide(values).dtype), _SMALLEST)
-        probabilities = jax.nn.softmax(wide(values), axis=-1)
-        before = jnp.cumsum(probabilities, axis=-1) - probabilities
-        # The sum of all but the last may round to 1, and still they are to stay when the share is 1.
-        values = jnp.where((before >= share) & (share < 1), -jnp.inf, values)
-    return jnp.put_along_axis(jnp.full_like(logits, -jnp.inf), ids, values, axis=-1, inplace=False)
-
-
-def _check_sampling(temperature: Number, top_k: int, top_p: Number) -> None:
-    heat, share = known_number(temperature), known_number(top_p)
+def _check_temperature(temperature: Number) -> None:
+    heat = known_number(temperature)
     if heat is not None and not 0.0 < heat < float("inf"):
         raise ValueError(f"temperature is positive and finite, and greedy is what 0 would be; got {temperature}.")
-    check_integer("top_k", top_k, 0)
-    if share is not None and not 0.0 < share <= 1.0:
-        raise ValueError(f"top_p is a probability, in (0, 1]; got {top_p}.")
 
 
-def _keys_of_examples(keys: Any, batch: int) -> Key:
+def keys_of_examples(keys: Any, batch: int) -> Key:
     """Keys (B,), each made of the one key and the example's number if it is one."""
     dtype, shape = getattr(keys, "dtype", None), np.shape(keys)
     if dtype == jnp.uint32 and shape[-1:] == jax.random.key_data(jax.random.key(0)).shape:  # raw: jax.random.PRNGKey
@@ -145,13 +117,6 @@ def _keys_of_examples(keys: Any, batch: int) -> Key:
         got = repr(keys) if dtype is None else f"{dtype} {keys.shape}"
         raise ValueError(f"keys is one jax.random.key for each of the {batch} examples, or one for all; got {got}.")
     return keys if shape else jax.vmap(functools.partial(jax.random.fold_in, keys))(jnp.arange(batch, dtype=jnp.uint32))
-
-
-def _tempered(log_probs: Float[Array, "B K V"], temperature: Number) -> Float[Array, "B K V"]:
-    """log p / temperature, up to a constant: 0 for the best token, so that no temperature makes all of them −∞."""
-    heat = jnp.maximum(jnp.asarray(temperature, log_probs.dtype), _SMALLEST)
-    best = log_probs.max(axis=-1, keepdims=True)
-    return jnp.where(log_probs == -jnp.inf, -jnp.inf, (log_probs - best) / heat)
 
 
 class _Sequences(NamedTuple):
@@ -217,4 +182,4 @@ def _generate(
     return without_broken(Hypotheses(done.tokens, done.lengths, done.log_probs, done.log_probs), done.broken, pad)
 
 
-__all__ = ["cut_unlikely", "greedy", "sample"]
+__all__ = ["greedy", "sample"]

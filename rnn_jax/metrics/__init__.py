@@ -1,1 +1,1 @@
-"""Losses and metrics as sums over real examples, divided once by whoever reports them; one file a kind."""
+"""Metrics as sums over real examples, divided once by whoever reports them; one file a kind."""

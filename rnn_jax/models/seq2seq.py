@@ -10,8 +10,8 @@ from flax import nnx
 from rnn_jax.attention import Attention, Memory
 from rnn_jax.dropout import variational_dropout, word_dropout
 from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
+from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.masking import lengths_to_mask
-from rnn_jax.metrics.losses import smoothed_cross_entropy
 from rnn_jax.models.seq2seq_config import BRIDGES
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.scanning.carries import cast_like

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.dropout import variational_dropout, word_dropout
+from rnn_jax.losses import cross_entropy
 from rnn_jax.masking import lengths_to_mask
-from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.models.characters import CharacterEncoder
 from rnn_jax.models.tagger_config import DECODERS
 from rnn_jax.modules import RNN, Embedding, Linear

@@ -19,7 +19,7 @@ TOKENIZER_KINDS = ("word", "bpe", "char")
 TRUNCATIONS = ("head", "tail", "both")
 
 # "don't" is one word, since the negation belongs to it; "it's" is two, so that "movie's" shares the row of "movie".
-_WORD = r"(?i)['](?:s|re|ve|d|ll|m)\b|\w+n[']t\b|\w+|[^\w\s]"
+WORD_PATTERN = r"(?i)['](?:s|re|ve|d|ll|m)\b|\w+n[']t\b|\w+|[^\w\s]"
 _BYTE_ALPHABET = 256
 _CHUNK_CHARACTERS = 1_000_000
 
@@ -60,7 +60,7 @@ def fit_tokenizer(
         )
     else:
         tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        pattern = Regex(_WORD if kind == "word" else r"(?m).")
+        pattern = Regex(WORD_PATTERN if kind == "word" else r"(?m).")
         tokenizer.pre_tokenizer = pre_tokenizers.Split(pattern, behavior="removed", invert=True)
         trainer = trainers.WordLevelTrainer(
             vocab_size=vocabulary_size, special_tokens=special_tokens, show_progress=False

@@ -60,6 +60,7 @@ class _Member:
     prepared: Prepared
     session: Session
     state: TrainState
+    changed: TrainState | None
 
     def __init__(self, directory: Path, log: TextIO):
         self.directory, self.log, self.code = directory, log, 0
@@ -75,6 +76,12 @@ class _Member:
         state, notes = first_state(self.prepared, self.session.latest_step())
         self.state = self.session.restore(state)
         self.session.begin(notes)
+
+    def after(self, state: TrainState, due: Due) -> None:
+        """What the session does after an update; `changed` is then the state to go on with where it is another one."""
+        evaluate = functools.partial(fit.evaluate, self.prepared)
+        after = self.session.after(state, due, evaluate)
+        self.changed = None if after is state else after
 
 
 def _train(members: list[_Member], say: Say) -> None:
@@ -105,8 +112,10 @@ def _update_all(members: list[_Member], until: int, say: Say) -> None:
                 step = going_on[0][1].session.step
                 say(f"step {step} of {program.total_steps}, {len(going_on)} of {len(members)} runs")
                 for number, member in going_on:
-                    evaluate = functools.partial(fit.evaluate, member.prepared)
-                    member.does(member.session.after, _state_of(states, number), due, evaluate)
+                    member.does(member.after, _state_of(states, number), due)
+                    if member.code == 0 and member.changed is not None:
+                        states = place_members(_with_state(states, number, member.changed))
+                        member.changed = None  # a copy of a state is a state's memory
             if all(member.code for member in members):
                 return
     for number, member in enumerate(members):
@@ -132,3 +141,8 @@ def _stacked(trees: list[PyTree], what: str) -> PyTree:
 
 def _state_of(states: PyTree, number: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[number], states)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _with_state(states: PyTree, number: int | jax.Array, state: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf, own: leaf.at[number].set(own), states, state)

@@ -87,3 +87,10 @@ class OptimizerConfig:
         minimum=0.0,
         maximum=0.999999,
     )
+    nonmonotone_interval: int = knob(
+        0,
+        "NT-ASGD: from the first evaluation on that is worse than the best of all before it but the last so many, "
+        "evaluate the mean of the weights after every update since (0 = never; 5 in the paper)",
+        minimum=0,
+        only_if=when(ema_decay=0.0),
+    )

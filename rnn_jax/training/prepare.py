@@ -65,11 +65,12 @@ def first_state(prepared: Prepared, step: int = 0) -> tuple[TrainState, tuple[st
     """
     config, source, plan = prepared.config, prepared.source, prepared.plan
     params, notes = initial_params(prepared.task, config, prepared.data, prepared.network, prepared.donor)
-    state = create_state(params, make_optimizer(config.optimizer, plan.total_steps), config.optimizer.ema_decay)
+    optimizer, knobs = make_optimizer(config.optimizer, plan.total_steps), config.optimizer
+    state = create_state(params, optimizer, knobs.ema_decay, knobs.nonmonotone_interval)
     state = state._replace(
         carry=_empty_carry(prepared.program, params, source.batch(min(step, plan.total_steps - 1))),
         key=jax.random.key_data(jax.random.fold_in(jax.random.key(config.run.seed), 1)),  # the key itself drew params
-        rates={name: jnp.float32(getattr(config.optimizer, name)) for name in RATES},
+        rates={name: jnp.float32(getattr(knobs, name)) for name in RATES},
     )
     return state, (*prepared.data.notes, *notes, *introduction(config, params, plan, source))
 

@@ -15,8 +15,9 @@ from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import any_process, own_rows
 from rnn_jax.training.divergence import DivergenceRule, Finding, diverged
+from rnn_jax.training.nonmonotone import NonmonotoneTrigger, begun
 from rnn_jax.training.plan import Plan
-from rnn_jax.training.plateau import learning_rate_scale, reduce_learning_rate
+from rnn_jax.training.plateau import Plateau
 from rnn_jax.training.progress import Progress
 from rnn_jax.training.run import Run
 from rnn_jax.training.state import TrainState
@@ -58,9 +59,9 @@ class Session:
         self._digests = {"codec": codec.digest, "data": data_digest}
         self._eval_every = config.run.eval_every_steps or plan.steps_per_epoch
         self._patience = Patience(config.run.early_stopping_patience, best=(-math.inf,))
-        self._plateau = Patience(config.optimizer.plateau_patience, best=(-math.inf,))
+        self._plateau = Plateau(config.optimizer.plateau_patience, config.optimizer.plateau_factor)
+        self._trigger = NonmonotoneTrigger(config.optimizer.nonmonotone_interval)
         self._divergence = DivergenceRule(config.run.divergence_factor)
-        self._scale = 1.0
         self._window: list[Any] = []
         self._member: int | None = None
         self._rows: int | None = None  # of the carry, as the batches have them
@@ -101,9 +102,8 @@ class Session:
             self._patience = Patience(self._patience.patience, host["best"], host["waited"])
             # Runs of earlier releases noted no first loss: the first one known takes its place.
             self._divergence = DivergenceRule(self.config.run.divergence_factor, host.get("first_loss"))
-            before = host.get("plateau", [[-math.inf], 0])  # runs of earlier releases know nothing of it
-            self._plateau = Patience(self._plateau.patience, *before)
-            self._scale = learning_rate_scale(state.opt_state)
+            self._plateau.restore(host.get("plateau"), state.opt_state)
+            self._trigger = NonmonotoneTrigger(self._trigger.interval, host.get("nonmonotone", ()))
             self.say(f"Continuing at step {self.step} of {self.plan.total_steps}.")
         return state
 
@@ -154,7 +154,7 @@ class Session:
     def after(self, state: TrainState, due: Due, evaluate: Callable[[TrainState], Scored]) -> TrainState:
         """Shows, logs, evaluates and saves what is due. Returns the state to go on with.
 
-        It is the state given, but for a learning rate that falls on a plateau.
+        It is the state given, but for a learning rate that falls on a plateau and a mean of the weights that begins.
 
         Raises:
           TrainingDiverged: by `DivergenceRule`, of this evaluation, or of an update since numbers were last fetched;
@@ -172,10 +172,10 @@ class Session:
             is_best = self._log(window, scored, order)
         if scored is not None:
             self._kept.add(self.step, state, order, self.config.optimizer.ema_decay)
-            state = self._on_plateau(state, order)
+            state = self._react(state, order)
         if due.saving:
             host = {"best": self._patience.best, "waited": self._patience.waited, "window": self._window}
-            host |= {"plateau": [self._plateau.best, self._plateau.waited], **self._digests}
+            host |= {"plateau": self._plateau.noted, "nonmonotone": self._trigger.ranks, **self._digests}
             host |= {"first_loss": self._divergence.first_loss}
             saved = state._replace(carry=own_rows(state.carry, self._rows))  # other devices may go on with it
             self._checkpoints.save(self.step, saved, host, best=is_best)
@@ -210,22 +210,22 @@ class Session:
             self._checkpoints.withdraw(found.state_step)
         raise diverged(found, self.run.checkpoints, self._checkpoints.latest_step())
 
-    def _on_plateau(self, state: TrainState, order: tuple[float, ...]) -> TrainState:
-        """The state with a lower learning rate, where --plateau_patience says so."""
-        self._plateau.update(order)
-        if not self._plateau.exhausted:
-            return state
-        self._plateau.waited = 0
-        state = state._replace(opt_state=reduce_learning_rate(state.opt_state, self.config.optimizer.plateau_factor))
-        self._scale = learning_rate_scale(state.opt_state)  # float32: a resumed run logs the same number
-        patience = self.config.optimizer.plateau_patience
-        self.say(f"No new best in {patience} evaluations: learning rate × {self._scale:.4g}.")
+    def _react(self, state: TrainState, order: tuple[float, ...]) -> TrainState:
+        """The state to go on with after an evaluation, as --plateau_patience and --nonmonotone_interval have it."""
+        opt_state, said = self._plateau.after_evaluation(state.opt_state, order)
+        if said:
+            state = state._replace(opt_state=opt_state)
+            self.say(said)
+        if self._trigger.update(order) and state.mean is not None and int(state.mean.count) < 0:
+            state = state._replace(mean=begun(state.mean))
+            before = f"the best of all before it but the last {self._trigger.interval}"
+            self.say(f"This evaluation is worse than {before}: averaging the weights from here on.")
         return state
 
     def _log(self, window: Window, scored: Scored | None, order: tuple[float, ...]) -> bool:
         """Writes a line of metrics, and with an evaluation's scores says them; True if they are the best so far."""
         scores = prefixed("train", means(window)) if window else {}
-        scores |= {"learning_rate": float(self.plan.learning_rate(self.step - 1)) * self._scale}
+        scores |= {"learning_rate": float(self.plan.learning_rate(self.step - 1)) * self._plateau.scale}
         epoch, is_best = self.step / self.plan.steps_per_epoch, False
         if scored is not None:
             scores |= prefixed("validation", scored.metrics)

@@ -15,6 +15,7 @@ from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.build import build
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate
+from rnn_jax.training.nonmonotone import TriggeredMean
 from rnn_jax.training.run import Run, read_run
 from rnn_jax.training.state import TrainState, evaluation_params
 from rnn_jax.training.task import Task, Trained
@@ -55,13 +56,16 @@ def load_donor(task: Task, config: Any) -> Trained | None:
 def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:
     """The parameters that a run has come to, on all devices: those of its best checkpoint, or a mean.
 
-    With --ema_decay they are running averages; with --average_checkpoints the mean over several evaluations.
+    With --ema_decay they are running averages, with --nonmonotone_interval a mean since its trigger; with
+    --average_checkpoints the mean over several evaluations.
 
     Raises:
       UserError: there is no checkpoint, or none that can be read.
     """
     averaging, decay = config.run, config.optimizer.ema_decay
-    template = TrainState(jax.ShapeDtypeStruct((), jnp.int32), shapes, (), shapes if decay else None)
+    number = jax.ShapeDtypeStruct((), jnp.int32)
+    mean = TriggeredMean(number, shapes) if config.optimizer.nonmonotone_interval else None
+    template = TrainState(number, shapes, (), shapes if decay else None, mean=mean)
     with Checkpointer(run.checkpoints, config_hash=run.config_hash) as checkpoints:
         latest = checkpoints.latest_step()
         if latest is not None and averaging.average_checkpoints:

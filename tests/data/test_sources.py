@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Ragged, Shapes, bucket_lengths, permutation
-from rnn_jax.data.sources import Buckets, Lanes, Rows, Windows, in_order, map_rows
+from rnn_jax.data.sources import Buckets, Rows, Windows, in_order, map_rows
 from rnn_jax.errors import UserError
 
 
@@ -118,33 +118,6 @@ def test_windows_of_a_series():
     for epoch in (seen[:3], seen[3:]):
         assert sorted(np.concatenate([b["window"][b["weights"] > 0][:, 0, 0] for b in epoch])) == list(range(7))
     assert seen[2]["weights"].tolist() == [1, 0, 0]
-
-
-@pytest.mark.parametrize("size", [2, 11, 13, 20, 23])
-def test_lanes_read_every_token_once_and_go_on_where_they_ended(size):
-    ids = np.arange(100, 100 + size)
-    source = Lanes(ids, batch_size=3, length=4)
-    read, last = [], {}
-    for step in range(source.steps_per_epoch):
-        batch = source.batch(step)
-        assert batch["resets"].any() == (step == 0) and not batch["resets"][:, 1:].any()
-        for lane in range(3):
-            real = batch["weights"][lane] > 0
-            tokens, labels = batch["tokens"][lane][real], batch["labels"][lane][real]
-            np.testing.assert_array_equal(labels, tokens + 1)  # the token after
-            if lane in last and len(tokens):
-                assert tokens[0] == last[lane]
-            if len(tokens):
-                last[lane] = labels[-1]
-            read += tokens.tolist()
-    assert sorted(read) == ids[:-1].tolist()  # the last one has none after it
-    np.testing.assert_array_equal(source.batch(source.steps_per_epoch)["tokens"], source.batch(0)["tokens"])
-
-
-def test_lanes_read_memory_maps_by_windows(tmp_path):
-    np.save(tmp_path / "ids.npy", np.arange(1000, dtype=np.int32))
-    source = Lanes(np.load(tmp_path / "ids.npy", mmap_mode="r"), batch_size=2, length=5)
-    assert source.batch(1)["tokens"][0].tolist() == [5, 6, 7, 8, 9]
 
 
 def test_rows_are_mapped_in_their_order():

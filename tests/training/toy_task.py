@@ -8,11 +8,12 @@ from flax import nnx
 
 from rnn_jax.cells import GRU
 from rnn_jax.config import group, knob
+from rnn_jax.data.batching import Ragged
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.lanes import Lanes
 from rnn_jax.data.parts import Data
-from rnn_jax.data.sources import Lanes
+from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics.directions import MAXIMISE, MINIMISE
-from rnn_jax.metrics.losses import cross_entropy
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.training.optimizer_config import OptimizerConfig
 from rnn_jax.training.run_config import RunConfig
@@ -20,6 +21,7 @@ from rnn_jax.training.task import Scored, Task
 
 METRICS = {"loss": MINIMISE, "accuracy": MAXIMISE}
 EXPERIMENT = "toy"
+START = 5  # read before the first letter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +71,15 @@ def read(config, known):
     ids = text_of(config, size)
 
     def source():
-        lanes = Poisoned(ids, config.batch_size + config.run.seed * config.own_lanes, config.bptt)
+        text = Ragged.from_rows([ids])
+        num_lanes = config.batch_size + config.run.seed * config.own_lanes
+        lanes = Poisoned(text, num_lanes, config.bptt, boundary=START, seed=0)
         lanes.poison_step = config.poison_step - 1
         return lanes
 
-    return Data(
-        source, {"validation": Lanes(ids[:60], 2, 6), "test": Lanes(ids[60:120], 2, 6)}, Letters(tuple("abcde"))
-    )
+    texts = {"validation": Ragged.from_rows([ids[:60]]), "test": Ragged.from_rows([ids[60:120]])}
+    parts = {name: Lanes(text, 2, 6, boundary=START, seed=0) for name, text in texts.items()}
+    return Data(source, parts, Letters(tuple("abcde^")))
 
 
 class LanguageModel(nnx.Module):

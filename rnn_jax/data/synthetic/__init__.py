@@ -6,4 +6,5 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_tags": "rnn_jax.data.synthetic.tags:SyntheticTags",
     "synthetic_dates": "rnn_jax.data.synthetic.dates:SyntheticDates",
     "synthetic_memory": "rnn_jax.data.synthetic.memory:SyntheticMemory",
+    "synthetic_language": "rnn_jax.data.synthetic.language:SyntheticLanguage",
 }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnn_jax.metrics.losses import cross_entropy, smoothed_cross_entropy
+from rnn_jax.losses import cross_entropy, smoothed_cross_entropy
 
 LOSSES = {
     "plain": cross_entropy,

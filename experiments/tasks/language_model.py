@@ -1,0 +1,78 @@
+"""Texts → probabilities of each token given those before it, and texts from them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+from flax import nnx
+
+from experiments.language_model import EXPERIMENT, METRICS, Config
+from rnn_jax.data.parts import Data
+from rnn_jax.metrics.language import language_metrics
+from rnn_jax.models.language_model import LanguageModel
+from rnn_jax.models.language_passage import draw_passage
+from rnn_jax.models.language_score import document_nats, lane_nats
+from rnn_jax.models.make_language_model import check_stack, make_language_model
+from rnn_jax.models.texts import answers, rendered, sample_texts
+from rnn_jax.text.language_codec import END_ID, LanguageCodec
+from rnn_jax.text.streams import LanguagePart, read_language, read_language_part
+from rnn_jax.training.run import Run
+from rnn_jax.training.task import Scored, Sums, Task, Trained
+
+
+def read(config: Config, known: LanguageCodec | None) -> Data:
+    return read_language(config.data, config.text, config.run.seed, known)
+
+
+def read_part(config: Config, codec: LanguageCodec, name: str) -> LanguagePart:
+    return read_language_part(config.data, config.text, codec, name, config.run.seed)
+
+
+def make_model(config: Config, codec: LanguageCodec, rngs: nnx.Rngs) -> LanguageModel:
+    return make_language_model(config.encoder, config.model, config.language, codec, rngs)
+
+
+def loss(model: LanguageModel, batch: dict[str, jax.Array], carry: Any, key: jax.Array) -> tuple[Sums, Any]:
+    """Nats a token, with the penalties on activations; the carry goes on, its gradient does not."""
+    reading, drawing = jax.random.split(key)
+    read = model.read(batch["tokens"], carry=carry, resets=batch["resets"], mask=batch.get("mask"), key=reading)
+    nats, weight = model.loss(read.features, batch["labels"], batch["weights"], drawing)
+    penalty = model.penalty(read, batch["weights"])
+    sums = {"loss": (nats + weight * penalty, weight)}
+    return sums | {"nats": (nats, weight)} if model.has_penalty else sums, read.carry
+
+
+def score(trained: Trained, part: LanguagePart) -> Scored:
+    """Nats of each token, once; before the final score, one long text is read as lanes."""
+    config, codec = trained.config, trained.codec
+    if not trained.is_final and len(part.documents) == 1:
+        nats = lane_nats(trained, part.documents, config.text.batch_size, codec.vocabulary_size, END_ID)
+    else:
+        batch_size = config.text.score_batch_size
+        each = document_nats(trained, part.documents, batch_size, codec.vocabulary_size, END_ID)
+        nats = float(each.sum(dtype="float64"))
+    texts = [] if trained.is_final else sample_texts(trained, codec, part)
+    return Scored(language_metrics(nats, **part.sizes), texts)
+
+
+def answer(trained: Trained, inputs: Iterable[str]) -> Iterator[dict]:
+    """Of each line, a prompt, the texts that go on from it."""
+    return answers(trained, trained.codec, trained.config.writing, inputs)
+
+
+def illustrate(trained: Trained, name: str, part: LanguagePart, details: Any, run: Run) -> None:
+    run.write(f"passage_{name}.html", draw_passage(trained, trained.codec, part, f"{run.path.name}: {part.name}"))
+
+
+def examples(trained: Trained, part: LanguagePart) -> Iterator[str]:
+    yield f"A perplexity is one of its vocabulary, here {trained.codec.describe()}."
+    yield from sample_texts(trained, trained.codec, part)
+
+
+TASK = Task(
+    EXPERIMENT, Config, LanguageCodec, METRICS, read, make_model, loss, score, answer,
+    read_part=read_part, illustrate=illustrate, examples=examples, samples=lambda texts: "\n\n".join(texts) + "\n",
+    render=lambda config, found: rendered(config.writing, found), unit="tokens",
+    check=lambda config: check_stack(config.encoder),
+    vocabulary=("tokenizer", "vocabulary_size", "min_count", "lowercase", "pretokenized", "space_mark"),
+)  # fmt: skip

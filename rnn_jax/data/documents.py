@@ -1,0 +1,159 @@
+"""Plain texts, with nothing to say about them: splits of TFDS datasets, text files and JSON lines."""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnn_jax.data.datasets import (
+    decode_texts,
+    field_values,
+    find_text_fields,
+    flat_features,
+    open_split,
+    pick_field,
+    read_examples,
+)
+from rnn_jax.data.language_config import LanguageConfig
+from rnn_jax.data.lines import read_lines
+from rnn_jax.data.once import once
+from rnn_jax.data.parts import is_file, read_parts
+from rnn_jax.errors import UserError
+
+_TEXT = "text"
+_JSON_SUFFIXES = (".jsonl", ".ndjson")
+
+
+class Documents(NamedTuple):
+    """Texts, and where they came from. nats: −log of their probability under the source, where that is known."""
+
+    name: str
+    texts: list[str]
+    nats: float | None = None
+
+    @property
+    def num_examples(self) -> int:
+        """How many texts."""
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Documents":
+        """The part that has only these texts."""
+        return Documents(self.name, [self.texts[row] for row in rows])
+
+
+class LanguageData(NamedTuple):
+    """The parts of a dataset. `notes` are worth telling the user."""
+
+    train: Documents
+    validation: Documents
+    test: Documents | None
+    notes: tuple[str, ...]
+
+
+def load_documents(config: LanguageConfig, *, seed: int = 0) -> LanguageData:
+    """Reads all parts. What a dataset lacks to validate with is cut from its training texts: some of them, drawn by
+    `seed`, or the end of the only one.
+
+    Raises:
+      UserError: as `read_parts` and `read_part`; no text to train on, or nothing that can be cut off.
+    """
+    parts = read_parts(config, lambda path: read_part(config, path), lambda split: read_part(config, split))
+    if parts.validation is None and parts.train.num_examples == 1:
+        train, validation = _cut_end(parts.train, config.validation_fraction)
+    else:
+        train, validation = parts.train_and_validation(config.validation_fraction, seed)
+    return LanguageData(train, validation, parts.test, parts.notes)
+
+
+@once
+def read_part(config: LanguageConfig, name: str) -> Documents:
+    """A file, or a split of the config's dataset, as documents.
+
+    Raises:
+      UserError: as `open_split`; no such field; a file that cannot be read, is no UTF-8 or JSON (file:line), or empty.
+    """
+    part = _read_file(config, name) if is_file(name) else _read_split(config, name)
+    if config.documents != "texts":
+        apart = r"\n" if config.documents == "lines" else r"\n\s*\n"
+        pieces = (piece.strip("\n") for text in part.texts for piece in re.split(apart, text))
+        part = part._replace(texts=[piece for piece in pieces if piece.strip()], nats=None)
+    if not any(part.texts):
+        raise UserError(f"{part.name}: there is no text in it.")
+    return part
+
+
+def _read_split(config: LanguageConfig, split: str) -> Documents:
+    source = open_split(config.dataset, split, config.data_dir)
+    features = flat_features(source.dataset_info.features)
+    fields = find_text_fields(features)
+    given = config.text_field or (_TEXT if _TEXT in fields else "")
+    field = pick_field(given, fields, "text", config.dataset, features)
+    name = f"{config.dataset} {split}"
+    texts = decode_texts(field_values(read_examples(source), field), name, field)
+    nats = dict((source.dataset_info.metadata or {}).get("nats", {}))
+    return Documents(name, [_unix(text) for text in texts], nats.get(split))
+
+
+def _read_file(config: LanguageConfig, path: str) -> Documents:
+    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    try:
+        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as stream:
+            if suffix in _JSON_SUFFIXES:
+                return Documents(path, list(_json_texts(stream, path, config.text_field or _TEXT)))
+            if config.text_field:
+                raise UserError(f"--text_field={config.text_field}: {path} is a text file, which has no fields.")
+            lines = list(read_lines(_ended(stream), path))
+            return Documents(path, ["\n".join(lines)])
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is damaged, perhaps by a download that broke off: {error}.") from error
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+
+
+def _ended(stream: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, and after a line end an empty one: joined again by line ends, they are the file."""
+    line = b"\n"
+    for line in stream:
+        yield line
+    if line.endswith(b"\n"):
+        yield b""
+
+
+def _json_texts(stream: Iterable[bytes], path: str, field: str) -> Iterator[str]:
+    for number, line in enumerate(read_lines(stream, path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}:{number}: not JSON: {error}.") from error
+        if not isinstance(row, dict) or not isinstance(row.get(field), str):
+            have = ", ".join(map(repr, row)) if isinstance(row, dict) else "no fields"
+            raise UserError(f"{path}:{number}: no text in the field {field!r}; it has {have}. See --text_field.")
+        yield _unix(row[field])
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _cut_end(train: Documents, fraction: float) -> tuple[Documents, Documents]:
+    """(the text without its end, the end): cut at a line end if there is one near, else at a space, else anywhere."""
+    (text,) = train.texts
+    at = round((1 - fraction) * len(text))
+    for mark in ("\n", " "):
+        place = text.rfind(mark, at // 2, at) + 1
+        if place:
+            at = place
+            break
+    if not 0 < at < len(text):
+        raise UserError(
+            f"{train.name}: a text of {len(text)} characters cannot be divided into training and validation data by"
+            f" --validation_fraction={fraction}: give a --validation_file, or a longer text."
+        )
+    return Documents(train.name, [text[:at]]), Documents(f"the end of {train.name}", [text[at:]])

@@ -1,0 +1,101 @@
+"""How many nats a language model needs for texts: read from the first token to the last, the carry handed on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn_jax.data.batching import Ragged
+from rnn_jax.data.lanes import Lanes
+from rnn_jax.models.apply import Apply
+from rnn_jax.models.language_model import LanguageModel
+
+_MOST_NUMBERS = 2**25  # of the log probabilities of a window: 128 MiB
+_LONGEST_WINDOW, _SHORTEST_WINDOW = 1024, 16
+
+Batch = dict[str, np.ndarray]
+
+
+def document_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int) -> np.ndarray:
+    """−log p of every token given all before it in its document, in the order of `documents.values`.
+
+    Each document is read once, in order, from the boundary before it on; documents of like length side by side.
+    """
+    nats = np.zeros(len(documents.values), np.float32)
+    for rows, windows in _side_by_side(documents, batch_size, vocabulary_size, boundary):
+        carry = None
+        for start, batch in windows:
+            carry = apply(initial_carry, batch) if carry is None else carry
+            found, carry = apply(label_nats, batch, carry)
+            found = np.asarray(jax.device_get(found))
+            for i, row in enumerate(rows):
+                real = int(batch["weights"][i].sum())
+                first = documents.offsets[row] + start
+                nats[first : first + real] = found[i, :real]
+    return nats
+
+
+def lane_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int) -> float:
+    """Σ −log p of all tokens, read as lanes: faster, and a little too much, as each lane begins knowing nothing."""
+    batch_size = min(batch_size, max(len(documents.values), 1))
+    lane = -(-len(documents.values) // batch_size)
+    window = min(_window(lane, batch_size, vocabulary_size), lane // 2 or 1)
+    lanes = Lanes(documents, batch_size, window, boundary=boundary, seed=0)
+    carry, sums = None, []
+    for step in range(lanes.steps_per_epoch):
+        batch = lanes.batch(step)
+        carry = apply(initial_carry, batch) if carry is None else carry
+        found, carry = apply(label_nats, batch, carry)
+        sums.append((found, batch["weights"]))
+    return float(sum((found[: len(real)] * real).sum(dtype=np.float64) for found, real in jax.device_get(sums)))
+
+
+def initial_carry(model: LanguageModel, batch: dict[str, Any]) -> Any:
+    """The carry before the first window."""
+    return model.initial_carry(len(batch["tokens"]))
+
+
+def label_nats(model: LanguageModel, batch: dict[str, Any], carry: Any) -> tuple[jax.Array, Any]:
+    """−log p (B, T) of the labels of a window, and the carry after it."""
+    read = model.read(batch["tokens"], carry=carry, resets=batch["resets"], mask=batch["weights"] > 0)
+    log_probs = model.log_probs(read.features)
+    return -jnp.take_along_axis(log_probs, batch["labels"][..., None], axis=-1)[..., 0], read.carry
+
+
+def _side_by_side(
+    documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int
+) -> Iterator[tuple[np.ndarray, Iterator[tuple[int, Batch]]]]:
+    """Rows of documents, the longest first; and the windows of each such batch, with the step at which each starts."""
+    order = np.argsort(-documents.lengths, kind="stable")
+    order = order[documents.lengths[order] > 0]
+    batch_size = min(batch_size, max(len(order), 1))
+    for first in range(0, len(order), batch_size):
+        rows = order[first : first + batch_size]
+        yield rows, _windows(documents, rows, batch_size, vocabulary_size, boundary)
+
+
+def _windows(
+    documents: Ragged, rows: np.ndarray, batch_size: int, vocabulary_size: int, boundary: int
+) -> Iterator[tuple[int, Batch]]:
+    lengths = documents.lengths[rows]
+    size = _window(int(lengths.max()), batch_size, vocabulary_size)
+    for start in range(0, int(lengths.max()), size):
+        tokens = np.zeros((batch_size, size + 1), np.int32)
+        weights = np.zeros((batch_size, size), np.float32)
+        for i, row in enumerate(rows):
+            real = int(np.clip(lengths[i] - start, 0, size))
+            document = documents.row(row)
+            tokens[i, 0] = document[start - 1] if 0 < start <= lengths[i] else boundary
+            tokens[i, 1 : real + 1] = document[start : start + real]
+            weights[i, :real] = 1
+        resets = np.zeros(weights.shape, bool)
+        resets[:, 0] = start == 0
+        yield start, {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
+
+
+def _window(longest: int, batch_size: int, vocabulary_size: int) -> int:
+    """Steps at once: a power of two, so that there are few shapes, no longer than needed or than memory allows."""
+    most = min(_LONGEST_WINDOW, max(_MOST_NUMBERS // (batch_size * vocabulary_size), 1))
+    return max(_SHORTEST_WINDOW, 1 << min((longest - 1).bit_length(), most.bit_length() - 1))

@@ -1,0 +1,95 @@
+"""What a language model writes: answers to prompts, as they are printed, and samples that show what was learned."""
+
+import functools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn_jax.models.apply import Apply
+from rnn_jax.models.writer import Written, searched, stream, texts_after
+from rnn_jax.models.writing_config import WritingConfig
+from rnn_jax.text.language_codec import END_ID, UNKNOWN_ID, LanguageCodec
+from rnn_jax.text.streams import LanguagePart
+
+_NUM_SAMPLES, _SAMPLED_TOKENS, _CONTEXT = 3, 160, 32
+
+
+def answers(
+    apply: Apply, codec: LanguageCodec, config: WritingConfig, prompts: Iterable[str]
+) -> Iterator[dict[str, Any]]:
+    """Of each prompt the texts that go on from it; on a terminal one text is shown while it is written."""
+    for number, text in enumerate(prompts):
+        prompt = codec.prompt(text)
+        _warn_of_unknown(codec, number, prompt)
+        if config.writing == "beam":
+            written = searched(apply, codec, prompt, config)
+        else:
+            keys = _keys(config.sampling_seed, number, config.num_texts)
+            rows = [prompt] * config.num_texts
+            if _is_shown(config) and config.num_texts == 1:
+                written = _show(text, stream(apply, codec, rows, config, keys))
+            else:
+                written = texts_after(apply, codec, rows, config, keys)
+        yield {"prompt": text, "texts": [one.text for one in written]} | {
+            name: [getattr(one, name) for one in written] for name in ("log_prob", "num_tokens")
+        }
+
+
+def rendered(config: WritingConfig, found: dict[str, Any]) -> str:
+    """An answer as it is printed: a JSON line, or the texts, each with its prompt, an empty line behind the last."""
+    if config.output_format == "json" or (config.output_format == "auto" and not sys.stdout.isatty()):
+        return json.dumps(found, ensure_ascii=False) + "\n"
+    if _is_shown(config) and config.writing == "sample" and config.num_texts == 1:
+        return "\n"
+    return "".join(f"{found['prompt']}{text}\n\n" for text in found["texts"])
+
+
+def sample_texts(apply: Apply, codec: LanguageCodec, part: LanguagePart) -> list[str]:
+    """A few texts, the same draws at every evaluation: from nothing where texts have ends, else from a few words."""
+    if codec.has_ends:
+        prompts = [np.array([END_ID], np.int32)] * _NUM_SAMPLES
+    else:
+        starts = np.linspace(0, max(part.num_tokens - _CONTEXT, 0), _NUM_SAMPLES).astype(int)
+        prompts = [np.concatenate([[END_ID], part.documents.values[at : at + _CONTEXT]]) for at in starts]
+    config = WritingConfig(max_new_tokens=_SAMPLED_TOKENS)
+    written = texts_after(apply, codec, prompts, config, _keys(0, 0, len(prompts)))
+    shown = [codec.text(prompt[1:]) for prompt in prompts]
+    return [f"{text}▸{one.text}" if text else one.text for text, one in zip(shown, written, strict=True)]
+
+
+def _keys(seed: int, number: int, count: int) -> Any:
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(count, dtype=jnp.uint32))
+
+
+def _is_shown(config: WritingConfig) -> bool:
+    return config.output_format != "json" and sys.stdout.isatty()
+
+
+def _show(prompt: str, texts: Iterator[list[Written]]) -> list[Written]:
+    """Writes a text to the terminal as it grows; what may still change, as half a character, is waited for."""
+    sys.stdout.write(prompt)
+    shown, written = 0, []
+    for written in texts:
+        stable = written[0].text if written[0].ended else written[0].text.rstrip("\ufffd")
+        sys.stdout.write(stable[shown:])
+        sys.stdout.flush()
+        shown = max(shown, len(stable))
+    sys.stdout.write(written[0].text[shown:] + "\n")
+    return written
+
+
+def _warn_of_unknown(codec: LanguageCodec, number: int, prompt: np.ndarray) -> None:
+    num_unknown = int((prompt == UNKNOWN_ID).sum())
+    if num_unknown:
+        print(
+            f"warning: prompt {number + 1}: {num_unknown} of its {len(prompt) - 1} {codec.unit}s are not in the"
+            " vocabulary: the model reads them as unknown.",
+            file=sys.stderr,
+            flush=True,
+        )
