@@ -201,21 +201,22 @@ POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 class Pooling(nnx.Module):
-    """One vector from a layer's output: last, mean, max, mean_max, or attention with a learned query.
+    """One vector from a layer's output: last, mean, max, joined ones of these, or attention with a learned query.
 
+    last_mean_max: y_T ⊕ mean_t y_t ⊕ max_t y_t (Howard & Ruder 2018, "concat pooling")
     attention: α = softmax_t(v · tanh(y_t W + b)), Σ_t α_t y_t (Yang et al. 2016)
 
     Raises:
       ValueError: an unknown kind.
     """
 
-    KINDS = ("last", *POOLINGS, "attention")
+    KINDS = ("last", *POOLINGS, "last_mean_max", "attention")
 
     def __init__(self, kind: str, input_size: int, *, rngs: nnx.Rngs):
         if kind not in self.KINDS:
             raise ValueError(f"No pooling {kind!r}; there are: {', '.join(self.KINDS)}.")
         self.kind = kind
-        self.output_size = 2 * input_size if kind == "mean_max" else input_size
+        self.output_size = {"mean_max": 2, "last_mean_max": 3}.get(kind, 1) * input_size
         if kind == "attention":
             self.hidden = Linear(input_size, input_size, rngs=rngs)
             self.query = Linear(input_size, 1, rngs=rngs)
@@ -224,6 +225,8 @@ class Pooling(nnx.Module):
         """Pools over the real steps; a row without any gives zeros."""
         if self.kind == "last":
             return output.last
+        if self.kind == "last_mean_max":
+            return jnp.concatenate([output.last, pooling.mean_max_pool(output.ys, mask)], axis=-1)
         if self.kind == "attention":
             scores = self.query(jnp.tanh(self.hidden(output.ys)))[..., 0]
             return pooling.attention_pool(output.ys, scores, mask)

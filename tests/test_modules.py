@@ -376,8 +376,11 @@ def test_pooling_equals_numpy(kind):
     output = quick_jit(lambda rnn: rnn.apply(XS, mask=MASK))(rnn)
 
     def by_numpy(ys):
+        last = np.concatenate([ys[-1, :3], ys[0, 3:]])
         if kind == "last":
-            return np.concatenate([ys[-1, :3], ys[0, 3:]])
+            return last
+        if kind == "last_mean_max":
+            return np.concatenate([last, ys.mean(0), ys.max(0)])
         if kind == "attention":
             hidden = np.tanh(ys @ pooling.hidden.w.get_value())
             return np.average(ys, axis=0, weights=np.exp(hidden @ pooling.query.w.get_value())[:, 0])
@@ -390,5 +393,5 @@ def test_pooling_equals_numpy(kind):
 
 
 def test_unknown_pooling_names_what_there_is():
-    with pytest.raises(ValueError, match="No pooling 'sum'; there are: last, mean, max, mean_max, attention"):
+    with pytest.raises(ValueError, match="No pooling 'sum'; there are: last, mean, max, mean_max, last_mean_max, att"):
         Pooling("sum", 2, rngs=nnx.Rngs(0))

@@ -12,7 +12,8 @@ HERE = pathlib.Path(__file__).parent
 MODEL = jax.export.deserialize(bytearray((HERE / "model.stablehlo").read_bytes()))
 CODEC, SETTINGS = (json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("codec", "settings"))
 TOKENIZER = tokenizers.Tokenizer.from_str(json.dumps(CODEC["tokenizer"]["tokenizer"]))
-MOST = SETTINGS["max_tokens"]
+START = TOKENIZER.encode("").ids if CODEC["tokenizer"]["tokenizer"].get("post_processor") else []
+MOST = SETTINGS["max_tokens"] - len(START)
 HEAD = {"head": MOST, "tail": 0, "both": (MOST + 1) // 2}[SETTINGS["truncation"]]
 
 sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
@@ -21,7 +22,8 @@ for line in sys.stdin:
     text = line.removesuffix("\n").removesuffix("\r")
     ids = TOKENIZER.encode(text, add_special_tokens=False).ids
     ids = ids if len(ids) <= MOST else ids[:HEAD] + ids[len(ids) - (MOST - HEAD) :]
-    tokens = np.zeros((1, MOST), np.int32)
+    ids = START + ids
+    tokens = np.zeros((1, SETTINGS["max_tokens"]), np.int32)
     tokens[0, : len(ids)] = ids
     (row,) = MODEL.call({"tokens": tokens, "lengths": np.array([len(ids)], np.int32)})
     by_name = dict(zip(CODEC["label_names"], map(float, row)))

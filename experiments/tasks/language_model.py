@@ -9,12 +9,12 @@ from flax import nnx
 from experiments.language_model import EXPERIMENT, METRICS, Config
 from rnn_jax.data.parts import Data
 from rnn_jax.metrics.language import language_metrics
+from rnn_jax.models.adaptive_scoring import score_part
 from rnn_jax.models.language_model import LanguageModel
 from rnn_jax.models.language_passage import draw_passage
-from rnn_jax.models.language_score import document_nats, lane_nats
 from rnn_jax.models.make_language_model import check_stack, make_language_model
 from rnn_jax.models.texts import answers, rendered, sample_texts
-from rnn_jax.text.language_codec import END_ID, LanguageCodec
+from rnn_jax.text.language_codec import LanguageCodec
 from rnn_jax.text.streams import LanguagePart, read_language, read_language_part
 from rnn_jax.training.run import Run
 from rnn_jax.training.task import Scored, Sums, Task, Trained
@@ -43,15 +43,11 @@ def loss(model: LanguageModel, batch: dict[str, jax.Array], carry: Any, key: jax
 
 
 def score(trained: Trained, part: LanguagePart) -> Scored:
-    """Nats of each token, once; before the final score, one long text is read as lanes."""
+    """Nats of each token, once; in --mode=eval the model may adapt to the text."""
     config, codec = trained.config, trained.codec
-    if not trained.is_final and len(part.documents) == 1:
-        nats = lane_nats(trained, part.documents, config.text.batch_size, codec.vocabulary_size, END_ID)
-    else:
-        batch_size = config.text.score_batch_size
-        each = document_nats(trained, part.documents, batch_size, codec.vocabulary_size, END_ID)
-        nats = float(each.sum(dtype="float64"))
-    texts = [] if trained.is_final else sample_texts(trained, codec, part)
+    size, is_final = codec.vocabulary_size, trained.is_final
+    nats = score_part(trained, part, config.text, config.scoring, size, is_final=is_final)
+    texts = [] if is_final else sample_texts(trained, codec, part)
     return Scored(language_metrics(nats, **part.sizes), texts)
 
 
@@ -73,6 +69,5 @@ TASK = Task(
     EXPERIMENT, Config, LanguageCodec, METRICS, read, make_model, loss, score, answer,
     read_part=read_part, illustrate=illustrate, examples=examples, samples=lambda texts: "\n\n".join(texts) + "\n",
     render=lambda config, found: rendered(config.writing, found), unit="tokens",
-    check=lambda config: check_stack(config.encoder),
-    vocabulary=("tokenizer", "vocabulary_size", "min_count", "lowercase", "pretokenized", "space_mark"),
+    check=lambda config: check_stack(config.encoder), settings=lambda config: config.scoring.settings(),
 )  # fmt: skip

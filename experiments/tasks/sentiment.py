@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from experiments import load
 from experiments.exported import forms
 from experiments.sentiment import EXPERIMENT, METRICS, Config
 from rnn_jax.data.batching import Shapes, doubling_lengths
@@ -16,11 +17,12 @@ from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import in_order, map_rows
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics.classification import ClassificationTotals
+from rnn_jax.models.make_classifier import make_classifier
+from rnn_jax.models.pretrained import classifier_from
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.stack import make_stack
 from rnn_jax.text.text_codec import TextCodec
 from rnn_jax.text.texts import TextPart, read_text_part, read_texts, text_part
-from rnn_jax.text.vocabulary import UNKNOWN_ID
 from rnn_jax.training.plots import plot_confusion
 from rnn_jax.training.run import Run
 from rnn_jax.training.task import Scored, Sums, Task, Trained
@@ -35,10 +37,7 @@ def read_part(config: Config, codec: TextCodec, name: str) -> TextPart:
 
 
 def make_model(config: Config, codec: TextCodec, rngs: nnx.Rngs) -> SentimentClassifier:
-    sizes = {"vocabulary_size": codec.tokenizer.get_vocab_size(), "num_classes": len(codec.label_names)}
-    sizes |= {"ngram_vocabulary_size": codec.ngrams.size if codec.ngrams else 0, "unknown_id": UNKNOWN_ID}
-    options = config.model.arguments() | config.classifier.arguments()
-    return SentimentClassifier(make_stack(config.encoder), rngs=rngs, **sizes, **options)
+    return make_classifier(config.encoder, config.model, config.classifier, codec, rngs)
 
 
 def loss(model: SentimentClassifier, batch: dict[str, jax.Array], carry: Any, key: jax.Array) -> tuple[Sums, Any]:
@@ -93,5 +92,5 @@ TASK = Task(
     EXPERIMENT, Config, TextCodec, METRICS, read, make_model, loss, score, answer,
     read_part=read_part, illustrate=illustrate, examples=examples, check=lambda config: make_stack(config.encoder),
     classes=lambda codec: codec.label_names, heads=("output", "bag_output"), exported=forms.sentiment,
-    vocabulary=("tokenizer", "vocabulary_size", "lowercase", "ngram_vocabulary_size", "ngram_orders"),
+    donors={"language_model": lambda config, run: classifier_from(load(run), config.encoder, config.classifier)},
 )  # fmt: skip

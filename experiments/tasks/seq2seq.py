@@ -88,5 +88,5 @@ TASK = Task(
     EXPERIMENT, Config, TranslationCodec, METRICS, read, make_model, loss, score, answer,
     read_part=lambda config, codec, name: read_pair_part(config.data, name), illustrate=illustrate, samples=samples,
     examples=examples, check=check, settings=lambda config: config.decoding.settings(), exported=forms.seq2seq,
-    vocabulary=("tokenizer", "vocabulary_size", "joint_vocabulary", "lowercase"), unit="tokens",
+    unit="tokens",
 )  # fmt: skip

@@ -83,6 +83,6 @@ TASK = Task(
     EXPERIMENT, Config, TaggingCodec, METRICS, read, make_model, loss, score, answer,
     exported=forms.tagging,
     read_part=read_part, illustrate=illustrate, examples=examples, render=render, unit="words",
-    check=lambda config: make_stack(config.encoder), vocabulary=("lowercase", "max_characters"),
+    check=lambda config: make_stack(config.encoder),
     classes=lambda codec: codec.model_labels, heads=("output", "crf"),
 )  # fmt: skip

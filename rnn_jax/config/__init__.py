@@ -4,6 +4,8 @@ from rnn_jax.config.conditions import ABOVE_ONE, ABOVE_ZERO, GIVEN, NOT_GIVEN, a
 from rnn_jax.config.flags import config_from_flags, define_flags, given_flags, refuse_empty
 from rnn_jax.config.idle import refuse_idle, refuse_idle_changes
 from rnn_jax.config.knobs import (
+    NETWORK,
+    VOCABULARY,
     Field,
     check_value,
     did_you_mean,
@@ -29,7 +31,9 @@ __all__ = [
     "ABOVE_ONE",
     "ABOVE_ZERO",
     "GIVEN",
+    "NETWORK",
     "NOT_GIVEN",
+    "VOCABULARY",
     "Config",
     "Field",
     "any_of",

@@ -27,6 +27,8 @@ from rnn_jax.config.conditions import Condition
 _TRUE, _FALSE = (("true", "t", "1", "yes", "y", "on"), ("false", "f", "0", "no", "n", "off"))
 SMALLEST_FLOAT32, LARGEST_FLOAT32 = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # normal numbers
 LARGEST_INT32 = 2**31 - 1  # of integers with no bound of their own: no array is larger, counters have 32 bits
+NETWORK, VOCABULARY = "network", "vocabulary"
+"""What a knob describes that comes along from the run that --init_from names."""
 _EXPECTED = {bool: "true or false", int: "an integer, such as 100 or 2e6", float: "a finite number", str: "text"}
 
 
@@ -52,6 +54,7 @@ class Field(NamedTuple):
     short: bool = False
     former: tuple[str, ...] = ()
     code: bool = False
+    inherited: str = ""
 
 
 def knob(
@@ -69,6 +72,7 @@ def knob(
     short: bool = False,
     former: tuple[str, ...] = (),
     code: bool = False,
+    inherited: str = "",
 ) -> Any:
     """A dataclass field with help text and rules; bounds and choices hold for each tuple element.
 
@@ -79,10 +83,11 @@ def knob(
     only_if says when the knob counts; given all the same, it is refused. Names of the same group go before others.
     short=True: in --helpshort.
     former: names that it had, in order, still accepted; hashes go by the first. code=True marks names of imported code.
+    inherited: NETWORK or VOCABULARY, where it describes that: the run that --init_from names has the default.
     """
     rules: dict[str, Any] = {"help": help, "choices": choices, "minimum": minimum, "maximum": maximum}
     rules |= {"above": above, "below": below, "identity": identity, "in_state": in_state}
-    rules |= {"only_if": only_if, "short": short, "former": former, "code": code}
+    rules |= {"only_if": only_if, "short": short, "former": former, "code": code, "inherited": inherited}
     return dataclasses.field(default=default, metadata=rules)
 
 

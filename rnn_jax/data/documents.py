@@ -5,7 +5,6 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +26,7 @@ from rnn_jax.errors import UserError
 
 _TEXT = "text"
 _JSON_SUFFIXES = (".jsonl", ".ndjson")
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Documents(NamedTuple):
@@ -62,7 +62,7 @@ def load_documents(config: LanguageConfig, *, seed: int = 0) -> LanguageData:
     Raises:
       UserError: as `read_parts` and `read_part`; no text to train on, or nothing that can be cut off.
     """
-    parts = read_parts(config, lambda path: read_part(config, path), lambda split: read_part(config, split))
+    parts = read_parts(config, lambda path: _file_part(config, path), lambda split: _split_part(config, split))
     if parts.validation is None and parts.train.num_examples == 1:
         train, validation = _cut_end(parts.train, config.validation_fraction)
     else:
@@ -70,19 +70,32 @@ def load_documents(config: LanguageConfig, *, seed: int = 0) -> LanguageData:
     return LanguageData(train, validation, parts.test, parts.notes)
 
 
-@once
 def read_part(config: LanguageConfig, name: str) -> Documents:
     """A file, or a split of the config's dataset, as documents.
 
     Raises:
-      UserError: as `open_split`; no such field; a file that cannot be read, is no UTF-8 or JSON (file:line), or empty.
+      UserError: as `open_split`; no such field; a file that cannot be read, is no text (file:line), or empty.
     """
-    part = _read_file(config, name) if is_file(name) else _read_split(config, name)
-    if config.documents != "texts":
-        apart = r"\n" if config.documents == "lines" else r"\n\s*\n"
+    return _file_part(config, name) if is_file(name) else _split_part(config, name)
+
+
+@once
+def _file_part(config: LanguageConfig, path: str) -> Documents:
+    return _divided(_read_file(config, path), config.documents)
+
+
+@once
+def _split_part(config: LanguageConfig, split: str) -> Documents:
+    return _divided(_read_split(config, split), config.documents)
+
+
+def _divided(part: Documents, documents: str) -> Documents:
+    """Whole texts, lines or paragraphs; the latter two without those that are white space."""
+    if documents != "texts":
+        apart = r"\n" if documents == "lines" else r"\n\s*\n"
         pieces = (piece.strip("\n") for text in part.texts for piece in re.split(apart, text))
-        part = part._replace(texts=[piece for piece in pieces if piece.strip()], nats=None)
-    if not any(part.texts):
+        part = Documents(part.name, [piece for piece in pieces if piece.strip()])
+    if not any(map(str.strip, part.texts)):
         raise UserError(f"{part.name}: there is no text in it.")
     return part
 
@@ -100,25 +113,31 @@ def _read_split(config: LanguageConfig, split: str) -> Documents:
 
 
 def _read_file(config: LanguageConfig, path: str) -> Documents:
-    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    is_json = _is_json(path)
+    files = filter(None, (config.train_file, config.validation_file, config.test_file))
+    if config.text_field and config.train_file and not any(map(_is_json, (path, *files))):
+        raise UserError(f"--text_field={config.text_field}: {path} is a text file, which has no fields.")
     try:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as stream:
-            if suffix in _JSON_SUFFIXES:
+            if is_json:
                 return Documents(path, list(_json_texts(stream, path, config.text_field or _TEXT)))
-            if config.text_field:
-                raise UserError(f"--text_field={config.text_field}: {path} is a text file, which has no fields.")
-            lines = list(read_lines(_ended(stream), path))
-            return Documents(path, ["\n".join(lines)])
+            return Documents(path, ["\n".join(read_lines(_whole(stream, path), path))])
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path} is damaged, perhaps by a download that broke off: {error}.") from error
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
 
 
-def _ended(stream: Iterable[bytes]) -> Iterator[bytes]:
+def _is_json(path: str) -> bool:
+    return path.removesuffix(".gz").lower().endswith(_JSON_SUFFIXES)
+
+
+def _whole(stream: Iterable[bytes], path: str) -> Iterator[bytes]:
     """The lines, and after a line end an empty one: joined again by line ends, they are the file."""
     line = b"\n"
-    for line in stream:
+    for number, line in enumerate(stream, start=1):
+        if b"\0" in line and not line.startswith(_UTF_16):  # which `read_lines` knows by name
+            raise UserError(f"{path}:{number}: no text, but binary: give a text or JSONL file, also .gz.")
         yield line
     if line.endswith(b"\n"):
         yield b""
@@ -132,10 +151,21 @@ def _json_texts(stream: Iterable[bytes], path: str, field: str) -> Iterator[str]
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON: {error}.") from error
-        if not isinstance(row, dict) or not isinstance(row.get(field), str):
-            have = ", ".join(map(repr, row)) if isinstance(row, dict) else "no fields"
-            raise UserError(f"{path}:{number}: no text in the field {field!r}; it has {have}. See --text_field.")
+        if not isinstance(row, dict) or field not in row:
+            have = ", ".join(map(repr, row)) or "none" if isinstance(row, dict) else "none"
+            raise UserError(f"{path}:{number}: no field {field!r}; it has {have}. See --text_field.")
+        if not isinstance(row[field], str) or not _is_unicode(row[field]):
+            raise UserError(f"{path}:{number}: the field {field!r} must be a Unicode string. See --text_field.")
         yield _unix(row[field])
+
+
+def _is_unicode(text: str) -> bool:
+    r"""False where JSON has smuggled in half a surrogate pair ("\ud83d"), which no tokenizer takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unix(text: str) -> str:
@@ -151,7 +181,7 @@ def _cut_end(train: Documents, fraction: float) -> tuple[Documents, Documents]:
         if place:
             at = place
             break
-    if not 0 < at < len(text):
+    if not (fraction and text[:at].strip() and text[at:].strip()):
         raise UserError(
             f"{train.name}: a text of {len(text)} characters cannot be divided into training and validation data by"
             f" --validation_fraction={fraction}: give a --validation_file, or a longer text."

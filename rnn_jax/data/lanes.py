@@ -37,7 +37,13 @@ class Lanes:
         self._documents, self._batch_size, self._boundary, self._seed = documents, batch_size, boundary, seed
         num_tokens = len(documents.values)
         if not num_tokens:
-            raise UserError("There is nothing to train on: the training text is empty.")
+            raise UserError(
+                "There is nothing to train on: the training text has no tokens. Give another --train_file or --dataset."
+            )
+        if batch_size > num_tokens:
+            raise UserError(
+                f"--batch_size={batch_size} is more lanes than the training text has tokens, {num_tokens:,}: lower it."
+            )
         self._ends = np.linspace(0, num_tokens, batch_size + 1).round().astype(np.int64)
         self.lane_length = int(np.diff(self._ends).max())
         if length > self.lane_length:
@@ -62,18 +68,19 @@ class Lanes:
             self._epoch = epoch, *self._arranged(epoch)
         _, values, lengths, starts = self._epoch
         size = int(self._lengths.max())
-        tokens = np.zeros((self._batch_size, size + 1), np.int32)
+        tokens, labels = np.zeros((2, self._batch_size, size), np.int32)
         weights = np.zeros((self._batch_size, size), np.float32)
         for lane in range(self._batch_size):
             start = self._ends[lane] + starts[window]
             real = int(np.clip(self._ends[lane + 1] - start, 0, lengths[window]))
             if real:
                 tokens[lane, 0] = values[start - 1] if start else self._boundary
-                tokens[lane, 1 : real + 1] = values[start : start + real]
+                tokens[lane, 1:real] = values[start : start + real - 1]
+            labels[lane, :real] = values[start : start + real]
             weights[lane, :real] = 1
-        resets = tokens[:, :-1] == self._boundary
+        resets = tokens == self._boundary
         resets[:, 0] |= window == 0
-        batch = {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
+        batch = {"tokens": tokens, "labels": labels, "weights": weights, "resets": resets}
         return batch | {"mask": weights > 0} if self._varies else batch
 
     def _arranged(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,9 +104,10 @@ def _window_lengths(lane_length: int, length: int, seed: int | None) -> np.ndarr
         return np.full(-(-lane_length // length), length)
     random = Random(seed)  # random() is the one method whose values Python promises to keep
     lengths: list[int] = []
-    while sum(lengths) < lane_length:
+    missing = lane_length
+    while missing > 0:
         mean = length / 2 if random.random() < _HALF_AS_OFTEN else length
         drawn = NormalDist(mean, _SHORTEST).inv_cdf(max(random.random(), 2**-53))
-        lengths.append(max(_SHORTEST, round(drawn)))
-    lengths[-1] -= sum(lengths) - lane_length
+        lengths.append(min(max(_SHORTEST, round(drawn)), missing))
+        missing -= lengths[-1]
     return np.array(lengths)

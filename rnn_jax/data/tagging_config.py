@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rnn_jax.config import GIVEN, NOT_GIVEN, any_of, knob, when
+from rnn_jax.config import GIVEN, NOT_GIVEN, VOCABULARY, any_of, knob, when
 from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 
 SCHEMES = ("iob1", "bio", "bioes")  # of `tagging.spans`; a test compares
@@ -49,7 +49,7 @@ class TaggedTextConfig(PartsConfig):
 class WordsConfig:
     """How sentences become words, words characters, and both batches."""
 
-    lowercase: bool = knob(False, "fold the case of words; their characters keep it")
+    lowercase: bool = knob(False, "fold the case of words; their characters keep it", inherited=VOCABULARY)
     vocabulary_size: int = knob(
         50_000, "most frequent words of the training data that are kept", minimum=3, only_if=FITTED
     )
@@ -59,6 +59,7 @@ class WordsConfig:
         "of longer words the first and last characters are read",
         minimum=2,
         only_if=when(character_encoder=("cnn", "bilstm")),
+        inherited=VOCABULARY,
     )
     label_scheme: str = knob("same", "the model's own spelling of spans", choices=("same", *SCHEMES))
     tokens_per_batch: int = knob(1000, "most words in a batch, padding included", minimum=1, short=True)

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rnn_jax.config import knob
+from rnn_jax.config import VOCABULARY, knob
 from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 
 SUBWORD_KINDS = ("bpe", "char")  # of `subwords`; a test compares
@@ -29,12 +29,12 @@ class PairsConfig(PartsConfig):
 class SubwordConfig:
     """How texts become subwords, and pairs batches."""
 
-    tokenizer: str = knob("bpe", "unit of the vocabularies", choices=SUBWORD_KINDS)
+    tokenizer: str = knob("bpe", "unit of the vocabularies", choices=SUBWORD_KINDS, inherited=VOCABULARY)
     vocabulary_size: int = knob(
-        8_000, "subwords in a vocabulary; 4,000 to 32,000 for a language", minimum=5, short=True
+        8_000, "subwords in a vocabulary; 4,000 to 32,000 for a language", minimum=5, short=True, inherited=VOCABULARY
     )
-    joint_vocabulary: bool = knob(True, "one vocabulary for source and target, fitted on both")
-    lowercase: bool = knob(False, "fold the case of all texts")
+    joint_vocabulary: bool = knob(True, "one vocabulary for source and target, fitted on both", inherited=VOCABULARY)
+    lowercase: bool = knob(False, "fold the case of all texts", inherited=VOCABULARY)
     max_tokens: int = knob(
         100, "longer sources are cut to this; longer pairs are not trained on", minimum=1, short=True
     )

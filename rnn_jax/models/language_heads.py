@@ -1,7 +1,8 @@
 """From the outputs of a language model to probabilities of the next token.
 
 A head has `loss(ys, labels, weights, embeddings, key)` → (total nats, weight), what training minimises, and
-`log_probs(ys, embeddings)` (…, V), what everything else reads. embeddings: the table (V, F), for heads that are tied.
+`log_probs(ys, embeddings)` (…, V), what everything else reads; `logits(ys, embeddings)` are those up to a constant,
+which a penalty for repetition depends on. embeddings: the table (V, E), for heads that are tied: they have E = F.
 """
 
 import jax
@@ -38,15 +39,16 @@ class SoftmaxHead(nnx.Module):
         if not tied:
             self.w = nnx.Param(jax.nn.initializers.glorot_uniform()(rngs.params(), (vocabulary_size, input_size)))
 
-    def _weights(self, embeddings: Float[Array, "V F"]) -> Float[Array, "V F"]:
+    def _weights(self, embeddings: Float[Array, "V E"]) -> Float[Array, "V F"]:
         return embeddings if self.w is None else self.w.get_value()
 
-    def logits(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V F"]) -> Float[Array, "*B V"]:
+    def logits(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """Scores of all tokens, in float32."""
-        scores = (ys @ self._weights(embeddings).astype(ys.dtype).T).astype(jnp.float32)
+        weights = self._weights(embeddings).astype(ys.dtype)
+        scores = jnp.matmul(ys, weights.T, preferred_element_type=jnp.float32)  # 8 bits are too few for a sum
         return scores + jnp.broadcast_to(self.b.get_value(), scores.shape)
 
-    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V F"]) -> Float[Array, "*B V"]:
+    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """log p of all tokens."""
         return jax.nn.log_softmax(self.logits(ys, embeddings))
 
@@ -55,7 +57,7 @@ class SoftmaxHead(nnx.Module):
         ys: Float[Array, "*B F"],
         labels: Int[Array, "*B"],
         weights: Float[Array, "*B"],
-        embeddings: Float[Array, "V F"],
+        embeddings: Float[Array, "V E"],
         key: Key,
     ) -> Loss:
         """Cross entropy, of all tokens or of those sampled."""
@@ -79,16 +81,20 @@ class AdaptiveHead(nnx.Module):
     def _params(self) -> AdaptiveParams:
         return jax.tree.map(lambda p: p.get_value(), self.weights, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
 
-    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V F"]) -> Float[Array, "*B V"]:
+    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """log p of all tokens."""
         return adaptive_log_probs(self._params(), ys)
+
+    def logits(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
+        """log p of all tokens: there are no others."""
+        return self.log_probs(ys, embeddings)
 
     def loss(
         self,
         ys: Float[Array, "*B F"],
         labels: Int[Array, "*B"],
         weights: Float[Array, "*B"],
-        embeddings: Float[Array, "V F"],
+        embeddings: Float[Array, "V E"],
         key: Key,
     ) -> Loss:
         """Cross entropy, computed only for the clusters that the labels are in."""
@@ -108,16 +114,20 @@ class MixtureHead(nnx.Module):
         latent = jnp.tanh(self.latent(ys)).reshape(*ys.shape[:-1], self.num_mixtures, ys.shape[-1])
         return self.prior(ys), self.softmax.logits(latent, embeddings)
 
-    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V F"]) -> Float[Array, "*B V"]:
+    def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """log p of all tokens."""
         return mixture_log_probs(*self._components(ys, embeddings))
+
+    def logits(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
+        """log p of all tokens: there are no others."""
+        return self.log_probs(ys, embeddings)
 
     def loss(
         self,
         ys: Float[Array, "*B F"],
         labels: Int[Array, "*B"],
         weights: Float[Array, "*B"],
-        embeddings: Float[Array, "V F"],
+        embeddings: Float[Array, "V E"],
         key: Key,
     ) -> Loss:
         """Cross entropy of the mixture."""

@@ -31,6 +31,8 @@ class LanguageModel(nnx.Module):
     Every dropout needs a key; without one the model is deterministic.
     """
 
+    LAYERS = (("head", "projection"), ("encoder",), ("embedding",))  # from the head down
+
     def __init__(
         self,
         stack: Layer | Cell,
@@ -84,10 +86,10 @@ class LanguageModel(nnx.Module):
         return Read(features, dropped, out.ys, out.carry)
 
     def step(self, carry: Carry, tokens: Int[Array, " B"]) -> tuple[Carry, Float[Array, "B V"]]:
-        """One token of each row → the carry after it and the log probabilities of the next."""
+        """One token of each row → the carry after it and logits of the next: its probabilities are their softmax."""
         carry, ys = self.encoder.step(carry, self.embedding(tokens).astype(self.dtype))
         features = ys if self.projection is None else self.projection(ys)
-        return carry, self.log_probs(features)
+        return carry, self.head.logits(features, self.embedding.table.get_value())
 
     def initial_carry(self, batch: int) -> Carry:
         """The carry before a text, of so many rows."""

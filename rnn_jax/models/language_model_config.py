@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rnn_jax.config import ABOVE_ZERO, knob, when
+from rnn_jax.config import ABOVE_ZERO, NETWORK, knob, when
 
 HEADS = ("softmax", "adaptive", "mixture")
 SOFTMAX, ADAPTIVE, MIXTURE = (when(head=head) for head in HEADS)
@@ -18,8 +18,11 @@ class LanguageModelConfig:
         "(Grave et al. 2017); mixture: of several softmaxes (Yang et al. 2018)",
         choices=HEADS,
         short=True,
+        inherited=NETWORK,
     )
-    tie_output: bool = knob(True, "the output weights are the embeddings", only_if=when(head=("softmax", "mixture")))
+    tie_output: bool = knob(
+        True, "the output weights are the embeddings", only_if=when(head=("softmax", "mixture")), inherited=NETWORK
+    )
     num_sampled: int = knob(
         0,
         "training compares the next token with so many drawn ones, not with all (0 = off)",
@@ -31,8 +34,9 @@ class LanguageModelConfig:
         "first ids of the clusters, rising (default: a tenth and a third of the vocabulary)",
         minimum=1,
         only_if=ADAPTIVE,
+        inherited=NETWORK,
     )
-    num_mixtures: int = knob(4, "softmaxes in the mixture", minimum=1, only_if=MIXTURE)
+    num_mixtures: int = knob(4, "softmaxes in the mixture", minimum=1, only_if=MIXTURE, inherited=NETWORK)
     variational_output: bool = knob(
         False, "output dropout drops the same units at every step", only_if=when(output_dropout=ABOVE_ZERO)
     )

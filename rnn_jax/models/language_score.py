@@ -1,7 +1,7 @@
 """How many nats a language model needs for texts: read from the first token to the last, the carry handed on."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,20 @@ from rnn_jax.data.batching import Ragged
 from rnn_jax.data.lanes import Lanes
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_model import LanguageModel
+from rnn_jax.types import Array, Carry, Float
 
 _MOST_NUMBERS = 2**25  # of the log probabilities of a window: 128 MiB
 _LONGEST_WINDOW, _SHORTEST_WINDOW = 1024, 16
 
 Batch = dict[str, np.ndarray]
+
+
+class Reading(NamedTuple):
+    """Of a window −log p of its labels, the features that the head read, and the carry after it."""
+
+    nats: Float[Array, "B T"]
+    features: Float[Array, "B T F"]
+    carry: Carry
 
 
 def document_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int) -> np.ndarray:
@@ -41,7 +50,7 @@ def lane_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size:
     """Σ −log p of all tokens, read as lanes: faster, and a little too much, as each lane begins knowing nothing."""
     batch_size = min(batch_size, max(len(documents.values), 1))
     lane = -(-len(documents.values) // batch_size)
-    window = min(_window(lane, batch_size, vocabulary_size), lane // 2 or 1)
+    window = min(window_size(lane, batch_size, vocabulary_size), lane // 2 or 1)
     lanes = Lanes(documents, batch_size, window, boundary=boundary, seed=0)
     carry, sums = None, []
     for step in range(lanes.steps_per_epoch):
@@ -59,9 +68,33 @@ def initial_carry(model: LanguageModel, batch: dict[str, Any]) -> Any:
 
 def label_nats(model: LanguageModel, batch: dict[str, Any], carry: Any) -> tuple[jax.Array, Any]:
     """−log p (B, T) of the labels of a window, and the carry after it."""
+    reading = read_labels(model, batch, carry)
+    return reading.nats, reading.carry
+
+
+def read_labels(model: LanguageModel, batch: dict[str, Any], carry: Any) -> Reading:
+    """A window, going on from the carry."""
     read = model.read(batch["tokens"], carry=carry, resets=batch["resets"], mask=batch["weights"] > 0)
     log_probs = model.log_probs(read.features)
-    return -jnp.take_along_axis(log_probs, batch["labels"][..., None], axis=-1)[..., 0], read.carry
+    nats = -jnp.take_along_axis(log_probs, batch["labels"][..., None], axis=-1)[..., 0]
+    return Reading(nats, read.features, read.carry)
+
+
+def stream_windows(documents: Ragged, size: int, boundary: int) -> Iterator[Batch]:
+    """All documents in their order as one lane (1, T), a window of `size` steps at a time.
+
+    Each begins with a reset, at which the boundary is read. documents: the number of the one that a label is of.
+    """
+    labels = documents.values
+    first = documents.offsets[:-1][documents.lengths > 0]
+    tokens, resets = np.roll(labels, 1), np.zeros(len(labels), bool)
+    tokens[first], resets[first] = boundary, True
+    numbers = np.repeat(np.arange(len(documents), dtype=np.int32), documents.lengths)
+    lane = {"tokens": tokens, "labels": labels, "resets": resets, "documents": numbers}
+    lane["weights"] = np.ones(len(labels), np.float32)
+    for start in range(0, len(labels), size):
+        window = {name: values[start : start + size] for name, values in lane.items()}
+        yield {name: np.pad(values, (0, size - len(values)))[None] for name, values in window.items()}
 
 
 def _side_by_side(
@@ -80,7 +113,7 @@ def _windows(
     documents: Ragged, rows: np.ndarray, batch_size: int, vocabulary_size: int, boundary: int
 ) -> Iterator[tuple[int, Batch]]:
     lengths = documents.lengths[rows]
-    size = _window(int(lengths.max()), batch_size, vocabulary_size)
+    size = window_size(int(lengths.max()), batch_size, vocabulary_size)
     for start in range(0, int(lengths.max()), size):
         tokens = np.zeros((batch_size, size + 1), np.int32)
         weights = np.zeros((batch_size, size), np.float32)
@@ -95,7 +128,7 @@ def _windows(
         yield start, {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
 
 
-def _window(longest: int, batch_size: int, vocabulary_size: int) -> int:
+def window_size(longest: int, batch_size: int, vocabulary_size: int) -> int:
     """Steps at once: a power of two, so that there are few shapes, no longer than needed or than memory allows."""
     most = min(_LONGEST_WINDOW, max(_MOST_NUMBERS // (batch_size * vocabulary_size), 1))
     return max(_SHORTEST_WINDOW, 1 << min((longest - 1).bit_length(), most.bit_length() - 1))

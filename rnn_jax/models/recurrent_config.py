@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rnn_jax.config import ABOVE_ONE, ABOVE_ZERO, any_of, knob, when
+from rnn_jax.config import ABOVE_ONE, ABOVE_ZERO, NETWORK, any_of, knob, when
 
 # Of registries whose modules import JAX, which reading a command line should not wait for; a test compares them.
 CELL_NAMES = (
@@ -44,19 +44,31 @@ class RecurrentConfig:
         f"cell of every layer, or one a layer: {', '.join(CELL_NAMES)}; or your own class as package.module:Class",
         code=True,
         short=True,
+        inherited=NETWORK,
     )
     cell_options: tuple[str, ...] = knob(
-        (), "further fields of the cells, as in w_h_init=identity,b_init=(0.0,1.0,0.0,0.0)"
+        (), "further fields of the cells, as in w_h_init=identity,b_init=(0.0,1.0,0.0,0.0)", inherited=NETWORK
     )
     hidden_size: tuple[int, ...] = knob(
-        (128,), "hidden size of every layer, or one a layer", minimum=1, only_if=when(num_params=0), short=True
+        (128,),
+        "hidden size of every layer, or one a layer",
+        minimum=1,
+        only_if=when(num_params=0),
+        short=True,
+        inherited=NETWORK,
     )
-    num_layers: int = knob(1, "number of recurrent layers", minimum=1, short=True)
-    bidirectional: bool = knob(False, "read in both directions in every layer", short=True)
+    num_layers: int = knob(1, "number of recurrent layers", minimum=1, short=True, inherited=NETWORK)
+    bidirectional: bool = knob(False, "read in both directions in every layer", short=True, inherited=NETWORK)
     merge: str = knob(
-        "concat", "how the two directions' outputs are merged", choices=MERGE_NAMES, only_if=when(bidirectional=True)
+        "concat",
+        "how the two directions' outputs are merged",
+        choices=MERGE_NAMES,
+        only_if=when(bidirectional=True),
+        inherited=NETWORK,
     )
-    residual: bool = knob(False, "every layer but the first adds its input to its output", only_if=SEVERAL_LAYERS)
+    residual: bool = knob(
+        False, "every layer but the first adds its input to its output", only_if=SEVERAL_LAYERS, inherited=NETWORK
+    )
     input_dropout: float = dropout_knob("dropout on the input of the first layer")
     layer_dropout: float = dropout_knob("dropout between layers", only_if=SEVERAL_LAYERS)
     variational_dropout: bool = knob(

@@ -32,6 +32,13 @@ class SentimentClassifier(nnx.Module):
       ValueError: an unknown pooling or fusion.
     """
 
+    LAYERS = (  # from the head down
+        ("output", "bag_output", "pooling"),
+        ("encoder",),
+        ("convolution",),
+        ("embedding", "ngram_embedding"),
+    )
+
     def __init__(
         self,
         encoder: Layer | Cell,

@@ -61,6 +61,14 @@ class Seq2Seq(nnx.Module):
         backwards.
     """
 
+    LAYERS = (  # from the head down
+        ("output", "output_bias", "readout"),
+        ("decoder", "attention_params"),
+        ("bridges",),
+        ("encoder",),
+        ("source_embedding", "target_embedding"),
+    )
+
     def __init__(
         self,
         encoder: Layer | Cell,

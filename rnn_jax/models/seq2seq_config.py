@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rnn_jax.config import knob, when
+from rnn_jax.config import NETWORK, knob, when
 from rnn_jax.models.recurrent_config import RecurrentConfig
 
 # Of registries whose modules import JAX; a test compares them.
@@ -14,12 +14,18 @@ BRIDGES = ("linear", "copy", "zero")
 class DecoderConfig:
     """The decoder's stack, where it is not as the encoder's. What is dropped is the same in both."""
 
-    cell: tuple[str, ...] = knob((), "cell of the decoder's layers, or one a layer (default: as --cell)", code=True)
-    hidden_size: tuple[int, ...] = knob((), "hidden size of the decoder (default: as --hidden_size)", minimum=1)
-    cell_options: tuple[str, ...] = knob(
-        (), "further fields of the decoder's cells (default: as --cell_options, unless there is a --decoder_cell)"
+    cell: tuple[str, ...] = knob(
+        (), "cell of the decoder's layers, or one a layer (default: as --cell)", code=True, inherited=NETWORK
     )
-    num_layers: int = knob(0, "layers of the decoder (0 = as --num_layers)", minimum=0)
+    hidden_size: tuple[int, ...] = knob(
+        (), "hidden size of the decoder (default: as --hidden_size)", minimum=1, inherited=NETWORK
+    )
+    cell_options: tuple[str, ...] = knob(
+        (),
+        "further fields of the decoder's cells (default: as --cell_options, unless there is a --decoder_cell)",
+        inherited=NETWORK,
+    )
+    num_layers: int = knob(0, "layers of the decoder (0 = as --num_layers)", minimum=0, inherited=NETWORK)
 
     def stack(self, encoder: RecurrentConfig) -> RecurrentConfig:
         """The knobs of the decoder's stack: its own where they are given, else the encoder's; it reads one way."""
@@ -38,17 +44,30 @@ class Seq2SeqConfig:
     """What joins encoder and decoder; readouts are as large as embeddings."""
 
     attention: str = knob(
-        "additive", "how the decoder attends to the source", choices=("none", *ATTENTION_NAMES), short=True
+        "additive",
+        "how the decoder attends to the source",
+        choices=("none", *ATTENTION_NAMES),
+        short=True,
+        inherited=NETWORK,
     )
     attention_size: int = knob(
         0,
         "numbers in additive and concat, and in all heads (0 = embedding_size)",
         minimum=0,
         only_if=when(attention=("additive", "concat", "multi_head")),
+        inherited=NETWORK,
     )
-    attention_heads: int = knob(4, "heads of --attention=multi_head", minimum=1, only_if=when(attention="multi_head"))
-    bridge: str = knob("linear", "the decoder's initial carry: from the encoder, or zero", choices=BRIDGES)
-    input_feeding: bool = knob(False, "the decoder also reads what it last attended to; slower: step by step")
-    tie_embeddings: bool = knob(True, "one embedding table for source and target", only_if=when(joint_vocabulary=True))
-    tie_output: bool = knob(True, "the output weights are the target embeddings")
+    attention_heads: int = knob(
+        4, "heads of --attention=multi_head", minimum=1, only_if=when(attention="multi_head"), inherited=NETWORK
+    )
+    bridge: str = knob(
+        "linear", "the decoder's initial carry: from the encoder, or zero", choices=BRIDGES, inherited=NETWORK
+    )
+    input_feeding: bool = knob(
+        False, "the decoder also reads what it last attended to; slower: step by step", inherited=NETWORK
+    )
+    tie_embeddings: bool = knob(
+        True, "one embedding table for source and target", only_if=when(joint_vocabulary=True), inherited=NETWORK
+    )
+    tie_output: bool = knob(True, "the output weights are the target embeddings", inherited=NETWORK)
     label_smoothing: float = knob(0.0, "share of the target spread over all tokens", minimum=0.0, maximum=0.9)

@@ -40,6 +40,8 @@ class Tagger(nnx.Module):
       ValueError: an unknown decoder.
     """
 
+    LAYERS = (("output", "crf"), ("encoder",), ("embedding", "characters"))  # from the head down
+
     def __init__(
         self,
         encoder: Layer | Cell,

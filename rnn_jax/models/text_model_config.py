@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rnn_jax.config import knob
+from rnn_jax.config import NETWORK, knob
 from rnn_jax.models.recurrent_config import dropout_knob
 
 
@@ -11,7 +11,9 @@ from rnn_jax.models.recurrent_config import dropout_knob
 class TextModelConfig:
     """Word embeddings before a recurrent stack, an output layer behind it."""
 
-    embedding_size: int = knob(100, "size of the embeddings of words or tokens", minimum=1, short=True)
+    embedding_size: int = knob(
+        100, "size of the embeddings of words or tokens", minimum=1, short=True, inherited=NETWORK
+    )
     word_dropout: float = dropout_knob("words or tokens replaced by the unknown one")
     embedding_dropout: float = dropout_knob("rows of the embedding tables dropped in a batch")
     output_dropout: float = dropout_knob("dropout before the output layer", short=True)

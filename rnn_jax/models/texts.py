@@ -3,13 +3,14 @@
 import functools
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_jax.files import to_json_number
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.writer import Written, searched, stream, texts_after
 from rnn_jax.models.writing_config import WritingConfig
@@ -32,11 +33,14 @@ def answers(
             keys = _keys(config.sampling_seed, number, config.num_texts)
             rows = [prompt] * config.num_texts
             if _is_shown(config) and config.num_texts == 1:
-                written = _show(text, stream(apply, codec, rows, config, keys))
+                written = _show(text, stream(apply, codec, rows, config, keys), config.stops())
             else:
                 written = texts_after(apply, codec, rows, config, keys)
-        yield {"prompt": text, "texts": [one.text for one in written]} | {
-            name: [getattr(one, name) for one in written] for name in ("log_prob", "num_tokens")
+        yield {
+            "prompt": text,
+            "texts": [one.text for one in written],
+            "log_prob": [to_json_number(one.log_prob) for one in written],
+            "num_tokens": [one.num_tokens for one in written],
         }
 
 
@@ -71,17 +75,24 @@ def _is_shown(config: WritingConfig) -> bool:
     return config.output_format != "json" and sys.stdout.isatty()
 
 
-def _show(prompt: str, texts: Iterator[list[Written]]) -> list[Written]:
-    """Writes a text to the terminal as it grows; what may still change, as half a character, is waited for."""
+def _show(prompt: str, texts: Iterator[list[Written]], stops: Sequence[str]) -> list[Written]:
+    """Writes a text to the terminal as it grows; what may still change is waited for."""
     sys.stdout.write(prompt)
     shown, written = 0, []
     for written in texts:
-        stable = written[0].text if written[0].ended else written[0].text.rstrip("\ufffd")
+        stable = written[0].text if written[0].ended else _stable(written[0].text, stops)
         sys.stdout.write(stable[shown:])
         sys.stdout.flush()
         shown = max(shown, len(stable))
     sys.stdout.write(written[0].text[shown:] + "\n")
     return written
+
+
+def _stable(text: str, stops: Sequence[str]) -> str:
+    """A text without half a character at its end, and without what may begin a stop string."""
+    text = text.rstrip("\ufffd")
+    begun = (size for stop in stops for size in range(1, len(stop)) if text.endswith(stop[:size]))
+    return text[: len(text) - max(begun, default=0)]
 
 
 def _warn_of_unknown(codec: LanguageCodec, number: int, prompt: np.ndarray) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from rnn_jax.config import knob, when
+from rnn_jax.errors import UserError
 
 PREDICT = when(mode="predict")
 SAMPLE, BEAM = (when(writing=writing, mode="predict") for writing in ("sample", "beam"))
@@ -75,5 +76,11 @@ class WritingConfig:
         return {name: getattr(self, name) for name in names}
 
     def stops(self) -> tuple[str, ...]:
-        """The stop strings as they are in a text."""
+        """The stop strings as they are in a text.
+
+        Raises:
+          UserError: one of them is empty, and would end every text before it begins.
+        """
+        if "" in self.stop:
+            raise UserError(f"--stop={','.join(self.stop)}: one of these is empty; give one character or more.")
         return tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in self.stop)

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.codec import Codec
+from rnn_jax.errors import UserError
 from rnn_jax.text.language_config import UnitsConfig
 from rnn_jax.text.units import (
     END_ID,
@@ -93,19 +94,27 @@ def prepare(text: str, space_mark: str = "") -> str:
     text = unicodedata.normalize("NFC", text)
     if not space_mark:
         return text
-    return re.sub(r"^[ \t]+|[ \t]+$", "", text, flags=re.MULTILINE).replace(" ", space_mark)
+    return "\n".join(line.strip(" \t") for line in text.split("\n")).replace(" ", space_mark)
 
 
 def fit_language_codec(config: UnitsConfig, texts: Sequence[str]) -> LanguageCodec:
-    """The units of the training texts."""
+    """The units of the training texts.
+
+    Raises:
+      UserError: as `fit_units`; a mark for spaces that is not one visible character.
+    """
+    mark = config.space_mark
+    if mark and (len(mark) > 1 or not mark.isprintable() or mark.isspace() or unicodedata.combining(mark)):
+        raise UserError(f"--space_mark={mark!r} must be one visible character, such as _.")
     pretokenized = config.tokenizer == "word" and (
         looks_tokenized(texts) if config.pretokenized == "auto" else config.pretokenized == "yes"
     )
-    mark = config.space_mark
     options: Any = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
     options |= {"min_count": config.min_count, "pretokenized": pretokenized}
     prepared = [prepare(text, mark) for text in texts]
-    tokenizer = keep_tokenizer(prepared, ("units", str(options)), functools.partial(fit_units, prepared, **options))
+    tokenizer = keep_tokenizer(
+        prepared, ("language units", str(options)), functools.partial(fit_units, prepared, **options)
+    )
     return LanguageCodec(tokenizer, config.tokenizer, pretokenized, mark, len(texts) > 1)
 
 

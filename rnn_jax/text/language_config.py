@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rnn_jax.config import knob, when
+from rnn_jax.config import VOCABULARY, knob, when
 
 COUNTED = when(tokenizer=("char", "word"))
 PRETOKENIZED = ("auto", "yes", "no")
@@ -13,7 +13,7 @@ class UnitsConfig:
     """How texts become tokens, and tokens batches."""
 
     tokenizer: str = knob(
-        "char", "unit of the language model", choices=("char", "word", "bpe", "byte"), short=True
+        "char", "unit of the language model", choices=("char", "word", "bpe", "byte"), short=True, inherited=VOCABULARY
     )  # `units.UNITS`; a test compares
     vocabulary_size: int = knob(
         0,
@@ -21,20 +21,29 @@ class UnitsConfig:
         minimum=0,
         only_if=when(tokenizer=("char", "word", "bpe")),
         short=True,
+        inherited=VOCABULARY,
     )
-    min_count: int = knob(2, "units that occur less often in the training text are unknown", minimum=1, only_if=COUNTED)
-    lowercase: bool = knob(False, "fold the case of all texts")
+    min_count: int = knob(
+        2,
+        "units that occur less often in the training text are unknown",
+        minimum=1,
+        only_if=COUNTED,
+        inherited=VOCABULARY,
+    )
+    lowercase: bool = knob(False, "fold the case of all texts", inherited=VOCABULARY)
     pretokenized: str = knob(
         "auto",
         "words are what stands between spaces, as in ptb (auto: where punctuation marks stand alone); else punctuation "
         "is split off",
         choices=PRETOKENIZED,
         only_if=when(tokenizer="word"),
+        inherited=VOCABULARY,
     )
     space_mark: str = knob(
         "",
         "written for each space, and lines lose the spaces around them: the characters of ptb are published with _",
         only_if=when(tokenizer=("char", "byte")),
+        inherited=VOCABULARY,
     )
     batch_size: int = knob(64, "lanes that are read side by side in training", minimum=1, short=True)
     bptt: int = knob(64, "steps that gradients go back in time: those of a window", minimum=1, short=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, normalizers, processors
 
 from rnn_jax.data.batching import Ragged, lengths_of, pad, take
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.kept import kept
 from rnn_jax.data.sources import Batch
 from rnn_jax.errors import UserError
+from rnn_jax.text.language_codec import END_ID, LanguageCodec
 from rnn_jax.text.ngrams import NGrams, fit_ngrams, load_earlier_ngrams
 from rnn_jax.text.text_config import TokenConfig
 from rnn_jax.text.vocabulary import UNKNOWN_ID, encode, fit_tokenizer, keep_tokenizer, load_tokenizer
@@ -49,6 +50,19 @@ class TextCodec(Codec):
             label_names,
             load_earlier_ngrams(file) if file.exists() else None,
         )
+
+
+def codec_of_language_model(codec: LanguageCodec) -> TextCodec:
+    """Texts as a language model reads them: its units, and the end, which stood before each text in its training.
+
+    The tokenizer does it all, so that whoever has it reads texts in the same way. There are no class names yet.
+    """
+    tokenizer = Tokenizer.from_str(codec.tokenizer.to_str())
+    tokenizer.post_processor = processors.TemplateProcessing(single="[END] $A", special_tokens=[("[END]", END_ID)])
+    if codec.space_mark:  # as `language_codec.prepare` has it
+        spaces = [normalizers.Replace(Regex(r"^[ \t]+|[ \t]+$"), ""), normalizers.Replace(" ", codec.space_mark)]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), *spaces, tokenizer.normalizer])
+    return TextCodec(tokenizer, ())
 
 
 def fit_text_codec(config: TokenConfig, texts: Sequence[str], label_names: tuple[str, ...]) -> TextCodec:

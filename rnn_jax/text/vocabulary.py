@@ -82,29 +82,42 @@ def encode(
 ) -> Ragged:
     """Token ids of every text; texts of more than max_tokens keep their head, tail, or first and last halves.
 
+    Those that the tokenizer has before every text, see `start_ids`, stay, and count among max_tokens.
+
     end: a token behind those of each text. Without it, an empty text has length 0. Memory beyond the result is bounded
     by the longest text.
 
     Raises:
-      UserError: max_tokens or truncation is out of range.
+      UserError: max_tokens or truncation is out of range, or max_tokens leaves no room for a text.
     """
     if max_tokens is not None and max_tokens < 1:
         raise UserError(f"--max_tokens={max_tokens} must be at least 1.")
     if truncation not in TRUNCATIONS:
         raise UserError(f"Unknown truncation {truncation!r}; it can be {', '.join(TRUNCATIONS)}.")
+    start = start_ids(tokenizer)
+    room = None if max_tokens is None else max_tokens - len(start)
+    if room is not None and room < 1:
+        raise UserError(
+            f"--max_tokens={max_tokens} leaves no room: a text begins with {len(start)} token(s) of its own."
+        )
     _be_silent_after_fork()
 
     def make() -> dict[str, np.ndarray]:
         rows = []
         for chunk in _chunks(texts):
             for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                ids = _truncate(encoding.ids, max_tokens, truncation)
+                ids = [*start, *_truncate(encoding.ids, room, truncation)]
                 rows.append(np.asarray(ids if end is None else [*ids, end], np.int32))
         ragged = Ragged.from_rows(rows)
         return {"values": ragged.values, "offsets": ragged.offsets}
 
     how = ("encoded", tokenizer.to_str(), str(max_tokens), truncation, *([] if end is None else [str(end)]))
     return Ragged(**kept(texts, how, make))
+
+
+def start_ids(tokenizer: Tokenizer) -> list[int]:
+    """Ids that stand before every text: what the tokenizer makes of an empty one, special tokens included."""
+    return [] if tokenizer.post_processor is None else tokenizer.encode("").ids
 
 
 def keep_tokenizer(texts: Sequence[str], how: Sequence[str], fit: Callable[[], Tokenizer]) -> Tokenizer:

@@ -27,6 +27,7 @@ from rnn_jax.config import (
 from rnn_jax.config.help import HELP_FLAGS, help_text
 from rnn_jax.errors import UserError
 from rnn_jax.exit_codes import exit_code
+from rnn_jax.training.inherit import with_inherited
 from rnn_jax.training.run_config import Invocation
 from rnn_jax.training.run_files import show_finished, stored_config
 
@@ -116,6 +117,8 @@ def resolve(
 ) -> tuple[Config, Invocation]:
     """Configuration and invocation of a parsed command line.
 
+    In training, what is not given may be that of --init_from's run: see `with_inherited`.
+
     argv: as typed. A flag in a --flagfile, which is a recipe to be varied, may be made idle by one that is typed.
 
     Raises:
@@ -129,7 +132,7 @@ def resolve(
     invocation = dataclasses.replace(invocation, workdir=str(workdir))
     given = given_flags(config_class, flag_values)
     if invocation.mode == "train":
-        config = config_from_flags(config_class, flag_values)
+        config = with_inherited(config_from_flags(config_class, flag_values), experiment, given, workdir)
     else:
         config = _as_stored(stored_config(workdir, experiment, config_class), given, invocation)
     _import_given_cells(config_class, given)

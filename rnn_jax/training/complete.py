@@ -24,7 +24,7 @@ def train_in(task: Task, workdir: str | Path, config: Any, *, seeds_mode: str = 
     with open_run(workdir, task.name, config) as run:
         result = run.result
         if result is None:
-            prepared = prepare(task, config)
+            prepared = prepare(task, config, run)
             fit.train(prepared, run)
             result = report(prepared, run, seeds_mode)
         else:

@@ -71,7 +71,7 @@ class _Member:
 
     def begin(self, task: Task, config: Any, stack: contextlib.ExitStack) -> None:
         self.run = stack.enter_context(open_run(self.directory, task.name, config))
-        self.prepared = prepare(task, config)
+        self.prepared = prepare(task, config, self.run)
         self.session = stack.enter_context(self.prepared.session(self.run))
         state, notes = first_state(self.prepared, self.session.latest_step())
         self.state = self.session.restore(state)

@@ -18,6 +18,8 @@ must not weaken the pull of the penalty on such steps. (Adding the penalties to 
     rmsprop   s ← β₂ s + (1 − β₂) g²  (s₀ = 0),            u = g / (√s + ε)
     adam(w)   m ← β₁ m + (1 − β₁) g, s as in rmsprop,      u = m̂ / (√ŝ + ε),  m̂ = m / (1 − β₁ᵗ), ŝ = s / (1 − β₂ᵗ)
 
+With `layer_rates`, the learning rate is that of the array's layer, and layers that do not learn yet are left out.
+
 These are torch's conventions (adagrad up to where the tiny ε stands).
 """
 
@@ -31,6 +33,7 @@ from jaxtyping import Array, Float
 
 from rnn_jax.errors import UserError
 from rnn_jax.numerics import norm_parts
+from rnn_jax.training.layer_rates import LayerRates, by_layer
 from rnn_jax.training.optimizer_config import OPTIMIZERS, OptimizerConfig
 from rnn_jax.training.plateau import scale_by_plateau
 
@@ -74,7 +77,10 @@ def make_schedule(config: OptimizerConfig, total_steps: int, rates: Mapping[str,
 
 
 def make_optimizer(
-    config: OptimizerConfig, total_steps: int, rates: Mapping[str, Any] | None = None
+    config: OptimizerConfig,
+    total_steps: int,
+    rates: Mapping[str, Any] | None = None,
+    layers: LayerRates | None = None,
 ) -> optax.GradientTransformation:
     """The update rule of the module's docstring; its state is a plain pytree of arrays.
 
@@ -85,21 +91,34 @@ def make_optimizer(
             f"--weight_decay={config.weight_decay} is decoupled decay and needs --optimizer=adamw "
             f"(given: {config.optimizer}); use --l2 for a penalty with any optimizer"
         )
+    clipping, rule = _clipping(config), _penalised_rule(config, rates or {})
+    parts = [*clipping, *rule]
+    if layers is not None:
+        parts = [by_layer(optax.chain(optax.identity(), *clipping), optax.chain(*rule), layers)]
+    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps, rates)))
+    if config.plateau_patience:
+        parts.append(scale_by_plateau())
+    return _with_standard_promotion(optax.chain(*parts))
+
+
+def _clipping(config: OptimizerConfig) -> list[optax.GradientTransformation]:
     parts = []
     if config.clip_value:
         parts.append(optax.clip(config.clip_value))
     if config.clip_global_norm:
         parts.append(clip_by_global_norm(config.clip_global_norm))
+    return parts
+
+
+def _penalised_rule(config: OptimizerConfig, rates: Mapping[str, Any]) -> list[optax.GradientTransformation]:
+    parts = []
     if config.l1 or config.l2:
         parts.append(add_penalty_gradients(config.l1, config.l2))
     parts.append(_rule(config))
     if config.weight_decay:
-        decay = (rates or {}).get("weight_decay", config.weight_decay)
+        decay = rates.get("weight_decay", config.weight_decay)
         parts.append(optax.add_decayed_weights(decay, mask=_is_weight))
-    parts.append(optax.scale_by_learning_rate(make_schedule(config, total_steps, rates)))
-    if config.plateau_patience:
-        parts.append(scale_by_plateau())
-    return _with_standard_promotion(optax.chain(*parts))
+    return parts
 
 
 def _rule(config: OptimizerConfig) -> optax.GradientTransformation:

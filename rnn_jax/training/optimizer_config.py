@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from rnn_jax.config import ABOVE_ZERO, knob, when
+from rnn_jax.config import ABOVE_ZERO, GIVEN, knob, when
 
 OPTIMIZERS = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "exponential", "step")
 DECAYS = when(schedule=("exponential", "step"))
+STARTED = when(init_from=GIVEN)
 RATES = ("learning_rate", "weight_decay")
 """The knobs that lie in the train state."""
 
@@ -71,6 +72,20 @@ class OptimizerConfig:
         0.0, "scale gradients down to this norm over all parameters (0 = off)", minimum=0.0, short=True
     )
     clip_value: float = knob(0.0, "clip each gradient entry to ± this value (0 = off)", minimum=0.0)
+    layer_rate_decay: float = knob(
+        1.0,
+        "each layer learns with this factor of the learning rate of the one above it, the head with all of it (ULMFiT: "
+        "1 / 2.6)",
+        above=0.0,
+        maximum=1.0,
+        only_if=STARTED,
+    )
+    unfreeze_every: float = knob(
+        0.0,
+        "epochs after which a further layer begins to learn, the head being the first (0 = all from the start)",
+        minimum=0.0,
+        only_if=STARTED,
+    )
     l1: float = knob(0.0, "adds l1·sign(w) to the gradient of weight matrices", minimum=0.0)
     l2: float = knob(0.0, "adds l2·w to the gradient of weight matrices", minimum=0.0)
     weight_decay: float = knob(

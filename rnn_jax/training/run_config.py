@@ -57,7 +57,12 @@ class RunConfig:
         former=("average",),
     )
     select_by: str = knob("", "metric that chooses the best checkpoint (default: the first of the task)")
-    init_from: str = knob("", "run directory whose best parameters are the initial ones", short=True)
+    init_from: str = knob(
+        "",
+        "run directory whose best parameters are the initial ones; its vocabulary and its network are taken over too, "
+        "and flags that describe them have its values unless given",
+        short=True,
+    )
     tensorboard: bool = knob(
         False, "also write TensorBoard events to the run directory", identity=False, only_if=TRAINS
     )

@@ -95,7 +95,7 @@ def adopt(path: Path, experiment: str, config: Any) -> str:
         document = _read_config(path, experiment)
         old = _stored_config(path, type(config), document)
         changed = configuration.differences(old, config)
-        if changed and _has_trained(path):
+        if changed and has_trained(path):
             listed = "; ".join(f"--{name} was {_spelt(before)}, now {_spelt(after)}" for name, before, after in changed)
             raise UserError(
                 f"{path} holds a run with other flags: {listed}. Use another --workdir, give the old values to "
@@ -110,12 +110,13 @@ def adopt(path: Path, experiment: str, config: Any) -> str:
     return digest
 
 
-def _has_trained(path: Path) -> bool:
-    """False for a start that failed early, on a misspelt split, say: the next one may have other flags."""
+def has_trained(path: Path) -> bool:
+    """Whether a run began there. Not one that failed early, on a misspelt split, say: the next may have other flags."""
     return any((path / name).exists() for name in ("checkpoints", "metrics.jsonl", "result.json"))
 
 
-def _read_config(path: Path, experiment: str) -> dict[str, Any]:
+def document_of(path: Path) -> dict[str, Any]:
+    """The config.json of a run directory, of whichever experiment; UserError for a damaged one."""
     document = read_json(path / "config.json")
     if not all(name in document for name in ("experiment", "config_hash", "config")):
         raise UserError(f"{path / 'config.json'} was not written by this library: use another --workdir")
@@ -124,6 +125,11 @@ def _read_config(path: Path, experiment: str) -> dict[str, Any]:
             f"{path / 'config.json'} is damaged (its config is not a JSON object): restore it, or delete the run "
             "directory to start over"
         )
+    return document
+
+
+def _read_config(path: Path, experiment: str) -> dict[str, Any]:
+    document = document_of(path)
     if document["experiment"] != experiment:
         raise UserError(
             f"{path} is a run of experiment {document['experiment']!r}, not {experiment!r}: use another --workdir"

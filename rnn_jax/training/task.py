@@ -14,6 +14,7 @@ import itertools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,7 @@ from rnn_jax.data.codec import Codec
 from rnn_jax.data.parts import Data
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.directions import Metrics
+from rnn_jax.models.pretrained import Pretrained
 from rnn_jax.training.devices import data_mesh, everywhere, shard_batch
 from rnn_jax.training.run import Run
 
@@ -57,7 +59,8 @@ class Task(NamedTuple):
       and a run does not; noted with them. unit: of what has weights in a batch.
     read_part: configuration, codec, name of a file or split → a part, for --mode=eval --part=….
     classes: of a codec, the names of what the model chooses from; where they differ from those of the run that
-      --init_from names, the arrays below `heads` are not taken over. vocabulary: knobs that must be that run's.
+      --init_from names, the arrays below `heads` are not taken over. donors: other experiments whose runs that may be,
+      each with what makes of a configuration and the run's directory what is taken over.
     illustrate: writes pictures and listings of a scored part into the run directory. examples: of a part, lines that
       show what was learned. samples: of an evaluation's details, a text that is kept at every evaluation.
     render: how an answer is printed. exported: what --mode=export makes of a trained model.
@@ -78,7 +81,7 @@ class Task(NamedTuple):
     settings: Callable[[Any], dict[str, Any]] = lambda config: {}
     unit: str = "texts"
     heads: tuple[str, ...] = ()
-    vocabulary: tuple[str, ...] = ()
+    donors: Mapping[str, Callable[[Any, Path], Pretrained]] = MappingProxyType({})
     illustrate: Callable[["Trained", str, Any, Any, Run], None] | None = None
     samples: Callable[[Any], str] | None = None
     examples: Callable[["Trained", Any], Iterable[str]] | None = None

@@ -10,13 +10,15 @@ import jax.numpy as jnp
 
 from rnn_jax.data.codec import Codec
 from rnn_jax.errors import UserError
-from rnn_jax.training.adopt import require_same_knobs
+from rnn_jax.models.pretrained import Pretrained
+from rnn_jax.training.adopt import require_default_vocabulary, require_same_vocabulary
 from rnn_jax.training.averaging import KeptParams
 from rnn_jax.training.build import build
 from rnn_jax.training.checkpoint import Checkpointer
 from rnn_jax.training.devices import data_mesh, replicate
 from rnn_jax.training.nonmonotone import TriggeredMean
 from rnn_jax.training.run import Run, read_run
+from rnn_jax.training.run_files import document_of, require_run
 from rnn_jax.training.state import TrainState, evaluation_params
 from rnn_jax.training.task import Task, Trained
 
@@ -44,13 +46,31 @@ def load(task: Task, workdir: str | Path, config: Any = None) -> Trained:
     return Trained(task, config or stored, codec, network.graph, params)
 
 
-def load_donor(task: Task, config: Any) -> Trained | None:
-    """The run that --init_from names; UserError where its vocabulary was made in another way."""
-    if not config.run.init_from:
+def load_donor(task: Task, config: Any, run: Run | None = None) -> Pretrained | None:
+    """What the run that --init_from names gives; of a run that goes on from a checkpoint, its own codec only.
+
+    Raises:
+      UserError: there is no such run, its experiment cannot give any, or its vocabulary was made in another way.
+    """
+    place = config.run.init_from
+    if not place:
         return None
-    donor = load(task, config.run.init_from)
-    require_same_knobs(config, donor.config, task.vocabulary)
-    return donor
+    if run is not None and any(run.checkpoints.glob("latest_*")):
+        return Pretrained(task.codec.load(run.path))
+    directory = Path(place).expanduser().absolute()
+    require_run(directory, "the run that --init_from is to start from")
+    name = document_of(directory)["experiment"]
+    if name in task.donors:
+        require_default_vocabulary(config, name)
+        return task.donors[name](config, directory)
+    if name != task.name:
+        raise UserError(
+            f"--init_from={place} is a run of {name}: {task.name} starts from runs of"
+            f" {' or '.join([task.name, *task.donors])}."
+        )
+    donor = load(task, directory)
+    require_same_vocabulary(config, donor.config)
+    return Pretrained(donor.codec, donor.params)
 
 
 def restore_params(run: Run, shapes: PyTree, config: Any) -> PyTree:

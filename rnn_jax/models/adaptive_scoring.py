@@ -1,0 +1,68 @@
+"""How many nats a language model needs for a part: by itself, or adapting to it as it reads."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.apply import Apply
+from rnn_jax.models.continuous_cache import cached_nats
+from rnn_jax.models.dynamic_evaluation import dynamic_readings
+from rnn_jax.models.language_score import (
+    Batch,
+    Reading,
+    document_nats,
+    initial_carry,
+    lane_nats,
+    read_labels,
+    stream_windows,
+    window_size,
+)
+from rnn_jax.text.language_codec import END_ID
+from rnn_jax.text.language_config import UnitsConfig
+from rnn_jax.text.streams import LanguagePart
+
+
+def score_part(
+    apply: Apply,
+    part: LanguagePart,
+    text: UnitsConfig,
+    config: AdaptiveScoringConfig,
+    vocabulary_size: int,
+    *,
+    is_final: bool,
+) -> float:
+    """Σ −log p of the tokens of a part, each once; before the final score, one long text is read as lanes."""
+    if not is_final and len(part.documents) == 1:
+        return lane_nats(apply, part.documents, text.batch_size, vocabulary_size, END_ID)
+    if is_final and config.is_on:
+        nats = adaptive_nats(apply, part, config, vocabulary_size)
+    else:
+        nats = document_nats(apply, part.documents, text.score_batch_size, vocabulary_size, END_ID)
+    return float(nats.sum(dtype=np.float64))
+
+
+def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptiveScoringConfig, vocabulary_size: int) -> np.ndarray:
+    """−log p of every token given all before it in its document, by dynamic evaluation, a continuous cache, or both.
+
+    Documents are read one after the other, in their order.
+    """
+    size = window_size(part.num_tokens, 1, max(vocabulary_size, config.cache_size))
+    if config.dynamic_evaluation:
+        size = max(size // config.dynamic_segment, 1) * config.dynamic_segment
+    windows = stream_windows(part.documents, size, END_ID)
+    readings = _static_readings(apply, windows)
+    if config.dynamic_evaluation:
+        readings = dynamic_readings(apply, config, part.train, windows)
+    alone = ((batch, np.asarray(reading.nats)[0]) for batch, reading in readings)
+    found = cached_nats(apply, config, readings) if config.cache_size else alone
+    return np.concatenate([np.zeros(0, np.float32), *(row[batch["weights"][0] > 0] for batch, row in found)])
+
+
+def _static_readings(apply: Apply, windows: Iterable[Batch]) -> Iterator[tuple[Batch, Reading]]:
+    carry = None
+    for batch in windows:
+        carry = apply(initial_carry, batch) if carry is None else carry
+        reading = apply(read_labels, batch, carry)
+        carry = reading.carry
+        yield batch, reading

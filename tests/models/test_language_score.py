@@ -1,0 +1,110 @@
+"""The score of a language model is that of a plain loop: all tokens, each once, given all before it."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from language_model_runs import model_of, trained_of
+from oracles.jitting import quick_jit
+
+from rnn_jax.data.batching import Ragged
+from rnn_jax.models import language_score
+from rnn_jax.models.language_score import document_nats, lane_nats
+
+END, V = 2, 9
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return trained_of(["abcdef"], scale=4.0, cell=("gru", "lstm"), num_layers=2)
+
+
+@pytest.fixture(scope="module")
+def plain(trained):
+    """Nats of each token of a text: a Python loop from the end token on."""
+    model = model_of(trained)
+    step = quick_jit(model.step)
+
+    def nats(tokens):
+        carry, last, found = model.initial_carry(1), END, []
+        for token in tokens:
+            carry, logits = step(carry, jnp.array([last], jnp.int32))
+            scores = np.asarray(logits[0], np.float64)
+            found.append(np.log(np.exp(scores).sum()) - scores[token])
+            last = int(token)
+        return np.array(found)
+
+    return nats
+
+
+@pytest.fixture
+def short_windows(monkeypatch):
+    """Windows of 4 to 16 steps."""
+    monkeypatch.setattr(language_score, "_LONGEST_WINDOW", 16)
+    monkeypatch.setattr(language_score, "_SHORTEST_WINDOW", 4)
+
+
+def text_of(size, seed=0):
+    return np.random.default_rng(seed).integers(3, V, size).astype(np.int32)
+
+
+@pytest.mark.usefixtures("short_windows")
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 50])
+def test_a_long_text_is_read_from_its_first_token_to_its_last(trained, plain, size):
+    text = text_of(size)
+    found = document_nats(trained, Ragged.from_rows([text]), 8, V, END)
+    np.testing.assert_allclose(found, plain(text), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("short_windows")
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_documents_side_by_side_have_the_nats_of_each_alone(trained, plain, batch_size):
+    """Of lengths around those of windows, of none, more documents than a batch and fewer."""
+    lengths = [5, 0, 16, 17, 1, 4, 33, 0, 3, 40, 2]
+    rows = [text_of(length, seed) for seed, length in enumerate(lengths)]
+    found = document_nats(trained, Ragged.from_rows(rows), batch_size, V, END)
+    np.testing.assert_allclose(found, np.concatenate([plain(row) for row in rows]), rtol=1e-4, atol=1e-5)
+    assert found.sum() == pytest.approx(sum(plain(row).sum() for row in rows), rel=1e-5)
+
+
+def test_the_windows_of_users_give_the_same(trained, plain):
+    rows = [text_of(length, seed) for seed, length in enumerate((1025, 16, 2))]
+    found = document_nats(trained, Ragged.from_rows(rows), 2, V, END)
+    np.testing.assert_allclose(found, np.concatenate([plain(row) for row in rows]), rtol=1e-3, atol=1e-4)
+
+
+def test_a_large_vocabulary_has_short_windows():
+    """The log probabilities of a window stay below 128 MiB, as long as 16 steps do."""
+    sizes = []
+
+    def apply(function, batch, *carry):
+        if function is language_score.initial_carry:
+            return ()
+        sizes.append(batch["tokens"].shape)
+        return jnp.zeros(batch["tokens"].shape), ()
+
+    documents = Ragged.from_rows([np.full(5000, 3, np.int32)] * 4)
+    for vocabulary_size in (100, 50_000, 1_000_000):
+        document_nats(apply, documents, 4, vocabulary_size, END)
+    assert {(rows, steps) for rows, steps in sizes} == {(4, 1024), (4, 128), (4, 16)}
+
+
+def test_no_documents_need_no_nats(trained):
+    assert document_nats(trained, Ragged.from_rows([[], []]), 4, V, END).sum() == 0
+
+
+@pytest.mark.usefixtures("short_windows")
+@pytest.mark.parametrize(("size", "lanes"), [(1, 4), (3, 4), (9, 4), (50, 4), (67, 3), (40, 1)])
+def test_lanes_use_all_tokens_and_each_begins_anew(trained, size, lanes):
+    text, model = text_of(size), model_of(trained)
+    ends = np.linspace(0, size, min(lanes, size) + 1).round().astype(int)
+    step, expected = quick_jit(model.step), 0.0
+    for start, end in itertools.pairwise(ends):
+        carry, last = model.initial_carry(1), text[start - 1] if start else END
+        for token in text[start:end]:
+            carry, logits = step(carry, jnp.array([last], jnp.int32))
+            expected -= float(jax.nn.log_softmax(logits[0])[token])
+            last = token
+    assert lane_nats(trained, Ragged.from_rows([text]), lanes, V, END) == pytest.approx(expected, rel=1e-4)
