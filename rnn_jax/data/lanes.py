@@ -25,7 +25,7 @@ class Lanes:
     varies: lengths are drawn as by Merity et al. (2018): from a normal distribution around `length`, or, once in twenty
       times, half of it, with a standard deviation of 5 and no less than that. Every epoch has the same lengths in an
       order of its own, and all windows are padded to the longest, so that there is one program; `mask` says what is
-      real.
+      real, and `scale` (B,) how long the window is in terms of `length`: what the learning rate is to be scaled by.
 
     Raises:
       UserError: nothing to train on, or a lane that is shorter than one window.
@@ -34,7 +34,8 @@ class Lanes:
     def __init__(
         self, documents: Ragged, batch_size: int, length: int, *, boundary: int, seed: int, varies: bool = False
     ):
-        self._documents, self._batch_size, self._boundary, self._seed = documents, batch_size, boundary, seed
+        self._documents, self._batch_size, self._length = documents, batch_size, length
+        self._boundary, self._seed = boundary, seed
         num_tokens = len(documents.values)
         if not num_tokens:
             raise UserError(
@@ -62,7 +63,7 @@ class Lanes:
         return len(self._lengths)
 
     def batch(self, step: int) -> Batch:
-        """tokens, labels, weights, resets and, where lengths vary, mask: (B, T)."""
+        """tokens, labels, weights, resets: (B, T); where lengths vary also mask and scale."""
         epoch, window = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, *self._arranged(epoch)
@@ -81,7 +82,10 @@ class Lanes:
         resets = tokens == self._boundary
         resets[:, 0] |= window == 0
         batch = {"tokens": tokens, "labels": labels, "weights": weights, "resets": resets}
-        return batch | {"mask": weights > 0} if self._varies else batch
+        if not self._varies:
+            return batch
+        scale = np.full(self._batch_size, lengths[window] / self._length, np.float32)
+        return batch | {"mask": weights > 0, "scale": scale}
 
     def _arranged(self, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The labels of an epoch; the lengths of its windows; where these start in a lane."""

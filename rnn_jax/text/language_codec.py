@@ -110,7 +110,9 @@ def fit_language_codec(config: UnitsConfig, texts: Sequence[str]) -> LanguageCod
         looks_tokenized(texts) if config.pretokenized == "auto" else config.pretokenized == "yes"
     )
     options: Any = {"kind": config.tokenizer, "vocabulary_size": config.vocabulary_size, "lowercase": config.lowercase}
-    options |= {"min_count": config.min_count, "pretokenized": pretokenized}
+    # What was split off here are words of a living text, whose rare ones stand for those that are still to come.
+    min_count = config.min_count or (2 if config.tokenizer == "word" and not pretokenized else 1)
+    options |= {"min_count": min_count, "pretokenized": pretokenized}
     prepared = [prepare(text, mark) for text in texts]
     tokenizer = keep_tokenizer(
         prepared, ("language units", str(options)), functools.partial(fit_units, prepared, **options)

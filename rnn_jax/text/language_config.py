@@ -24,9 +24,10 @@ class UnitsConfig:
         inherited=VOCABULARY,
     )
     min_count: int = knob(
-        2,
-        "units that occur less often in the training text are unknown",
-        minimum=1,
+        0,
+        "units that occur less often in the training text are unknown (0 = words 2 times, unless they are tokenised "
+        "already, everything else once)",
+        minimum=0,
         only_if=COUNTED,
         inherited=VOCABULARY,
     )
