@@ -106,11 +106,6 @@ class LanguageModel(nnx.Module):
         """(nats, weight) of the labels, as training computes them."""
         return self.head.loss(features, labels, weights, self.embedding.table.get_value(), key)
 
-    @property
-    def has_penalty(self) -> bool:
-        """Whether outputs are kept small or slow."""
-        return bool(self.activation_penalty or self.temporal_penalty)
-
     def penalty(self, read: Read, weights: Float[Array, "B T"]) -> Float[Array, ""]:
         """α · mean (dropped y_t)² + β · mean (y_t − y_{t−1})², over the steps that count (AR, TAR; Merity et al. 2018).
 

@@ -15,6 +15,7 @@ P = ParamSpec("P")
 
 _FIRST_PANELS = ("loss", "accuracy", "gradient_norm", "learning_rate")
 _NOT_PLOTTED = ("step", "epoch", "seconds")
+_BESIDE = {"nats": "loss", "perplexity_floor": "perplexity"}  # metrics that are lines of another one's panel
 _MAX_PANELS = 12
 _MAX_ANNOTATED_CLASSES = 20
 
@@ -47,10 +48,7 @@ def never_fails(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, bool]:
 
 @never_fails
 def plot_curves(figure: Any, metrics_path: str | Path, png_path: str | Path) -> None:
-    """One panel per metric of a metrics.jsonl over steps, with a line each for train, validation, …
-
-    "validation/loss" is the line "validation" of the panel "loss".
-    """
+    """One panel per metric of a metrics.jsonl over steps, with a line each for train, validation, …"""
     curves = collect_curves(read_metrics(Path(metrics_path)))
     panels = sorted(curves, key=lambda name: (_FIRST_PANELS.index(name) if name in _FIRST_PANELS else 99, name))
     panels = panels[:_MAX_PANELS]
@@ -79,13 +77,18 @@ def plot_curves(figure: Any, metrics_path: str | Path, png_path: str | Path) -> 
 
 
 def collect_curves(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
-    """(steps, values) by panel and line, from the lines of a metrics.jsonl; null values are left out."""
+    """(steps, values) by panel and line, from the lines of a metrics.jsonl; null values are left out.
+
+    "validation/loss" is the line "validation" of the panel "loss", "train/nats" the line "train nats" of the same.
+    """
     curves: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     for line in lines:
         for name, value in line.items():
             if name in _NOT_PLOTTED or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             prefix, _, panel = name.rpartition("/")
+            if panel in _BESIDE:
+                panel, prefix = _BESIDE[panel], f"{prefix} {panel.replace('_', ' ')}"
             steps, values = curves.setdefault(panel, {}).setdefault(prefix, ([], []))
             steps.append(line["step"])
             values.append(value)

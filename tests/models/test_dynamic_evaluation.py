@@ -144,7 +144,8 @@ def test_squares_of_windows_whose_length_varies_count_real_tokens_only():
     class Unpadded(Lanes):
         def batch(self, step):
             batch = super().batch(step)
-            return {name: leaf[:, : batch["mask"].sum(axis=1).max()] for name, leaf in batch.items()}
+            size = batch["mask"].sum(axis=1).max()
+            return {name: leaf[:, :size] if leaf.ndim == 2 else leaf for name, leaf in batch.items()}
 
     model, options = trained(), {"boundary": END, "seed": 0, "varies": True}
     sources = [made(TRAIN, LANES, 12, **options) for made in (Lanes, Unpadded)]
