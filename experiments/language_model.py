@@ -6,7 +6,7 @@ r"""Language models, and text from them: by characters, words, subwords or bytes
     echo "ROMEO:" | ./launch.sh language_model --mode=predict --workdir=runs/mine --temperature=0.8
     ./launch.sh language_model --mode=eval --workdir=runs/ptb --data_dir=DIR --dynamic_evaluation
 
-Expect test/perplexity within 2 % of test/perplexity_floor on synthetic_language. README.md has the results table.
+Expect test/perplexity below 1.55 on synthetic_language, whose source itself has 1.41. README.md has the results table.
 Running the same command again continues an interrupted run, or prints the result of a finished one.
 """
 
@@ -34,14 +34,14 @@ class Config:
     """Every knob of this experiment."""
 
     data: LanguageConfig = group(LanguageConfig, "data")
-    text: UnitsConfig = group(UnitsConfig, "text")
+    text: UnitsConfig = group(UnitsConfig, "text", batch_size=16)
     encoder: RecurrentConfig = group(RecurrentConfig, "model")
     model: TextModelConfig = group(TextModelConfig, "model", embedding_size=128)
     language: LanguageModelConfig = group(LanguageModelConfig, "model")
     optimizer: OptimizerConfig = group(
-        OptimizerConfig, "optimiser", learning_rate=4e-3, schedule="cosine", clip_global_norm=1.0
+        OptimizerConfig, "optimiser", learning_rate=6e-3, schedule="cosine", clip_global_norm=1.0
     )
-    run: RunConfig = group(RunConfig, "run", num_epochs=5)
+    run: RunConfig = group(RunConfig, "run", num_epochs=4)
     scoring: AdaptiveScoringConfig = group(AdaptiveScoringConfig, "scoring")
     writing: WritingConfig = group(WritingConfig, "writing")
 

@@ -216,7 +216,7 @@ def test_readme_commands_name_scripts_and_files_that_exist():
         assert (ROOT / flagfile).is_file(), flagfile
 
 
-@pytest.mark.parametrize("experiment", ["sentiment", "tagging", "seq2seq"])
+@pytest.mark.parametrize("experiment", ["sentiment", "tagging", "seq2seq", "language_model"])
 def test_readme_flags_exist(experiment):
     """Every flag in a README command of an experiment is a knob of its Config, or one that every script has."""
     config = importlib.import_module(f"experiments.{experiment}").Config

@@ -1,6 +1,7 @@
 """The knobs of how a language model writes on from a prompt."""
 
 import dataclasses
+import re
 from typing import Any
 
 from rnn_jax.config import knob, when
@@ -8,6 +9,8 @@ from rnn_jax.errors import UserError
 
 PREDICT = when(mode="predict")
 SAMPLE, BEAM = (when(writing=writing, mode="predict") for writing in ("sample", "beam"))
+
+_ESCAPE = re.compile(r"\\(?:(?P<letter>[nt])|x(?P<code>[0-9a-fA-F]{2}))")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class WritingConfig:
     )
     stop: tuple[str, ...] = knob(
         (),
-        r"texts end before the first of these; \n is a line end, as in --stop='\n\n'",
+        r"texts end before the first of these; \n is a line end, as in --stop='\n\n', \x20 a space, \x2c a comma",
         identity=False,
         only_if=PREDICT,
     )
@@ -83,4 +86,8 @@ class WritingConfig:
         """
         if "" in self.stop:
             raise UserError(f"--stop={','.join(self.stop)}: one of these is empty; give one character or more.")
-        return tuple(stop.replace("\\n", "\n").replace("\\t", "\t") for stop in self.stop)
+        return tuple(_ESCAPE.sub(_escaped, stop) for stop in self.stop)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return chr(int(found["code"], 16)) if found["code"] else {"n": "\n", "t": "\t"}[found["letter"]]

@@ -13,7 +13,8 @@ from rnn_jax.config.flags import config_from_flags
 from rnn_jax.errors import UserError
 from rnn_jax.training.run_config import Invocation
 
-EXPERIMENTS = ("sentiment", "tagging", "seq2seq", "gradient_flow", "benchmark")
+EXPERIMENTS = ("sentiment", "tagging", "seq2seq", "language_model", "gradient_flow", "benchmark")
+LATER = {"nonmonotone_interval", "layer_rate_decay", "unfreeze_every"}  # knobs that all experiments got afterwards
 
 
 def config_class(experiment):
@@ -23,9 +24,9 @@ def config_class(experiment):
 @pytest.mark.parametrize(
     ("experiment", "digest", "newer"),
     [
-        ("sentiment", "814aa1c6fc34dcee", {"select_by"}),
-        ("tagging", "fd7ab07058c8dd59", {"select_by"}),
-        ("seq2seq", "790b104d24d2fd83", set()),
+        ("sentiment", "814aa1c6fc34dcee", {"select_by", *LATER}),
+        ("tagging", "fd7ab07058c8dd59", {"select_by", *LATER}),
+        ("seq2seq", "790b104d24d2fd83", LATER),
     ],
 )
 def test_knobs_keep_their_names_defaults_and_identity(experiment, digest, newer):
@@ -47,10 +48,11 @@ def test_conditions_name_knobs_that_exist():
     """Of that experiment or of another, with which it shares the group."""
     every = [fields_of(config_class(experiment)) for experiment in EXPERIMENTS]
     known = {*fields_of(Invocation)}.union(*every)
-    for field in (field for fields in (fields_of(Invocation), *every) for field in fields.values()):
-        for name, allowed in (part for case in field.only_if.alternatives for part in case) if field.only_if else ():
+    for own in (fields_of(Invocation), *every):
+        parts = ((f, part) for f in own.values() if f.only_if for case in f.only_if.alternatives for part in case)
+        for field, (name, allowed) in parts:
             assert name in known, f"--{field.name} depends on --{name}, which is nowhere"
-            choices = next(fields[name].choices for fields in (*every, fields_of(Invocation)) if name in fields)
+            choices = next(fields[name].choices for fields in (own, *every, fields_of(Invocation)) if name in fields)
             if choices is not None:
                 assert set(allowed if isinstance(allowed, tuple) else (allowed,)) <= set(choices), field.name
 
@@ -103,7 +105,7 @@ def test_what_either_stack_uses_counts(arguments, counts):
             refuse_idle(names, *configs)
 
 
-@pytest.mark.parametrize("experiment", ["sentiment", "tagging", "seq2seq"])
+@pytest.mark.parametrize("experiment", ["sentiment", "tagging", "seq2seq", "language_model"])
 def test_configurations_can_be_compared_and_replaced(experiment):
     """They are keys of compiled programs: hashable, and equal where their values are."""
     one, other = config_class(experiment)(), config_class(experiment)()

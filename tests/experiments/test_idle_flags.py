@@ -29,6 +29,16 @@ CASES = [  # experiment, the flag, beside which it does nothing, beside which it
     ("seq2seq", "--decoding=sample", "--mode=export", "--mode=predict"),
     ("seq2seq", "--decoding_batch_size=10", "--mode=export", "--mode=train"),
     ("seq2seq", "--max_source_tokens=10", "--mode=train", "--mode=export"),
+    ("language_model", "--space_mark=_", "--tokenizer=word", "--tokenizer=byte"),
+    ("language_model", "--min_count=2", "--tokenizer=bpe", "--tokenizer=word"),
+    ("language_model", "--pretokenized=no", "--tokenizer=char", "--tokenizer=word"),
+    ("language_model", "--vocabulary_size=99", "--tokenizer=byte", "--tokenizer=char"),
+    ("language_model", "--num_sampled=9", "--head=adaptive", "--head=softmax"),
+    ("language_model", "--tie_output=false", "--head=adaptive", "--head=mixture"),
+    ("language_model", "--score_batch_size=9", "--mode=predict", "--mode=eval"),
+    ("language_model", "--num_texts=2", "--mode=eval", "--mode=predict"),
+    ("language_model", "--stop=x", "--mode=train", "--mode=predict"),
+    ("language_model", "--dynamic_evaluation", "--mode=train", "--mode=eval"),
 ]
 
 

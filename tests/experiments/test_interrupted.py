@@ -6,19 +6,27 @@ import random
 import signal
 import time
 
+import language_model_runs
 import pytest
 import sentiment_runs
 import seq2seq_runs
 import tagging_runs
 from experiment_runs import lines_of, metrics_of
 
+WINDOWS = ("--random_bptt", "--recurrent_dropout=0.2", "--temporal_penalty=1", "--nonmonotone_interval=1")
 SEQ2SEQ = ("--teacher_forcing=linear", "--average_checkpoints=2", "--plateau_patience=1", "--select_by=loss")
 FLAGS = {
     sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=3"),
     tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=2"),
     seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=2"),
+    language_model_runs.RUNS: (*language_model_runs.SMALL, *WINDOWS, "--num_epochs=3"),
 }
-KILLS = {sentiment_runs.RUNS: 6, tagging_runs.RUNS: 1, seq2seq_runs.RUNS: 1}  # of the others, whether theirs resume
+KILLS = {
+    sentiment_runs.RUNS: 6,
+    tagging_runs.RUNS: 1,
+    seq2seq_runs.RUNS: 1,
+    language_model_runs.RUNS: 1,
+}  # of the others, whether theirs resume
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda runs: runs.script.EXPERIMENT)
@@ -27,8 +35,12 @@ def runs(request):
 
 
 @pytest.fixture(scope="module")
-def command(runs):
-    return (*FLAGS[runs], "--output_dropout=0.2", "--ema_decay=0.95", "--checkpoint_every_steps=4")
+def command(runs, tmp_path_factory):
+    is_language_model = runs is language_model_runs.RUNS
+    more = (
+        language_model_runs.files(tmp_path_factory.mktemp("texts"), 48) if is_language_model else ("--ema_decay=0.95",)
+    )
+    return (*FLAGS[runs], *more, "--output_dropout=0.2", "--checkpoint_every_steps=4")
 
 
 @pytest.fixture(scope="module")

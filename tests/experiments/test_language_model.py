@@ -175,7 +175,7 @@ def test_predict_searches_and_stops(of_lines, tmp_path, monkeypatch, capsys):
     flags = ("--writing=beam", "--beam_size=4", "--num_texts=2", "--max_new_tokens=6")
     (found,) = answers(monkeypatch, capsys, of_lines, "the cat", *flags)
     assert len(found["texts"]) == 2 and found["log_prob"] == sorted(found["log_prob"], reverse=True)
-    (found,) = answers(monkeypatch, capsys, of_lines, "the cat", "--temperature=0", "--stop= on,mat")
+    (found,) = answers(monkeypatch, capsys, of_lines, "the cat", "--temperature=0", "--stop=\\x20on,mat")
     assert not any(stop in found["texts"][0] for stop in (" on", "mat"))
     predict = ("--mode=predict", f"--workdir={of_lines}", f"--input={runs.write(tmp_path / 'a.txt', 'the')}")
     runs.is_refused(["--num_texts=5", "--beam_size=4"], *predict, *flags[:2], "--num_texts=5")

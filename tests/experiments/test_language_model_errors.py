@@ -31,9 +31,8 @@ LONG = runs.lines(40)
         (["--tokenizer=bpe", "--vocabulary_size=100"], ["--vocabulary_size=100", "259"]),
         (["--tokenizer=bpe", "--min_count=3"], ["--min_count needs"]),
         (["--pretokenized=yes"], ["--pretokenized needs --tokenizer=word"]),
-        (["--tokenizer=sentencepiece"], ["sentencepiece", "char, word, bpe, byte"]),
         (["--temperature=0.5"], ["--temperature needs", "--mode=predict"]),
-        (["--dataset=synthetic_language"], ["--dataset needs --train_file="]),
+        (["--dataset=synthetic_language"], ["--dataset needs no --train_file"]),
         (["--text_field=words"], ["--text_field=words", "has no fields"]),
         (["--train_file=missing.txt"], ["missing.txt"]),
         (["--init_from=nowhere"], ["nowhere"]),
@@ -61,7 +60,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
         ("a.txt", "a", [], ["a.txt", "--validation_file"]),
         ("a.txt", "one line, no more\n", [], ["--bptt=16", "Lower either"]),
         ("a.txt", b"good\nb\xff d\n", [], ["a.txt:2", "UTF-8"]),
-        ("a.txt.gz", gzip.compress(LONG.encode())[:100], [], ["a.txt.gz", "damaged"]),
+        ("a.txt.gz", gzip.compress(LONG.encode())[:50], [], ["a.txt.gz", "damaged"]),
         ("a.jsonl", '{"text": "good"}\n{"text": \n', [], ["a.jsonl:2", "JSON"]),
         ("a.jsonl", '{"text": "good"}\n{"words": "bad"}\n', [], ["a.jsonl:2", "'text'", "'words'", "--text_field"]),
     ],
@@ -91,7 +90,7 @@ def test_notes(trained, tmp_path, capsys):
     capsys.readouterr()
     runs.run_here(*runs.SMALL, *flags[:-1], "--num_steps=1", f"--workdir={tmp_path / 'run'}")
     out = capsys.readouterr().out
-    assert "no more than 18 characters to keep, fewer than --vocabulary_size=99" in out
+    assert "no more than 19 characters to keep, fewer than --vocabulary_size=99" in out
     assert "validation: 16 characters, 18.75% of them unknown" in out
     assert "no test/… is reported" in out
     assert runs.metrics_of(tmp_path / "run")["validation/unknown"] == pytest.approx(3 / 16)
@@ -100,7 +99,8 @@ def test_notes(trained, tmp_path, capsys):
 def test_a_text_of_unknown_characters_alone(tmp_path):
     """Each occurs once: with --min_count=2 nothing is left to be said or written."""
     text = runs.write(tmp_path / "a.txt", "".join(map(chr, range(0x4E00, 0x4E00 + 300))))
-    runs.is_refused(["--min_count"], *runs.SMALL, f"--train_file={text}", f"--workdir={tmp_path / 'run'}")
+    flags = (f"--train_file={text}", "--min_count=2", f"--workdir={tmp_path / 'run'}")
+    runs.is_refused(["--min_count"], *runs.SMALL, *flags)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,6 @@ def test_parts_of_a_run_on_files(trained, capsys):
         (b"good\n", ["--beam_size=3"], ["--beam_size needs --writing=beam"]),
         (b"good\n", ["--writing=beam", "--temperature=1"], ["--temperature needs --writing=sample"]),
         (b"good\n", ["--writing=beam", "--num_texts=9"], ["--num_texts=9 is more than --beam_size=5"]),
-        (b"good\n", ["--stop=a,"], ["--stop=a,", "empty"]),
         (b"good\n", ["--input=no-such-file"], ["no-such-file"]),
         (b"good\n", ["--cell=gru"], ["--cell"]),
         (b"good\n", ["--tokenizer=char"], ["--tokenizer"]),

@@ -11,7 +11,9 @@ from oracles.jitting import quick_jit
 
 from rnn_jax.data.batching import Ragged
 from rnn_jax.models import language_score
+from rnn_jax.models.language_passage import draw_passage
 from rnn_jax.models.language_score import document_nats, lane_nats
+from rnn_jax.text.streams import LanguagePart
 
 END, V = 2, 9
 
@@ -108,3 +110,34 @@ def test_lanes_use_all_tokens_and_each_begins_anew(trained, size, lanes):
             expected -= float(jax.nn.log_softmax(logits[0])[token])
             last = token
     assert lane_nats(trained, Ragged.from_rows([text]), lanes, V, END) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [2, 600])
+def test_a_passage_shows_the_nats_of_the_score(trained, plain, size):
+    """Of the first tokens of a part, 512 at most; end tokens begin another document."""
+    rows = [[*text_of(size), END], [*text_of(3, seed=1), END]]
+    pages, seen = [], []
+
+    def apply(function, batch, *more):
+        pages.append(trained(function, batch, *more))
+        seen.append(batch["labels"][0])
+        return pages[-1]
+
+    part = LanguagePart("a.txt", Ragged.from_rows(rows), 2 * size, None, lambda: None)
+    page = draw_passage(apply, trained.codec, part, "a title")
+    (nats, best, _), (labels,) = pages[0], seen
+    expected = np.concatenate([plain(row) for row in rows])[:512]
+    np.testing.assert_array_equal(labels, np.concatenate(rows)[:512])
+    np.testing.assert_allclose(nats[0], expected, rtol=1e-3, atol=1e-4)
+    assert best.shape == (1, len(labels), 3) and "a title" in page
+    assert size == 600 or "⏹" in page
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe", "byte"])
+def test_passages_of_all_units_and_of_fewer_outputs_than_are_drawn(kind):
+    text = "the cat sat\non <the> mat & ü. " * 2
+    trained = trained_of([text], tokenizer=kind, hidden_size=(2,), embedding_size=2)
+    part = LanguagePart("a.txt", trained.codec.encode([text]), len(text), None, lambda: None)
+    page = draw_passage(trained, trained.codec, part, "a.txt")
+    assert "unit 0" in page and "unit 1" in page and "unit 2" not in page
+    assert "<the>" not in page

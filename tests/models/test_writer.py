@@ -205,6 +205,12 @@ def test_a_stopped_text_has_the_probability_of_its_tokens_alone(endless):
     assert found.log_prob == pytest.approx(sum(row[token] for row, token in zip(scores, ids)), rel=1e-4)
 
 
+def test_stop_strings_are_spelt_as_in_c():
+    """For flags, whose lists lose commas, and spaces around them."""
+    stops = WritingConfig(stop=("\\n\\n", "a\\tb", ".\\x20", "\\x2C", "日", "\\x2", "c:\\dir")).stops()
+    assert stops == ("\n\n", "a\tb", ". ", ",", "日", "\\x2", "c:\\dir")
+
+
 def test_an_empty_stop_string_is_refused(endless):
     with pytest.raises(UserError, match="--stop=a,: one of these is empty"):
         written(endless, ["a"], config(stop=("a", "")))

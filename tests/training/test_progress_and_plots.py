@@ -123,6 +123,15 @@ def test_curves_are_grouped_by_panel_and_split():
     }
 
 
+def test_what_compares_with_another_metric_is_drawn_beside_it():
+    line = {"step": 5, "train/loss": 2.0, "train/nats": 1.5, "validation/loss": 1.6}
+    line |= {"validation/perplexity": 5.0, "validation/perplexity_floor": 4.0}
+    assert plots.collect_curves([line]) == {
+        "loss": {"train": ([5], [2.0]), "train nats": ([5], [1.5]), "validation": ([5], [1.6])},
+        "perplexity": {"validation": ([5], [5.0]), "validation perplexity floor": ([5], [4.0])},
+    }
+
+
 def pixels(path) -> np.ndarray:
     return pytest.importorskip("matplotlib.image").imread(path)
 
