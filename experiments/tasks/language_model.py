@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from experiments.language_model import EXPERIMENT, METRICS, Config
@@ -33,16 +34,19 @@ def make_model(config: Config, codec: LanguageCodec, rngs: nnx.Rngs) -> Language
 
 
 def loss(model: LanguageModel, batch: dict[str, jax.Array], carry: Any, key: jax.Array) -> tuple[Sums, Any]:
-    """Nats a token, with the penalties on activations; the carry goes on, its gradient does not. What is minimised is
-    scaled by the window's length where that varies, so that short windows do not count for more (Merity et al. 2018).
+    """Nats a token, with the penalties on activations; the carry goes on, its gradient does not. Where the length of
+    windows varies the learning rate does as well, so that short ones do not count for more (Merity et al. 2018).
     """
     reading, drawing = jax.random.split(key)
     read = model.read(batch["tokens"], carry=carry, resets=batch["resets"], mask=batch.get("mask"), key=reading)
     nats, weight = model.loss(read.features, batch["labels"], batch["weights"], drawing)
-    objective = nats + weight * model.penalty(read, batch["weights"])
+    sums = {"loss": (nats, weight)}
+    if model.has_penalty:
+        penalty = model.penalty(read, batch["weights"], batch["resets"])
+        sums = {"loss": (nats + weight * penalty, weight), "nats": (nats, weight)}
     if "scale" in batch:
-        objective *= batch["scale"].max()  # rows that fill a batch have 0
-    return {"loss": (objective, weight), "nats": (nats, weight)}, read.carry
+        sums["rate_factor"] = batch["scale"].max(), jnp.ones(())  # rows that fill a batch have 0
+    return sums, read.carry
 
 
 def score(trained: Trained, part: LanguagePart) -> Scored:

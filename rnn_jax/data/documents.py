@@ -176,8 +176,9 @@ def _cut_end(train: Documents, fraction: float) -> tuple[Documents, Documents]:
     """(the text without its end, the end): cut at a line end if there is one near, else at a space, else anywhere."""
     (text,) = train.texts
     at = round((1 - fraction) * len(text))
+    near = len(text) - at  # no further back than makes what is cut off twice as long
     for mark in ("\n", " "):
-        place = text.rfind(mark, at // 2, at) + 1
+        place = text.rfind(mark, max(at - near, at // 2), at) + 1
         if place:
             at = place
             break

@@ -106,17 +106,26 @@ class LanguageModel(nnx.Module):
         """(nats, weight) of the labels, as training computes them."""
         return self.head.loss(features, labels, weights, self.embedding.table.get_value(), key)
 
-    def penalty(self, read: Read, weights: Float[Array, "B T"]) -> Float[Array, ""]:
+    @property
+    def has_penalty(self) -> bool:
+        """Whether what is minimised is more than nats."""
+        return self.activation_penalty > 0 or self.temporal_penalty > 0
+
+    def penalty(
+        self, read: Read, weights: Float[Array, "B T"], resets: Bool[Array, "B T"] | None = None
+    ) -> Float[Array, ""]:
         """α · mean (dropped y_t)² + β · mean (y_t − y_{t−1})², over the steps that count (AR, TAR; Merity et al. 2018).
 
-        Dropped outputs are those that the head reads, or that are projected for it.
+        Dropped outputs are those that the head reads, or that are projected for it. Where `resets` say that another
+        text begins, there is no y_{t−1}.
         """
         total = jnp.zeros((), jnp.float32)
         if self.activation_penalty:
             total += self.activation_penalty * _mean_square(read.dropped, weights)
         if self.temporal_penalty:
             change = read.ys[:, 1:] - read.ys[:, :-1]
-            total += self.temporal_penalty * _mean_square(change, weights[:, 1:])
+            goes_on = weights[:, 1:] if resets is None else jnp.where(resets[:, 1:], 0, weights[:, 1:])
+            total += self.temporal_penalty * _mean_square(change, goes_on)
         return total
 
 

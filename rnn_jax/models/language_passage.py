@@ -9,6 +9,7 @@ import numpy as np
 from rnn_jax.analysis.passage import choose_units, passage_page
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_model import LanguageModel
+from rnn_jax.models.language_score import window_size
 from rnn_jax.text.language_codec import END_ID, LanguageCodec
 from rnn_jax.text.streams import LanguagePart
 
@@ -17,7 +18,7 @@ _TOKENS, _UNITS, _ALTERNATIVES = 512, 6, 3
 
 def draw_passage(apply: Apply, codec: LanguageCodec, part: LanguagePart, title: str) -> str:
     """An HTML page of the beginning of a part: of its first document, or of as many as fill a passage."""
-    labels = part.documents.values[:_TOKENS]
+    labels = part.documents.values[: window_size(_TOKENS, 1, codec.vocabulary_size)]
     tokens = np.concatenate([[END_ID], labels[:-1]]).astype(np.int32)
     batch = {"tokens": tokens[None], "labels": labels[None], "resets": (tokens == END_ID)[None]}
     nats, best, ys = (np.asarray(array)[0] for array in jax.device_get(apply(reading, batch)))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_jax.data.lines import Lines
 from rnn_jax.files import to_json_number
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.writer import Written, searched, stream, texts_after
@@ -23,7 +24,10 @@ _NUM_SAMPLES, _SAMPLED_TOKENS, _CONTEXT = 3, 160, 32
 def answers(
     apply: Apply, codec: LanguageCodec, config: WritingConfig, prompts: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
-    """Of each prompt the texts that go on from it; on a terminal one text is shown while it is written."""
+    """Of each prompt the texts that go on from it; on a terminal one text is shown while it is written.
+
+    prompts: `Lines` are a command's, whose answers a terminal shows; others are a program's, and nothing is shown.
+    """
     for number, text in enumerate(prompts):
         prompt = codec.prompt(text)
         _warn_of_unknown(codec, number, prompt)
@@ -32,7 +36,7 @@ def answers(
         else:
             keys = _keys(config.sampling_seed, number, config.num_texts)
             rows = [prompt] * config.num_texts
-            if _is_shown(config) and config.num_texts == 1:
+            if isinstance(prompts, Lines) and _is_shown(config):
                 written = _show(text, stream(apply, codec, rows, config, keys), config.stops())
             else:
                 written = texts_after(apply, codec, rows, config, keys)
@@ -48,7 +52,7 @@ def rendered(config: WritingConfig, found: dict[str, Any]) -> str:
     """An answer as it is printed: a JSON line, or the texts, each with its prompt, an empty line behind the last."""
     if config.output_format == "json" or (config.output_format == "auto" and not sys.stdout.isatty()):
         return json.dumps(found, ensure_ascii=False) + "\n"
-    if _is_shown(config) and config.writing == "sample" and config.num_texts == 1:
+    if _is_shown(config):
         return "\n"
     return "".join(f"{found['prompt']}{text}\n\n" for text in found["texts"])
 
@@ -72,7 +76,8 @@ def _keys(seed: int, number: int, count: int) -> Any:
 
 
 def _is_shown(config: WritingConfig) -> bool:
-    return config.output_format != "json" and sys.stdout.isatty()
+    is_alone = config.writing == "sample" and config.num_texts == 1
+    return is_alone and config.output_format != "json" and sys.stdout.isatty()
 
 
 def _show(prompt: str, texts: Iterator[list[Written]], stops: Sequence[str]) -> list[Written]:

@@ -51,8 +51,8 @@ class UnitsConfig:
     random_bptt: bool = knob(False, "the length of the windows varies around --bptt")
     score_batch_size: int = knob(
         32,
-        "documents that are scored side by side; changes speed only",
+        "documents that are scored side by side; changes speed only. One long text is one row",
         minimum=1,
         identity=False,
-        only_if=when(mode=("train", "eval")),
+        only_if=when(mode=("train", "eval"), dynamic_evaluation=False, cache_size=0),
     )

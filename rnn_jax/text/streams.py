@@ -13,6 +13,8 @@ from rnn_jax.data.parts import Data
 from rnn_jax.text.language_codec import END_ID, UNKNOWN_ID, LanguageCodec, fit_language_codec, prepare
 from rnn_jax.text.language_config import UnitsConfig
 
+_MANY_UNKNOWN = 0.01
+
 
 class LanguagePart(NamedTuple):
     """What a model has to say of each document, token by token.
@@ -98,7 +100,8 @@ def _notes(config: UnitsConfig, codec: LanguageCodec, train: Documents, parts: d
         )
     for name, part in parts.items():
         share = part.num_unknown / max(part.num_tokens, 1)
-        notes.append(f"{name}: {part.num_tokens:,} {codec.unit}s, {share:.2%} of them unknown.")
+        free = "; their spelling costs nothing, so bits_per_character looks too good" if share > _MANY_UNKNOWN else ""
+        notes.append(f"{name}: {part.num_tokens:,} {codec.unit}s, {share:.2%} of them unknown{free}.")
     if len(parts["validation"].documents) == 1:
         notes.append(
             f"Evaluations during training read it as {config.batch_size} lanes at once; the final score reads a text"

@@ -31,7 +31,8 @@ def update(program: Program, state: TrainState, batch: PyTree) -> tuple[TrainSta
 
     (_, (sums, carry)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
     optimizer = make_optimizer(program.optimizer, program.total_steps, state.rates, program.layer_rates)
-    state, norms = apply_gradients(state, grads, optimizer, program.optimizer.ema_decay)
+    factor, _ = sums.get("rate_factor", (None, None))
+    state, norms = apply_gradients(state, grads, optimizer, program.optimizer.ema_decay, factor)
     state = keep_layout(state._replace(carry=carry), program.mesh)
     return state, sums | {name: (norm, jnp.ones_like(norm)) for name, norm in norms.items()}
 

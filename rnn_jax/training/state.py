@@ -44,13 +44,21 @@ def create_state(
 
 
 def apply_gradients(
-    state: TrainState, grads: PyTree, optimizer: optax.GradientTransformation, ema_decay: float = 0.0
+    state: TrainState,
+    grads: PyTree,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float = 0.0,
+    rate_factor: Float[Array, ""] | None = None,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
     """One update: w ← w + optimizer(g), ema ← d · ema + (1 − d) · w; a mean that has begun takes w in.
+
+    rate_factor: times the learning rate of this update.
 
     Also returns {"gradient_norm": ‖g‖₂ over all parameters, before any clipping}.
     """
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    if rate_factor is not None:
+        updates = jax.tree.map(lambda change: change * rate_factor.astype(change.dtype), updates)
     params = optax.apply_updates(state.params, updates)
     ema = state.ema
     if ema_decay:

@@ -32,7 +32,7 @@ from rnn_jax.training.run import Run
 PyTree = Any
 Batch = Mapping[str, np.ndarray]
 Sums = dict[str, tuple[Any, Any]]
-"""name → (total, weight), two scalars; "loss" is what is minimised."""
+"""name → (total, weight), two scalars; "loss" is what is minimised, "rate_factor" times the learning rate."""
 
 
 class Scored(NamedTuple):

@@ -186,7 +186,8 @@ def test_the_end_of_a_single_text_validates(write):
 @pytest.mark.parametrize(
     ("text", "fraction", "train"),
     [
-        ("a bb ccc dddd\neeeee ffffff", 0.2, "a bb ccc dddd\n"),  # a line end
+        ("a bb ccc dddd\nee ffffff", 0.3, "a bb ccc dddd\n"),  # a line end
+        ("a bb ccc dddd\neeeee ffffff", 0.2, "a bb ccc dddd\neeeee "),  # one that is too far from where it should be
         ("one two three four five", 0.3, "one two three "),  # a space
         ("0123456789", 0.3, "0123456"),  # anywhere
         ("a\n" + "x" * 30, 0.5, "a\n" + "x" * 14),  # a line end that is not near is left alone

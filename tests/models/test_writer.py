@@ -15,6 +15,7 @@ from oracles.jitting import quick_jit
 from rnn_jax.config import with_overrides
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.lanes import Lanes
+from rnn_jax.data.lines import Lines
 from rnn_jax.errors import UserError
 from rnn_jax.models import writer
 from rnn_jax.models.texts import answers, rendered, sample_texts
@@ -383,7 +384,7 @@ def test_a_terminal_shows_the_text_as_it_grows(name, knobs, monkeypatch, request
     (answer,) = answers(trained, trained.codec, with_overrides(settings, {"output_format": "json"}), ["ab"])
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    for found in answers(trained, trained.codec, settings, ["ab"]):
+    for found in answers(trained, trained.codec, settings, Lines(iter(["ab"]))):
         terminal.write(rendered(settings, found))
     assert found == answer
     assert terminal.getvalue() == f"ab{answer['texts'][0]}\n\n"
@@ -391,6 +392,13 @@ def test_a_terminal_shows_the_text_as_it_grows(name, knobs, monkeypatch, request
     assert len(terminal.shown) == answer["num_tokens"][0]
     if name == "endless" and not knobs:
         assert [len(text) for text in terminal.shown] == list(range(3, 43))
+
+
+def test_a_program_that_asks_for_texts_gets_them_and_a_terminal_nothing(endless, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    (answer,) = answers(endless, endless.codec, config(max_new_tokens=5), ["ab"])
+    assert len(answer["texts"][0]) == 5 and not terminal.getvalue()
 
 
 def test_half_a_character_is_not_shown(in_bytes, monkeypatch):
@@ -406,7 +414,7 @@ def test_half_a_character_is_not_shown(in_bytes, monkeypatch):
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    list(answers(apply, codec, config(max_new_tokens=7), [">"]))
+    list(answers(apply, codec, config(max_new_tokens=7), Lines(iter([">"]))))
     assert terminal.shown == [">", ">", ">日", ">日", ">日", ">日本", ">日本a"]
 
 

@@ -67,6 +67,21 @@ def test_updates_are_those_of_a_plain_loop():
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+def test_a_task_may_scale_the_learning_rate_of_an_update():
+    def slowed(model, batch, carry, key):
+        sums, carry = loss(model, batch, carry, key)
+        return sums | {"rate_factor": (jnp.float32(0.25), jnp.float32(1))}, carry
+
+    prepared = prepare(TASK, configured(optimizer="sgd", learning_rate=1.0, clip_global_norm=0.1))
+    state, _ = first_state(prepared)
+    batch = jax.tree.map(jnp.asarray, prepared.source.batch(0))
+    plain, _ = fit.update(prepared.program, state, batch)
+    slow, sums = fit.update(dataclasses.replace(prepared.program, loss=slowed), state, batch)
+    assert sums["rate_factor"][0] == 0.25
+    for before, a, b in zip(*map(jax.tree.leaves, (state.params, plain.params, slow.params)), strict=True):
+        np.testing.assert_allclose(b - before, (a - before) / 4, rtol=1e-4, atol=1e-7)
+
+
 def test_the_carry_matters():
     """With the carry of another text, the loss is another one; where a batch resets, it is not."""
     prepared = prepare(TASK, configured())
@@ -122,8 +137,8 @@ def test_a_task_needs_no_knob_of_its_size(tmp_path):
 
     task = TASK._replace(config=SizelessConfig, make_model=small)
     result = train_in(task, tmp_path, with_overrides(SizelessConfig(), {"num_steps": 2}))
-    # Embedding 5 × 4; GRU (4 + 3 + 1) × 9 and 3 for b_hn; output 3 × 5 + 5.
-    assert result["num_parameters"] == 20 + 75 + 20 and "hidden_size" not in result
+    # Embedding 6 × 4; GRU (4 + 3 + 1) × 9 and 3 for b_hn; output 3 × 6 + 6.
+    assert result["num_parameters"] == 24 + 75 + 24 and "hidden_size" not in result
     assert load(task, tmp_path).config == with_overrides(SizelessConfig(), {"num_steps": 2})
 
 

@@ -79,7 +79,7 @@ def assert_close(ours, theirs, **tolerance):
         np.testing.assert_allclose(a, b, **tolerance)
 
 
-@pytest.mark.parametrize(("interval", "seed", "expected"), [(2, 0, 12), (1, 1, 10), (1, 3, 8)])
+@pytest.mark.parametrize(("interval", "seed", "expected"), [(2, 0, 18), (1, 5, 10), (1, 1, 18)])
 def test_evaluated_weights_are_those_of_a_plain_loop(tmp_path, capsys, interval, seed, expected):
     config = nonmonotone(interval, seed=seed)
     evaluated, losses, trigger = algorithm_1(config)
@@ -174,9 +174,9 @@ def test_a_mean_is_that_of_the_weights_since_it_began():
     assert int(mean.count) == 193 and mean.count.dtype == jnp.int32 and len(compilations) == 1
 
 
-@pytest.mark.parametrize("step", [11, 13, 14, 19])
+@pytest.mark.parametrize("step", [17, 19, 20, 23])
 def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, step, monkeypatch):
-    """The mean begins after step 12: back to before it, to just then, to in between two evaluations."""
+    """The mean begins after step 18: back to before it, to just then, to in between two evaluations."""
     config = nonmonotone(checkpoint_every_steps=3)
     whole = train_in(TASK, tmp_path / "whole", config)
     with monkeypatch.context() as patch, killed_at(step, patch):
@@ -186,7 +186,7 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, step, monkeypatch):
     for kind in ("latest", "best"):
         assert saved(tmp_path / "killed", config, kind) == saved(tmp_path / "whole", config, kind)
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
-    assert np.frombuffer(saved(tmp_path / "whole", config)[0][".mean.count"], np.int32) == STEPS - 12
+    assert np.frombuffer(saved(tmp_path / "whole", config)[0][".mean.count"], np.int32) == STEPS - 18
 
 
 def test_it_begins_once_and_early_stopping_counts_on(tmp_path, capsys):
@@ -214,15 +214,15 @@ def test_one_program_for_all_updates(tmp_path):
     assert fit.train_step._cache_size() == before + 1
 
 
+TRIGGERS = {5: 10, 0: 18, 2: 20}  # by seed
+
+
 def seeds_of(directory, count=3, **knobs):
-    return {directory / f"seed_{seed}": nonmonotone(1, seed=seed, **knobs) for seed in range(count)}
-
-
-TRIGGERS = [12, 10, 20]  # of these seeds
+    return {directory / f"seed_{seed}": nonmonotone(1, seed=seed, **knobs) for seed in list(TRIGGERS)[:count]}
 
 
 def require_as_alone(runs, alone):
-    for (directory, config), began in zip(runs.items(), TRIGGERS):
+    for (directory, config), began in zip(runs.items(), TRIGGERS.values()):
         other = alone / directory.name
         if not (other / "result.json").exists():
             train_in(TASK, other, config)

@@ -27,6 +27,13 @@ def test_two_steps_by_hand():
     assert int(state.step) == 2 and state.step.dtype == jnp.int32
 
 
+def test_a_factor_of_the_learning_rate_comes_after_clipping():
+    optimizer = optax.chain(optax.clip(1.0), optax.sgd(0.5))
+    state = create_state({"w": jnp.array([1.0, 2.0])}, optimizer)
+    state, _ = apply_gradients(state, {"w": jnp.array([3.0, 0.5])}, optimizer, rate_factor=jnp.float32(0.5))
+    np.testing.assert_array_equal(state.params["w"], [0.75, 1.875])
+
+
 def test_average_is_debiased():
     """w = 1, 2, 3 after the updates and d = ½: Σ ½^(3−i) w_i / Σ ½^(3−i) = (¼·1 + ½·2 + 1·3) / 1¾."""
     optimizer = optax.sgd(1.0)
