@@ -60,7 +60,7 @@ def test_messages(flags, words, tmp_path, monkeypatch):
         ("a.txt", "a", [], ["a.txt", "--validation_file"]),
         ("a.txt", "one line, no more\n", [], ["--bptt=16", "Lower either"]),
         ("a.txt", b"good\nb\xff d\n", [], ["a.txt:2", "UTF-8"]),
-        ("a.txt.gz", gzip.compress(LONG.encode())[:50], [], ["a.txt.gz", "damaged"]),
+        ("a.txt.gz", gzip.compress(LONG.encode(), mtime=0)[:50], [], ["a.txt.gz", "damaged"]),
         ("a.jsonl", '{"text": "good"}\n{"text": \n', [], ["a.jsonl:2", "JSON"]),
         ("a.jsonl", '{"text": "good"}\n{"words": "bad"}\n', [], ["a.jsonl:2", "'text'", "'words'", "--text_field"]),
     ],

@@ -154,8 +154,8 @@ def test_notes_of_one_text(files):
     assert notes_of(read(paths, bptt=2)) == [
         f"{paths['train_file']} comes without a test part: no test/… is reported.",
         f"{paths['train_file']}: one text of 4 characters to train on; vocabulary: 5 characters, DIGEST.",
-        "validation: 4 characters, 50.00% of them unknown; their spelling costs nothing, so bits_per_character looks too"
-        " good.",
+        "validation: 4 characters, 50.00% of them unknown; their spelling costs nothing, so bits_per_character looks"
+        " too good.",
         "Evaluations during training read it as 2 lanes at once; the final score reads a text from its first token to"
         " its last.",
     ]
