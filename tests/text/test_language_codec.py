@@ -172,7 +172,10 @@ def test_vocabulary_knobs():
     assert fit(text, tokenizer="word").vocabulary_size == 3 + 4
     assert fit(text, tokenizer="word", lowercase=True).vocabulary_size == 3 + 3
     assert fit(text, tokenizer="word", min_count=2).vocabulary_size == 3 + 2
-    assert fit_language_codec(UnitsConfig(tokenizer="word"), [text]).vocabulary_size == 3 + 2  # by default
+    # By default words that occur once are unknown where they were split off, and no others.
+    for pretokenized, size in (("no", 2), ("yes", 4)):
+        config = UnitsConfig(tokenizer="word", pretokenized=pretokenized)
+        assert fit_language_codec(config, [text]).vocabulary_size == 3 + size
     assert fit(text, tokenizer="word", vocabulary_size=4).encode([text]).values.tolist() == [3, 3, 3, 1, 1, 1, 1]
     assert fit(text, tokenizer="byte").vocabulary_size == 259
     for kind, unit in zip(KINDS, ("character", "word", "subword", "byte"), strict=True):
