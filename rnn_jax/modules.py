@@ -40,6 +40,11 @@ def dropout_key(key: Key | None, rngs: Randomness | None, deterministic: bool) -
     return rngs() if isinstance(rngs, nnx.RngStream) else key if rngs is None else rngs
 
 
+def plain_arrays(params: Any) -> Any:
+    """The arrays in a tree of `nnx.Param`s."""
+    return jax.tree.map(lambda p: p.get_value(), params, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
+
+
 class RNN(nnx.Module):
     """Any layer (or cell) of ours as an NNX module: `ys = RNN(layer, input_size=…, rngs=…)(xs, mask=…)`.
 
@@ -119,7 +124,7 @@ class RNN(nnx.Module):
 
     def layer_params(self) -> Params:
         """The params as plain arrays, as `layer.init` made them and `layer.apply` takes them."""
-        return jax.tree.map(lambda p: p.get_value(), self.weights, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
+        return plain_arrays(self.weights)
 
     def set_view(self, deterministic: bool | None = None):
         """For `nnx.view`: another mode, the same params."""

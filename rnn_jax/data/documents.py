@@ -1,7 +1,6 @@
 """Plain texts, with nothing to say about them: splits of TFDS datasets, text files and JSON lines."""
 
 import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from rnn_jax.data.datasets import (
     pick_field,
     read_examples,
 )
+from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.language_config import LanguageConfig
 from rnn_jax.data.lines import read_lines
 from rnn_jax.data.once import once
@@ -25,7 +25,6 @@ from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.errors import UserError
 
 _TEXT = "text"
-_JSON_SUFFIXES = (".jsonl", ".ndjson")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -129,7 +128,7 @@ def _read_file(config: LanguageConfig, path: str) -> Documents:
 
 
 def _is_json(path: str) -> bool:
-    return path.removesuffix(".gz").lower().endswith(_JSON_SUFFIXES)
+    return path.removesuffix(".gz").lower().endswith(JSON_SUFFIXES)
 
 
 def _whole(stream: Iterable[bytes], path: str) -> Iterator[bytes]:
@@ -144,28 +143,13 @@ def _whole(stream: Iterable[bytes], path: str) -> Iterator[bytes]:
 
 
 def _json_texts(stream: Iterable[bytes], path: str, field: str) -> Iterator[str]:
-    for number, line in enumerate(read_lines(stream, path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}:{number}: not JSON: {error}.") from error
+    for number, row in read_json_lines(stream, path):
         if not isinstance(row, dict) or field not in row:
             have = ", ".join(map(repr, row)) or "none" if isinstance(row, dict) else "none"
             raise UserError(f"{path}:{number}: no field {field!r}; it has {have}. See --text_field.")
-        if not isinstance(row[field], str) or not _is_unicode(row[field]):
+        if not isinstance(row[field], str) or not is_unicode(row[field]):
             raise UserError(f"{path}:{number}: the field {field!r} must be a Unicode string. See --text_field.")
         yield _unix(row[field])
-
-
-def _is_unicode(text: str) -> bool:
-    r"""False where JSON has smuggled in half a surrogate pair ("\ud83d"), which no tokenizer takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unix(text: str) -> str:

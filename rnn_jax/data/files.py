@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.lines import read_lines
 from rnn_jax.errors import UserError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
 
 _LONGEST_FIELD = 2**31 - 1
 
@@ -44,7 +45,7 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
         raise UserError(f"{path}: the name of a data file must end in .csv, .tsv, .jsonl or .ndjson.")
     try:
         with open(path, "rb") as stream:
-            if suffix in (".jsonl", ".ndjson"):
+            if suffix in JSON_SUFFIXES:
                 rows = list(_read_jsonl(stream, path, fields))
             else:
                 rows = list(_read_delimited(stream, path, fields, "," if suffix == ".csv" else "\t"))
@@ -114,13 +115,7 @@ def _column(columns: Sequence[str], field: str, path: str) -> int:
 
 
 def _read_jsonl(stream: Iterable[bytes], path: str, fields: tuple[str, str]) -> Iterator[tuple[str, str, int]]:
-    for number, line in enumerate(read_lines(stream, path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _malformed(path, number, f"not JSON: {error}.") from error
+    for number, row in read_json_lines(stream, path):
         if not isinstance(row, dict):
             raise _malformed(path, number, f"a JSON object is needed, this is {_shortened(row)}.")
         for field in fields:
@@ -130,28 +125,19 @@ def _read_jsonl(stream: Iterable[bytes], path: str, fields: tuple[str, str]) -> 
                     path, number, f"no field {field!r}; it has {keys}. See --text_field and --label_field."
                 )
         text, label = row[fields[0]], row[fields[1]]
-        if not isinstance(text, str) or not _is_unicode(text):
+        if not isinstance(text, str) or not is_unicode(text):
             raise _malformed(path, number, f"{fields[0]!r} must be a Unicode string, this is {_shortened(text)}.")
         yield text, _label_name(label, path, number, fields[1]), number
 
 
 def _label_name(label: Any, path: str, line: int, field: str) -> str:
-    if isinstance(label, str) and label.strip() and _is_unicode(label):
+    if isinstance(label, str) and label.strip() and is_unicode(label):
         return label.strip()
     if isinstance(label, int):  # true and false are spelled as in the file
         return json.dumps(label)
     raise _malformed(
         path, line, f"{field!r} must be a string or an integer that names a class, this is {_shortened(label)}."
     )
-
-
-def _is_unicode(text: str) -> bool:
-    r"""False where JSON has smuggled in half a surrogate pair ("\ud83d"), which no tokenizer takes."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shortened(value: Any) -> str:

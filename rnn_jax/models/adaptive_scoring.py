@@ -1,7 +1,5 @@
 """How many nats a language model needs for a part: by itself, or adapting to it as it reads."""
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
@@ -9,12 +7,9 @@ from rnn_jax.models.apply import Apply
 from rnn_jax.models.continuous_cache import cached_nats
 from rnn_jax.models.dynamic_evaluation import dynamic_readings
 from rnn_jax.models.language_score import (
-    Batch,
-    Reading,
     document_nats,
-    initial_carry,
     lane_nats,
-    read_labels,
+    readings,
     stream_windows,
     window_size,
 )
@@ -51,18 +46,10 @@ def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptiveScoringConfi
     if config.dynamic_evaluation:
         size = max(size // config.dynamic_segment, 1) * config.dynamic_segment
     windows = stream_windows(part.documents, size, END_ID)
-    readings = _static_readings(apply, windows)
     if config.dynamic_evaluation:
-        readings = dynamic_readings(apply, config, part.train, windows)
-    alone = ((batch, np.asarray(reading.nats)[0]) for batch, reading in readings)
-    found = cached_nats(apply, config, readings) if config.cache_size else alone
+        read = dynamic_readings(apply, config, part.train, windows)
+    else:
+        read = readings(apply, windows)
+    alone = ((batch, np.asarray(reading.nats)[0]) for batch, reading in read)
+    found = cached_nats(apply, config, read) if config.cache_size else alone
     return np.concatenate([np.zeros(0, np.float32), *(row[batch["weights"][0] > 0] for batch, row in found)])
-
-
-def _static_readings(apply: Apply, windows: Iterable[Batch]) -> Iterator[tuple[Batch, Reading]]:
-    carry = None
-    for batch in windows:
-        carry = apply(initial_carry, batch) if carry is None else carry
-        reading = apply(read_labels, batch, carry)
-        carry = reading.carry
-        yield batch, reading

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.losses import (
-    AdaptiveParams,
     adaptive_cross_entropy,
     adaptive_log_probs,
     cross_entropy,
@@ -20,7 +19,7 @@ from rnn_jax.losses import (
     mixture_log_probs,
     sampled_cross_entropy,
 )
-from rnn_jax.modules import Linear
+from rnn_jax.modules import Linear, plain_arrays
 from rnn_jax.types import Array, Float, Int, Key
 
 Loss = tuple[Float[Array, ""], Float[Array, ""]]
@@ -78,12 +77,9 @@ class AdaptiveHead(nnx.Module):
             jax.tree.map(nnx.Param, init_adaptive(rngs.params(), input_size, vocabulary_size, cutoffs))
         )
 
-    def _params(self) -> AdaptiveParams:
-        return jax.tree.map(lambda p: p.get_value(), self.weights, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
-
     def log_probs(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """log p of all tokens."""
-        return adaptive_log_probs(self._params(), ys)
+        return adaptive_log_probs(plain_arrays(self.weights), ys)
 
     def logits(self, ys: Float[Array, "*B F"], embeddings: Float[Array, "V E"]) -> Float[Array, "*B V"]:
         """log p of all tokens: there are no others."""
@@ -98,7 +94,7 @@ class AdaptiveHead(nnx.Module):
         key: Key,
     ) -> Loss:
         """Cross entropy, computed only for the clusters that the labels are in."""
-        return adaptive_cross_entropy(self._params(), ys, labels, weights)
+        return adaptive_cross_entropy(plain_arrays(self.weights), ys, labels, weights)
 
 
 class MixtureHead(nnx.Module):

@@ -1,6 +1,6 @@
 """How many nats a language model needs for texts: read from the first token to the last, the carry handed on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -34,15 +34,12 @@ def document_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_s
     """
     nats = np.zeros(len(documents.values), np.float32)
     for rows, windows in _side_by_side(documents, batch_size, vocabulary_size, boundary):
-        carry = None
-        for start, batch in windows:
-            carry = apply(initial_carry, batch) if carry is None else carry
-            found, carry = apply(label_nats, batch, carry)
-            found = np.asarray(jax.device_get(found))
-            for i, row in enumerate(rows):
-                real = int(batch["weights"][i].sum())
-                first = documents.offsets[row] + start
-                nats[first : first + real] = found[i, :real]
+        places = documents.offsets[rows].copy()
+        for batch, reading in readings(apply, windows):
+            found = np.asarray(jax.device_get(reading.nats))
+            for i, real in enumerate(batch["weights"][: len(rows)].sum(axis=1).astype(int)):
+                nats[places[i] : places[i] + real] = found[i, :real]
+                places[i] += real
     return nats
 
 
@@ -52,24 +49,24 @@ def lane_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size:
     lane = -(-len(documents.values) // batch_size)
     window = min(window_size(lane, batch_size, vocabulary_size), lane // 2 or 1)
     lanes = Lanes(documents, batch_size, window, boundary=boundary, seed=0)
-    carry, sums = None, []
-    for step in range(lanes.steps_per_epoch):
-        batch = lanes.batch(step)
-        carry = apply(initial_carry, batch) if carry is None else carry
-        found, carry = apply(label_nats, batch, carry)
-        sums.append((found, batch["weights"]))
+    windows = map(lanes.batch, range(lanes.steps_per_epoch))
+    sums = [(reading.nats, batch["weights"]) for batch, reading in readings(apply, windows)]
     return float(sum((found[: len(real)] * real).sum(dtype=np.float64) for found, real in jax.device_get(sums)))
+
+
+def readings(apply: Apply, windows: Iterable[Batch]) -> Iterator[tuple[Batch, Reading]]:
+    """Each window as it is read, going on from the one before it."""
+    carry = None
+    for batch in windows:
+        carry = apply(initial_carry, batch) if carry is None else carry
+        reading = apply(read_labels, batch, carry)
+        carry = reading.carry
+        yield batch, reading
 
 
 def initial_carry(model: LanguageModel, batch: dict[str, Any]) -> Any:
     """The carry before the first window."""
     return model.initial_carry(len(batch["tokens"]))
-
-
-def label_nats(model: LanguageModel, batch: dict[str, Any], carry: Any) -> tuple[jax.Array, Any]:
-    """−log p (B, T) of the labels of a window, and the carry after it."""
-    reading = read_labels(model, batch, carry)
-    return reading.nats, reading.carry
 
 
 def read_labels(model: LanguageModel, batch: dict[str, Any], carry: Any) -> Reading:
@@ -99,8 +96,8 @@ def stream_windows(documents: Ragged, size: int, boundary: int) -> Iterator[Batc
 
 def _side_by_side(
     documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int
-) -> Iterator[tuple[np.ndarray, Iterator[tuple[int, Batch]]]]:
-    """Rows of documents, the longest first; and the windows of each such batch, with the step at which each starts."""
+) -> Iterator[tuple[np.ndarray, Iterator[Batch]]]:
+    """Rows of documents, the longest first; and the windows of each such batch."""
     order = np.argsort(-documents.lengths, kind="stable")
     order = order[documents.lengths[order] > 0]
     batch_size = min(batch_size, max(len(order), 1))
@@ -111,7 +108,7 @@ def _side_by_side(
 
 def _windows(
     documents: Ragged, rows: np.ndarray, batch_size: int, vocabulary_size: int, boundary: int
-) -> Iterator[tuple[int, Batch]]:
+) -> Iterator[Batch]:
     lengths = documents.lengths[rows]
     size = window_size(int(lengths.max()), batch_size, vocabulary_size)
     for start in range(0, int(lengths.max()), size):
@@ -125,7 +122,7 @@ def _windows(
             weights[i, :real] = 1
         resets = np.zeros(weights.shape, bool)
         resets[:, 0] = start == 0
-        yield start, {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
+        yield {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
 
 
 def window_size(longest: int, batch_size: int, vocabulary_size: int) -> int:

@@ -13,7 +13,7 @@ from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
 from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.models.seq2seq_config import BRIDGES
-from rnn_jax.modules import RNN, Embedding, Linear
+from rnn_jax.modules import RNN, Embedding, Linear, plain_arrays
 from rnn_jax.scanning.carries import cast_like
 from rnn_jax.types import Array, Carry, Cell, Float, Int, Key, Layer
 
@@ -140,7 +140,7 @@ class Seq2Seq(nnx.Module):
         encoded = self.encoder.apply(embedding(tokens, key=keys[1]).astype(self.dtype), mask=mask, key=keys[2])
         memory = None
         if self.attention is not None:
-            memory = self.attention.remember(_values(self.attention_params), encoded.ys, mask)
+            memory = self.attention.remember(plain_arrays(self.attention_params), encoded.ys, mask)
         return Encoded(memory, self._bridged(encoded, len(lengths)))
 
     def read_out(
@@ -247,7 +247,7 @@ class Seq2Seq(nnx.Module):
         weights = None
         if memory is not None:
             assert self.attention is not None
-            contexts, weights = self.attention.read(_values(self.attention_params), hs, memory)
+            contexts, weights = self.attention.read(plain_arrays(self.attention_params), hs, memory)
             hs = jnp.concatenate([hs, contexts], axis=-1)
         return jnp.tanh(self.readout(hs)), weights
 
@@ -292,7 +292,3 @@ def _require_same_shapes(given: Carry, wanted: Carry) -> None:
 
 def _split(key: Key | None, n: int) -> tuple[Key | None, ...]:
     return (None,) * n if key is None else tuple(jax.random.split(key, n))
-
-
-def _values(params: Any) -> Any:
-    return jax.tree.map(lambda p: p.get_value(), params, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))

@@ -11,7 +11,7 @@ from rnn_jax.losses import cross_entropy
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.models.characters import CharacterEncoder
 from rnn_jax.models.tagger_config import DECODERS
-from rnn_jax.modules import RNN, Embedding, Linear
+from rnn_jax.modules import RNN, Embedding, Linear, plain_arrays
 from rnn_jax.tagging import crf
 from rnn_jax.tagging.crf import CRFParams, Legal
 from rnn_jax.types import Array, Cell, Float, Int, Key, Layer
@@ -137,7 +137,7 @@ class Tagger(nnx.Module):
 
     def crf_params(self) -> CRFParams:
         """The CRF's scores, illegal transitions ruled out."""
-        params = jax.tree.map(lambda p: p.get_value(), self.crf, is_leaf=lambda leaf: isinstance(leaf, nnx.Param))
+        params = plain_arrays(self.crf)
         if self.legal is None:
             return params
         return crf.constrain(params, Legal(*(jnp.asarray(part) for part in self.legal)))

@@ -85,7 +85,8 @@ def test_a_large_vocabulary_has_short_windows():
         if function is language_score.initial_carry:
             return ()
         sizes.append(batch["tokens"].shape)
-        return jnp.zeros(batch["tokens"].shape), ()
+        shape = batch["tokens"].shape
+        return language_score.Reading(jnp.zeros(shape), jnp.zeros((*shape, 1)), ())
 
     documents = Ragged.from_rows([np.full(5000, 3, np.int32)] * 4)
     for vocabulary_size in (100, 50_000, 1_000_000):
