@@ -104,7 +104,10 @@ class LanguageModel(nnx.Module):
         self, features: Float[Array, "B T F"], labels: Int[Array, "B T"], weights: Float[Array, "B T"], key: Key | None
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """(nats, weight) of the labels, as training computes them."""
-        return self.head.loss(features, labels, weights, self.embedding.table.get_value(), key)
+        # As one axis of tokens: a gradient that contracts two axes is copied before it is multiplied.
+        rows = features.reshape(-1, features.shape[-1])
+        table = self.embedding.table.get_value()
+        return self.head.loss(rows, labels.reshape(-1), weights.reshape(-1), table, key)
 
     @property
     def has_penalty(self) -> bool:
