@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles.foreign_cells import DecayingSum
-from oracles.jitting import quick_jit
+from oracles.jitting import counted_programs, quick_jit
 
 from rnn_jax import CELLS, LSTM, Bidirectional, Memoryless, Recurrent
 from rnn_jax.cells import ElmanParams, GRUParams
@@ -168,13 +168,18 @@ def test_at_a_rate_of_1_every_word_is_unknown():
     assert word_dropout(tokens, 1.0, KEY, unknown_id=1).tolist() == traced(1.0).tolist() == [1] * 10
 
 
+RATES = (0.0, 0.25, 1.0)
+
+
 @every_drop
 def test_a_traced_rate_is_the_known_one(drop):
     x = jnp.ones((20, 30))
     traced = jax.jit(lambda rate: drop(x, rate, KEY))
-    for rate in (0.0, 0.25, 1.0):
-        np.testing.assert_allclose(traced(rate), drop(x, rate, KEY), rtol=1e-6)
-    assert traced._cache_size() == 1
+    with counted_programs() as programs:
+        dropped = [traced(rate) for rate in RATES]
+    assert programs["<lambda>"] == 1
+    for rate, found in zip(RATES, dropped, strict=True):
+        np.testing.assert_allclose(found, drop(x, rate, KEY), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [-0.5, 1.5, float("nan"), float("inf"), jnp.float32(1.5)])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from oracles.foreign_cells import DecayingSum
+from oracles.jitting import counted_programs
 from training import toy_task
 
 from rnn_jax import (
@@ -33,7 +34,6 @@ from rnn_jax.analysis import gate_values, gradient_norms
 from rnn_jax.cells import CELLS, chrono
 from rnn_jax.errors import UserError
 from rnn_jax.modules import RNN
-from rnn_jax.scanning.scan import _scan
 from rnn_jax.training.task import Trained
 
 KEY = jax.random.key(0)
@@ -308,11 +308,11 @@ def test_every_cell_is_picklable(name):
 
 def test_equal_cells_share_what_is_compiled():
     """Also outside of jit: the second eager call finds the first one's program."""
-    params = spelt().init(KEY, 3)
-    scan_cell(spelt(), params, XS)
-    programs = _scan._cache_size()
-    scan_cell(spelt(), params, 2 * XS)
-    assert _scan._cache_size() == programs
+    params, xs = spelt().init(KEY, 3), XS[..., 1:, :]  # of a length that is nowhere else
+    with counted_programs() as programs:
+        scan_cell(spelt(), params, xs)
+        scan_cell(spelt(), params, 2 * xs)
+    assert programs["_scan"] == 1
 
 
 def test_cells_and_layers_are_arguments_of_jit():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles.jitting import counted_programs
 
 from rnn_jax.decoding import beam_search, cut_unlikely, greedy, sample
 
@@ -146,9 +147,11 @@ def test_samples_that_never_meet_the_nan_keep_their_scores():
 def compiled_once(function, values, expected):
     """The function of one number, jitted: compiled once for all values, equal to what each gives when known."""
     jitted = jax.jit(function)
-    for value in values:
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), jitted(value), expected(value))
-    assert jitted._cache_size() == 1
+    with counted_programs() as programs:
+        found = [jitted(value) for value in values]
+    assert programs[function.__name__] == 1, programs
+    for value, ours in zip(values, found, strict=True):
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), ours, expected(value))
 
 
 TABLE = np.random.default_rng(1).normal(size=(V, V)).astype(np.float32) - 2 * np.eye(V, dtype=np.float32)[END]

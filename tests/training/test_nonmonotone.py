@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from oracles.jitting import counted_programs
 from training.toy_runs import QUIET, configured, killed_at, lines, saved
 from training.toy_task import TASK, loss
 
 from rnn_jax.config import refuse_idle_changes, with_overrides
 from rnn_jax.errors import UserError
-from rnn_jax.training import fit
 from rnn_jax.training.complete import train_in
 from rnn_jax.training.in_step import train_in_step
 from rnn_jax.training.nonmonotone import NonmonotoneTrigger, begun, include, mean_or, not_begun
@@ -207,11 +207,11 @@ def test_evaluations_to_be_averaged_are_those_of_the_mean(tmp_path):
 
 
 def test_one_program_for_all_updates(tmp_path):
-    fit.train_step.clear_cache()
     config = nonmonotone(hidden_size=(9,))
-    train_in(TASK, tmp_path, config)
+    with counted_programs() as programs:
+        train_in(TASK, tmp_path, config)
     assert np.frombuffer(saved(tmp_path, config)[0][".mean.count"], np.int32) > 0
-    assert fit.train_step._cache_size() == 1
+    assert programs["update"] == 1
 
 
 TRIGGERS = {5: 10, 0: 18, 2: 20}  # by seed
@@ -256,13 +256,15 @@ ON_DEVICES = """
 import jax, sys
 from pathlib import Path
 jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+from oracles.jitting import counted_programs
 from training.test_nonmonotone import nonmonotone, seeds_of
 from training.toy_task import TASK
-from rnn_jax.training import fit, in_step
 from rnn_jax.training.complete import train_in
-train_in(TASK, sys.argv[2] + "/one", nonmonotone())
-in_step.train_in_step(TASK, seeds_of(Path(sys.argv[2]), 2), lambda text: None)
-assert fit.train_step._cache_size() == in_step._step_of_all._cache_size() == 1
+from rnn_jax.training.in_step import train_in_step
+with counted_programs() as programs:
+    train_in(TASK, sys.argv[2] + "/one", nonmonotone())
+    train_in_step(TASK, seeds_of(Path(sys.argv[2]), 2), lambda text: None)
+assert programs["update"] == programs["_step_of_all"] == 1, programs
 """
 
 
