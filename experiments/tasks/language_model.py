@@ -52,9 +52,8 @@ def loss(model: LanguageModel, batch: dict[str, jax.Array], carry: Any, key: jax
 def score(trained: Trained, part: LanguagePart) -> Scored:
     """Nats of each token, once; in --mode=eval the model may adapt to the text."""
     config, codec = trained.config, trained.codec
-    size, is_final = codec.vocabulary_size, trained.is_final
-    nats = score_part(trained, part, config.text, config.scoring, size, is_final=is_final)
-    texts = [] if is_final else sample_texts(trained, codec, part)
+    nats = score_part(trained, part, config.text, config.scoring, is_final=trained.is_final)
+    texts = [] if trained.is_final else sample_texts(trained, codec, part)
     return Scored(language_metrics(nats, **part.sizes), texts)
 
 

@@ -17,32 +17,33 @@ from rnn_jax.text.language_codec import END_ID
 from rnn_jax.text.language_config import UnitsConfig
 from rnn_jax.text.streams import LanguagePart
 
+_MOST_SCORES = 2**24  # of a window's tokens by those of the cache: 64 MiB
+
 
 def score_part(
     apply: Apply,
     part: LanguagePart,
     text: UnitsConfig,
     config: AdaptiveScoringConfig,
-    vocabulary_size: int,
     *,
     is_final: bool,
 ) -> float:
     """Σ −log p of the tokens of a part, each once; before the final score, one long text is read as lanes."""
     if not is_final and len(part.documents) == 1:
-        return lane_nats(apply, part.documents, text.batch_size, vocabulary_size, END_ID)
+        return lane_nats(apply, part.documents, text.batch_size, END_ID)
     if is_final and config.is_on:
-        nats = adaptive_nats(apply, part, config, vocabulary_size)
+        nats = adaptive_nats(apply, part, config)
     else:
-        nats = document_nats(apply, part.documents, text.score_batch_size, vocabulary_size, END_ID)
+        nats = document_nats(apply, part.documents, text.score_batch_size, END_ID)
     return float(nats.sum(dtype=np.float64))
 
 
-def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptiveScoringConfig, vocabulary_size: int) -> np.ndarray:
+def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptiveScoringConfig) -> np.ndarray:
     """−log p of every token given all before it in its document, by dynamic evaluation, a continuous cache, or both.
 
     Documents are read one after the other, in their order.
     """
-    size = window_size(part.num_tokens, 1, max(vocabulary_size, config.cache_size))
+    size = min(window_size(part.num_tokens), max(_MOST_SCORES // max(config.cache_size, 1), 1))
     if config.dynamic_evaluation:
         size = max(size // config.dynamic_segment, 1) * config.dynamic_segment
     windows = stream_windows(part.documents, size, END_ID)

@@ -1,5 +1,6 @@
 """Language models: tokens → embedding → recurrent stack → probabilities of the next token."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,8 @@ from flax import nnx
 from rnn_jax.dropout import dropout, variational_dropout, word_dropout
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer
+
+_MOST_NUMBERS = 2**22  # log probabilities that exist at once: 16 MiB
 
 
 class Read(NamedTuple):
@@ -57,7 +60,7 @@ class LanguageModel(nnx.Module):
             variational_output,
         )
         self.activation_penalty, self.temporal_penalty = activation_penalty, temporal_penalty
-        self.unknown_id, self.dtype = unknown_id, dtype
+        self.vocabulary_size, self.unknown_id, self.dtype = vocabulary_size, unknown_id, dtype
         self.embedding = Embedding(vocabulary_size, embedding_size, dropout=embedding_dropout, rngs=rngs)
         self.encoder = RNN(stack, embedding_size, rngs=rngs)
         size = self.encoder.output_size
@@ -100,6 +103,27 @@ class LanguageModel(nnx.Module):
         """log p of every token, in float32."""
         return self.head.log_probs(features, self.embedding.table.get_value())
 
+    def of_each_step(self, function: Callable, features: Float[Array, "B T F"], *others: Array) -> Any:
+        """function(log p of every token (B, V), in float32, *others (B, …)) of each step → its results, (B, T, …).
+
+        The log probabilities of no more steps exist at once than memory allows, also where gradients are computed.
+        """
+        num_rows, num_steps, _ = features.shape
+        at_once = max(_MOST_NUMBERS // (num_rows * self.vocabulary_size), 1)
+
+        def of_step(step: tuple[Array, ...]) -> Any:
+            return function(self.log_probs(step[0]), *step[1:])
+
+        if at_once < num_steps:
+            of_step = jax.checkpoint(of_step)
+        steps = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), (features, *others))
+        found = jax.lax.map(of_step, steps, batch_size=min(at_once, num_steps))
+        return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), found)
+
+    def nats(self, features: Float[Array, "B T F"], labels: Int[Array, "B T"]) -> Float[Array, "B T"]:
+        """−log p of the labels."""
+        return self.of_each_step(nats_of, features, labels)
+
     def loss(
         self, features: Float[Array, "B T F"], labels: Int[Array, "B T"], weights: Float[Array, "B T"], key: Key | None
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
@@ -130,6 +154,11 @@ class LanguageModel(nnx.Module):
             goes_on = weights[:, 1:] if resets is None else jnp.where(resets[:, 1:], 0, weights[:, 1:])
             total += self.temporal_penalty * _mean_square(change, goes_on)
         return total
+
+
+def nats_of(log_probs: Float[Array, "*B V"], labels: Int[Array, "*B"]) -> Float[Array, "*B"]:
+    """−log p of the labels, never −0."""
+    return jnp.maximum(-jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0], 0)
 
 
 def _mean_square(xs: Float[Array, "B T H"], weights: Float[Array, "B T"]) -> Float[Array, ""]:

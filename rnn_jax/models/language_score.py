@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn_jax.data.batching import Ragged
@@ -13,7 +12,6 @@ from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_model import LanguageModel
 from rnn_jax.types import Array, Carry, Float
 
-_MOST_NUMBERS = 2**25  # of the log probabilities of a window: 128 MiB
 _LONGEST_WINDOW, _SHORTEST_WINDOW = 1024, 16
 
 Batch = dict[str, np.ndarray]
@@ -27,13 +25,13 @@ class Reading(NamedTuple):
     carry: Carry
 
 
-def document_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int) -> np.ndarray:
+def document_nats(apply: Apply, documents: Ragged, batch_size: int, boundary: int) -> np.ndarray:
     """−log p of every token given all before it in its document, in the order of `documents.values`.
 
     Each document is read once, in order, from the boundary before it on; documents of like length side by side.
     """
     nats = np.zeros(len(documents.values), np.float32)
-    for rows, windows in _side_by_side(documents, batch_size, vocabulary_size, boundary):
+    for rows, windows in _side_by_side(documents, batch_size, boundary):
         places = documents.offsets[rows].copy()
         for batch, reading in readings(apply, windows):
             found = np.asarray(jax.device_get(reading.nats))
@@ -43,11 +41,11 @@ def document_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_s
     return nats
 
 
-def lane_nats(apply: Apply, documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int) -> float:
+def lane_nats(apply: Apply, documents: Ragged, batch_size: int, boundary: int) -> float:
     """Σ −log p of all tokens, read as lanes: faster, and a little too much, as each lane begins knowing nothing."""
     batch_size = min(batch_size, max(len(documents.values), 1))
     lane = -(-len(documents.values) // batch_size)
-    window = min(window_size(lane, batch_size, vocabulary_size), lane // 2 or 1)
+    window = min(window_size(lane), lane // 2 or 1)
     lanes = Lanes(documents, batch_size, window, boundary=boundary, seed=0)
     windows = map(lanes.batch, range(lanes.steps_per_epoch))
     sums = [(reading.nats, batch["weights"]) for batch, reading in readings(apply, windows)]
@@ -72,9 +70,7 @@ def initial_carry(model: LanguageModel, batch: dict[str, Any]) -> Any:
 def read_labels(model: LanguageModel, batch: dict[str, Any], carry: Any) -> Reading:
     """A window, going on from the carry."""
     read = model.read(batch["tokens"], carry=carry, resets=batch["resets"], mask=batch["weights"] > 0)
-    log_probs = model.log_probs(read.features)
-    nats = -jnp.take_along_axis(log_probs, batch["labels"][..., None], axis=-1)[..., 0]
-    return Reading(nats, read.features, read.carry)
+    return Reading(model.nats(read.features, batch["labels"]), read.features, read.carry)
 
 
 def stream_windows(documents: Ragged, size: int, boundary: int) -> Iterator[Batch]:
@@ -94,23 +90,19 @@ def stream_windows(documents: Ragged, size: int, boundary: int) -> Iterator[Batc
         yield {name: np.pad(values, (0, size - len(values)))[None] for name, values in window.items()}
 
 
-def _side_by_side(
-    documents: Ragged, batch_size: int, vocabulary_size: int, boundary: int
-) -> Iterator[tuple[np.ndarray, Iterator[Batch]]]:
+def _side_by_side(documents: Ragged, batch_size: int, boundary: int) -> Iterator[tuple[np.ndarray, Iterator[Batch]]]:
     """Rows of documents, the longest first; and the windows of each such batch."""
     order = np.argsort(-documents.lengths, kind="stable")
     order = order[documents.lengths[order] > 0]
     batch_size = min(batch_size, max(len(order), 1))
     for first in range(0, len(order), batch_size):
         rows = order[first : first + batch_size]
-        yield rows, _windows(documents, rows, batch_size, vocabulary_size, boundary)
+        yield rows, _windows(documents, rows, batch_size, boundary)
 
 
-def _windows(
-    documents: Ragged, rows: np.ndarray, batch_size: int, vocabulary_size: int, boundary: int
-) -> Iterator[Batch]:
+def _windows(documents: Ragged, rows: np.ndarray, batch_size: int, boundary: int) -> Iterator[Batch]:
     lengths = documents.lengths[rows]
-    size = window_size(int(lengths.max()), batch_size, vocabulary_size)
+    size = window_size(int(lengths.max()))
     for start in range(0, int(lengths.max()), size):
         tokens = np.zeros((batch_size, size + 1), np.int32)
         weights = np.zeros((batch_size, size), np.float32)
@@ -125,7 +117,6 @@ def _windows(
         yield {"tokens": tokens[:, :-1], "labels": tokens[:, 1:], "weights": weights, "resets": resets}
 
 
-def window_size(longest: int, batch_size: int, vocabulary_size: int) -> int:
-    """Steps at once: a power of two, so that there are few shapes, no longer than needed or than memory allows."""
-    most = min(_LONGEST_WINDOW, max(_MOST_NUMBERS // (batch_size * vocabulary_size), 1))
-    return max(_SHORTEST_WINDOW, 1 << min((longest - 1).bit_length(), most.bit_length() - 1))
+def window_size(longest: int) -> int:
+    """Steps at once: a power of two, so that there are few shapes, no longer than needed."""
+    return min(max(_SHORTEST_WINDOW, 1 << (longest - 1).bit_length()), _LONGEST_WINDOW)

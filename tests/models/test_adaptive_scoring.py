@@ -36,7 +36,7 @@ def part_of(documents):
 
 
 def total(model, part, is_final=True, **knobs):
-    return score_part(model, part, UnitsConfig(batch_size=4), AdaptiveScoringConfig(**knobs), V, is_final=is_final)
+    return score_part(model, part, UnitsConfig(batch_size=4), AdaptiveScoringConfig(**knobs), is_final=is_final)
 
 
 @pytest.mark.parametrize("knobs", [{"dynamic_evaluation": True}, {"cache_size": 20}, BOTH])
@@ -44,8 +44,8 @@ def test_what_learns_and_recalls_nothing_is_the_model_itself(knobs):
     """Every token counts once, the first of a document and a remainder included: 7 is no divisor of 1,200."""
     model, part = trained_of([ALPHABET], scale=3.0), part_of(texts(1, 1100, 1, 0, 99))
     off = {"dynamic_rate": 0.0, "cache_weight": 0.0, "dynamic_segment": 7}
-    nats = adaptive_nats(model, part, AdaptiveScoringConfig(**knobs, **off), V)
-    np.testing.assert_allclose(nats, document_nats(model, part.documents, 2, V, END), rtol=1e-3, atol=1e-4)
+    nats = adaptive_nats(model, part, AdaptiveScoringConfig(**knobs, **off))
+    np.testing.assert_allclose(nats, document_nats(model, part.documents, 2, END), rtol=1e-3, atol=1e-4)
 
 
 def test_both_together_are_better_than_either():
@@ -64,8 +64,8 @@ def test_an_empty_part_needs_nothing():
 
 def test_one_text_is_read_as_lanes_before_the_final_score():
     model, part = trained_of([ALPHABET]), part_of(texts(1, 101))
-    assert total(model, part, is_final=False) == lane_nats(model, part.documents, 4, V, END)
-    assert total(model, part) == pytest.approx(document_nats(model, part.documents, 1, V, END).sum(), rel=1e-6)
+    assert total(model, part, is_final=False) == lane_nats(model, part.documents, 4, END)
+    assert total(model, part) == pytest.approx(document_nats(model, part.documents, 1, END).sum(), rel=1e-6)
 
 
 def test_settings_are_noted_where_they_count():

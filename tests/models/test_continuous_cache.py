@@ -125,5 +125,5 @@ def test_a_text_that_repeats_itself_is_recalled():
 
     config = AdaptiveScoringConfig(cache_size=50, cache_weight=0.5, cache_flatness=3.0)
     nats = np.concatenate([found for _, found in cached_nats(model, config, readings())])[: len(repeated.values)]
-    still = document_nats(model, repeated, 1, V, END)
+    still = document_nats(model, repeated, 1, END)
     assert nats[-60:].mean() < 0.8 * still[-60:].mean()

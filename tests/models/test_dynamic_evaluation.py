@@ -166,7 +166,7 @@ def test_rms_against_torch(tied, segment, decay):
     assert decay < 0.3 or decay * rms.max() / rms.mean() > 1
     expected = torch_scored(other, TEXTS, segment, 0.1, decay, squares)
     np.testing.assert_allclose(scored(model, TEXTS, 3 * segment, **knobs), expected, rtol=1e-3, atol=1e-4)
-    still = document_nats(model, TEXTS, 2, V, END)
+    still = document_nats(model, TEXTS, 2, END)
     assert segment == 60 or abs(expected - still).max() > 0.1
 
 
@@ -181,7 +181,7 @@ def test_sgd_against_torch():
 def test_a_rate_of_zero_is_the_model_itself(rule):
     model = trained()
     found = scored(model, TEXTS, dynamic_rule=rule, dynamic_rate=0.0, dynamic_segment=3)
-    np.testing.assert_allclose(found, document_nats(model, TEXTS, 2, V, END), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, document_nats(model, TEXTS, 2, END), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("segment", [1, 4, 12])
@@ -199,14 +199,14 @@ def test_no_token_is_learned_from_before_it_is_scored(segment):
 def test_the_first_segment_is_scored_by_the_trained_parameters():
     model = trained()
     found = scored(model, TEXTS, dynamic_segment=6, dynamic_rate=0.5)
-    np.testing.assert_allclose(found[:6], document_nats(model, TEXTS, 2, V, END)[:6], rtol=1e-5)
+    np.testing.assert_allclose(found[:6], document_nats(model, TEXTS, 2, END)[:6], rtol=1e-5)
 
 
 @pytest.mark.parametrize("knobs", [{"dynamic_rule": "sgd"}, {"dynamic_rate": 0.02}])
 def test_a_text_that_repeats_itself_is_learned(knobs):
     model = trained(scale=1.0)
     repeated = Ragged.from_rows([np.tile(texts(6, 10).values, 30)])
-    nats, still = scored(model, repeated, dynamic_segment=4, **knobs), document_nats(model, repeated, 1, V, END)
+    nats, still = scored(model, repeated, dynamic_segment=4, **knobs), document_nats(model, repeated, 1, END)
     assert nats[-60:].mean() < 0.8 * still[-60:].mean()
 
 

@@ -1,5 +1,7 @@
 """Heads of a language model: what training minimises is the cross entropy of the probabilities that the rest reads."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from language_model_runs import model_of, trained_of
 from oracles.jitting import quick_jit
 
 from rnn_jax.errors import UserError
+from rnn_jax.models import language_model
 from rnn_jax.models.language_heads import AdaptiveHead, MixtureHead, SoftmaxHead
 from rnn_jax.models.make_language_model import make_language_model
 
@@ -125,3 +128,40 @@ def test_the_flag_ties_what_can_be_tied():
         )
         softmax = model.head if head == "softmax" else model.head.softmax
         assert (softmax.w is None) == tied == (model.projection is not None)
+
+
+@pytest.mark.parametrize("head", ["softmax", "adaptive", "mixture"])
+def test_nats_of_few_steps_at_once_are_those_of_all(head, monkeypatch):
+    """With their gradients; and no more log probabilities exist of a long window than of a short one."""
+    graph, params = nnx.split(model_of(trained_of(["abcdefgh"], head=head, scale=3.0)))
+    size, size_of_vocabulary = 7 if head == "adaptive" else 6, 11  # hidden_size; embedding_size of tied heads
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr(language_model, "_MOST_NUMBERS", 2 * 3 * size_of_vocabulary)
+
+    def window(num_steps):
+        features = rng.normal(size=(3, num_steps, size)).astype(np.float32)
+        return jnp.asarray(features), jnp.asarray(rng.integers(0, size_of_vocabulary, (3, num_steps)), jnp.int32)
+
+    def ours(params, features, labels):
+        return nnx.merge(graph, params).nats(features, labels)
+
+    def plain(params, features, labels):
+        log_probs = nnx.merge(graph, params).log_probs(features)
+        return -log_probs[(*np.indices(labels.shape), labels)]
+
+    def gradients(nats, features, labels):
+        weights = jnp.cos(jnp.arange(labels.size, dtype=jnp.float32)).reshape(labels.shape)
+        weighted = lambda *arguments: (weights * nats(*arguments, labels)).sum()  # noqa: E731
+        return jax.grad(weighted, argnums=(0, 1))(params, features)
+
+    def largest(num_steps):
+        program = str(jax.make_jaxpr(lambda *arguments: gradients(ours, *arguments))(*window(num_steps)))
+        shapes = re.findall(rf"f32\[([\d,]*\b{size_of_vocabulary})\]", program)
+        return max(np.prod([int(number) for number in shape.split(",")]) for shape in shapes)
+
+    for num_steps in (1, 5, 8):
+        arguments = window(num_steps)
+        np.testing.assert_allclose(ours(params, *arguments), plain(params, *arguments), rtol=1e-5, atol=1e-6)
+        found, expected = gradients(ours, *arguments), gradients(plain, *arguments)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+    assert largest(64) == largest(8)

@@ -56,7 +56,7 @@ def text_of(size, seed=0):
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 50])
 def test_a_long_text_is_read_from_its_first_token_to_its_last(trained, plain, size):
     text = text_of(size)
-    found = document_nats(trained, Ragged.from_rows([text]), 8, V, END)
+    found = document_nats(trained, Ragged.from_rows([text]), 8, END)
     np.testing.assert_allclose(found, plain(text), rtol=1e-4, atol=1e-5)
 
 
@@ -66,36 +66,19 @@ def test_documents_side_by_side_have_the_nats_of_each_alone(trained, plain, batc
     """Of lengths around those of windows, of none, more documents than a batch and fewer."""
     lengths = [5, 0, 16, 17, 1, 4, 33, 0, 3, 40, 2]
     rows = [text_of(length, seed) for seed, length in enumerate(lengths)]
-    found = document_nats(trained, Ragged.from_rows(rows), batch_size, V, END)
+    found = document_nats(trained, Ragged.from_rows(rows), batch_size, END)
     np.testing.assert_allclose(found, np.concatenate([plain(row) for row in rows]), rtol=1e-4, atol=1e-5)
     assert found.sum() == pytest.approx(sum(plain(row).sum() for row in rows), rel=1e-5)
 
 
 def test_the_windows_of_users_give_the_same(trained, plain):
     rows = [text_of(length, seed) for seed, length in enumerate((1025, 16, 2))]
-    found = document_nats(trained, Ragged.from_rows(rows), 2, V, END)
+    found = document_nats(trained, Ragged.from_rows(rows), 2, END)
     np.testing.assert_allclose(found, np.concatenate([plain(row) for row in rows]), rtol=1e-3, atol=1e-4)
 
 
-def test_a_large_vocabulary_has_short_windows():
-    """The log probabilities of a window stay below 128 MiB, as long as 16 steps do."""
-    sizes = []
-
-    def apply(function, batch, *carry):
-        if function is language_score.initial_carry:
-            return ()
-        sizes.append(batch["tokens"].shape)
-        shape = batch["tokens"].shape
-        return language_score.Reading(jnp.zeros(shape), jnp.zeros((*shape, 1)), ())
-
-    documents = Ragged.from_rows([np.full(5000, 3, np.int32)] * 4)
-    for vocabulary_size in (100, 50_000, 1_000_000):
-        document_nats(apply, documents, 4, vocabulary_size, END)
-    assert {(rows, steps) for rows, steps in sizes} == {(4, 1024), (4, 128), (4, 16)}
-
-
 def test_no_documents_need_no_nats(trained):
-    assert document_nats(trained, Ragged.from_rows([[], []]), 4, V, END).sum() == 0
+    assert document_nats(trained, Ragged.from_rows([[], []]), 4, END).sum() == 0
 
 
 @pytest.mark.usefixtures("short_windows")
@@ -110,7 +93,7 @@ def test_lanes_use_all_tokens_and_each_begins_anew(trained, size, lanes):
             carry, logits = step(carry, jnp.array([last], jnp.int32))
             expected -= float(jax.nn.log_softmax(logits[0])[token])
             last = token
-    assert lane_nats(trained, Ragged.from_rows([text]), lanes, V, END) == pytest.approx(expected, rel=1e-4)
+    assert lane_nats(trained, Ragged.from_rows([text]), lanes, END) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("size", [2, 600])
