@@ -1,6 +1,7 @@
 """What a language model writes: answers to prompts, as they are printed, and samples that show what was learned."""
 
 import functools
+import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_jax.data.lines import Lines
+from rnn_jax.errors import UserError
 from rnn_jax.files import to_json_number
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.writer import Written, searched, stream, texts_after
@@ -19,6 +21,7 @@ from rnn_jax.text.language_codec import END_ID, UNKNOWN_ID, LanguageCodec
 from rnn_jax.text.streams import LanguagePart
 
 _NUM_SAMPLES, _SAMPLED_TOKENS, _CONTEXT = 3, 160, 32
+_ROWS_AT_ONCE = 64  # texts that are written side by side
 
 
 def answers(
@@ -27,25 +30,44 @@ def answers(
     """Of each prompt the texts that go on from it; on a terminal one text is shown while it is written.
 
     prompts: `Lines` are a command's, whose answers a terminal shows; others are a program's, and nothing is shown.
+
+    Raises:
+      UserError: as `searched`; several texts that would all be the same.
     """
-    for number, text in enumerate(prompts):
-        prompt = codec.prompt(text)
+    if config.writing == "sample" and config.temperature == 0 and config.num_texts > 1:
+        raise UserError(
+            f"--temperature=0 always takes the most probable token, so that --num_texts={config.num_texts} would be one"
+            " text several times. Give a temperature above 0, or --writing=beam."
+        )
+    is_shown = isinstance(prompts, Lines) and _is_shown(config)
+    is_alone = is_shown or config.writing == "beam" or getattr(prompts, "one_by_one", False)
+    at_once = 1 if is_alone else max(_ROWS_AT_ONCE // config.num_texts, 1)
+    numbered = enumerate(map(config.prompt, prompts))
+    while chunk := list(itertools.islice(numbered, at_once)):
+        for (_, text), written in zip(chunk, _written(apply, codec, config, chunk, is_shown=is_shown), strict=True):
+            yield {
+                "prompt": text,
+                "texts": [one.text for one in written],
+                "log_prob": [to_json_number(one.log_prob) for one in written],
+                "num_tokens": [one.num_tokens for one in written],
+            }
+
+
+def _written(
+    apply: Apply, codec: LanguageCodec, config: WritingConfig, chunk: list[tuple[int, str]], *, is_shown: bool
+) -> list[list[Written]]:
+    """The texts of each numbered prompt. The numbers choose the draws: which prompts are answered together does not."""
+    prompts = [codec.prompt(text) for _, text in chunk]
+    for (number, _), prompt in zip(chunk, prompts, strict=True):
         _warn_of_unknown(codec, number, prompt)
-        if config.writing == "beam":
-            written = searched(apply, codec, prompt, config)
-        else:
-            keys = _keys(config.sampling_seed, number, config.num_texts)
-            rows = [prompt] * config.num_texts
-            if isinstance(prompts, Lines) and _is_shown(config):
-                written = _show(text, stream(apply, codec, rows, config, keys), config.stops())
-            else:
-                written = texts_after(apply, codec, rows, config, keys)
-        yield {
-            "prompt": text,
-            "texts": [one.text for one in written],
-            "log_prob": [to_json_number(one.log_prob) for one in written],
-            "num_tokens": [one.num_tokens for one in written],
-        }
+    if config.writing == "beam":
+        return [searched(apply, codec, prompt, config) for prompt in prompts]
+    rows = [prompt for prompt in prompts for _ in range(config.num_texts)]
+    keys = jnp.concatenate([_keys(config.sampling_seed, number, config.num_texts) for number, _ in chunk])
+    if is_shown:
+        return [_show(chunk[0][1], stream(apply, codec, rows, config, keys), config.stops())]
+    texts, count = texts_after(apply, codec, rows, config, keys), config.num_texts
+    return [texts[first : first + count] for first in range(0, len(texts), count)]
 
 
 def rendered(config: WritingConfig, found: dict[str, Any]) -> str:

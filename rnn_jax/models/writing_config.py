@@ -35,6 +35,9 @@ class WritingConfig:
     max_new_tokens: int = knob(
         200, "most tokens that are written", minimum=1, identity=False, only_if=PREDICT, short=True
     )
+    escapes: bool = knob(
+        False, r"read \n in a prompt as a line end, \t as a tab, \x20 as a space", identity=False, only_if=PREDICT
+    )
     stop: tuple[str, ...] = knob(
         (),
         r"texts end before the first of these; \n is a line end, as in --stop='\n\n', \x20 a space, \x2c a comma",
@@ -87,6 +90,10 @@ class WritingConfig:
         if "" in self.stop:
             raise UserError(f"--stop={','.join(self.stop)}: one of these is empty; give one character or more.")
         return tuple(_ESCAPE.sub(_escaped, stop) for stop in self.stop)
+
+    def prompt(self, text: str) -> str:
+        """What a line says to write on from."""
+        return _ESCAPE.sub(_escaped, text) if self.escapes else text
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from rnn_jax.training.devices import wait_for_all
 from rnn_jax.training.plots import plot_curves
 from rnn_jax.training.prepare import Prepared, prepare
 from rnn_jax.training.run import Run, open_run
-from rnn_jax.training.run_files import result_line, scored_with
+from rnn_jax.training.run_files import result_line, scored_with, what_next
 from rnn_jax.training.task import Task
 from rnn_jax.training.trained import load
 from rnn_jax.training.window import prefixed
@@ -30,7 +30,7 @@ def train_in(task: Task, workdir: str | Path, config: Any, *, seeds_mode: str = 
         else:
             run.say(f"Finished before; the result is in {run.path}.{scored_with(result, config)}")
         run.say(result_line(result))
-        run.say(f"Run directory: {run.path}")
+        run.say(what_next(task.name, run.path))
         return result
 
 

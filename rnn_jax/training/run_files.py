@@ -6,6 +6,7 @@ Nothing here waits for JAX: the result of a finished run is shown at once.
 import errno
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,14 @@ def show_finished(workdir: str | Path, experiment: str, config: Any) -> bool:
     adopt(path, experiment, config)
     result = read_json(path / "result.json")
     print(f"Finished before; the result is in {path}.{scored_with(result, config)}")
-    print(f"{result_line(result)}\nRun directory: {path}", flush=True)
+    print(f"{result_line(result)}\n{what_next(experiment, path)}", flush=True)
     return True
+
+
+def what_next(experiment: str, path: Path) -> str:
+    """Where a finished run is, and the command that applies it."""
+    command = f"./launch.sh {experiment} --mode=predict --workdir={shlex.quote(str(path))}"
+    return f"Run directory: {path}\nTo apply it: echo TEXT | {command}"
 
 
 def result_line(result: Mapping[str, Any]) -> str:

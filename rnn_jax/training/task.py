@@ -21,11 +21,13 @@ import jax
 import numpy as np
 from flax import nnx
 
+from rnn_jax.config import differences, with_overrides
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.parts import Data
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.directions import Metrics
 from rnn_jax.models.pretrained import Pretrained
+from rnn_jax.models.sizes import num_parameters
 from rnn_jax.training.devices import data_mesh, everywhere, shard_batch
 from rnn_jax.training.run import Run
 
@@ -111,13 +113,22 @@ class Trained(NamedTuple):
         settings = tuple(sorted(static.items()))
         return _apply(function, self.graph, settings, self.params, shard_batch(batch, mesh), *more)
 
-    def answer(self, inputs: Iterable[str]) -> list[dict]:
-        """The answers to all inputs, in order.
+    def __repr__(self) -> str:
+        return f"Trained({self.task.name}, {num_parameters(self.params):,} parameters)"
+
+    def answer(self, inputs: Iterable[str], **knobs: Any) -> list[dict]:
+        """The answers to all inputs, in order. knobs: as the flags of --mode=predict are called, as beam_size=1.
 
         Raises:
-          UserError: not a list of texts: a lone one, say, whose letters would all get an answer.
+          UserError: not a list of texts: a lone one, say, whose letters would all get an answer; a knob that there is
+            not, that has another value, or that belongs to training.
         """
-        return list(self.task.answer(self, _texts(inputs)))
+        trained = self
+        if knobs:
+            trained = self._replace(config=with_overrides(self.config, knobs))
+            if changed := [name for name, *_ in differences(self.config, trained.config)]:
+                raise UserError(f"{', '.join(changed)}: part of what was trained; train anew to change it.")
+        return list(self.task.answer(trained, _texts(inputs)))
 
 
 def _texts(inputs: Any) -> Iterator[str]:

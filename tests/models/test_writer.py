@@ -401,6 +401,61 @@ def test_a_program_that_asks_for_texts_gets_them_and_a_terminal_nothing(endless,
     assert len(answer["texts"][0]) == 5 and not terminal.getvalue()
 
 
+@pytest.mark.parametrize("num_texts", [1, 2, 5])
+def test_which_prompts_are_answered_together_does_not_show(endless, num_texts, monkeypatch):
+    """Five prompts, at most four texts side by side: in one go, in groups, one by one."""
+    settings, prompts = config(num_texts=num_texts, max_new_tokens=9), ["ab", "", "abcd abc", "a", "c d"]
+    together = list(answers(endless, endless.codec, settings, prompts))
+    monkeypatch.setattr("rnn_jax.models.texts._ROWS_AT_ONCE", 4)
+    for found, expected in zip(answers(endless, endless.codec, settings, prompts), together, strict=True):
+        assert found.pop("log_prob") == pytest.approx(expected.pop("log_prob"), rel=1e-5)
+        assert found == expected
+    assert [found["prompt"] for found in together] == prompts
+
+
+def test_a_person_is_answered_line_by_line(endless):
+    asked = []
+
+    def typed():
+        for line in ("ab", "cd"):
+            asked.append(line)
+            yield line
+
+    for number, _ in enumerate(answers(endless, endless.codec, config(), Lines(typed(), one_by_one=True)), start=1):
+        assert len(asked) == number
+
+
+def test_line_ends_in_prompts(endless):
+    plain, escaped = config(max_new_tokens=3), config(max_new_tokens=3, escapes=True)
+    asked = r"a\nb\t\x20c\q"
+    (as_it_is,), (read,) = (answers(endless, endless.codec, settings, [asked]) for settings in (plain, escaped))
+    assert as_it_is["prompt"] == asked and read["prompt"] == "a\nb\t c\\q"
+    (same,) = answers(endless, endless.codec, plain, ["a\nb\t c\\q"])
+    assert read == same
+
+
+def test_a_program_sets_knobs_as_flags_do(endless):
+    ids, _ = greedy(endless, "ab", 6, (PAD, UNKNOWN, END))
+    (found,) = endless.answer(["ab"], temperature=0.0, max_new_tokens="6")
+    assert found["texts"] == [endless.codec.text(ids)]
+    (cut,) = endless.answer(["ab"], temperature=0.0, max_new_tokens=6, stop=[endless.codec.text(ids[3:4])])
+    assert found["texts"][0].startswith(cut["texts"][0]) and len(cut["texts"][0]) <= 3
+    for knobs, said in [
+        ({"hidden_size": (9,)}, "hidden_size: part of what was trained"),
+        ({"temprature": 1.0}, "unknown configuration field 'temprature'.*temperature"),
+        ({"top_p": 2.0}, "top_p=2.0: "),
+    ]:
+        with pytest.raises(UserError, match=said):
+            endless.answer(["ab"], **knobs)
+    assert repr(endless).startswith("Trained(language_model, ") and "parameters)" in repr(endless)
+
+
+def test_the_same_text_several_times_is_refused(endless):
+    with pytest.raises(UserError, match=r"--temperature=0 .*--num_texts=3"):
+        list(answers(endless, endless.codec, config(temperature=0.0, num_texts=3), ["a"]))
+    assert list(answers(endless, endless.codec, config(temperature=0.0, max_new_tokens=2), ["a"]))
+
+
 def test_half_a_character_is_not_shown(in_bytes, monkeypatch):
     """A model that says 日 and no more: nothing is on the terminal until its three bytes are there."""
     codec = in_bytes.codec
