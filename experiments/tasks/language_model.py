@@ -68,7 +68,8 @@ def illustrate(trained: Trained, name: str, part: LanguagePart, details: Any, ru
 
 def examples(trained: Trained, part: LanguagePart) -> Iterator[str]:
     yield f"A perplexity is one of its vocabulary, here {trained.codec.describe()}."
-    yield from sample_texts(trained, trained.codec, part)
+    for number, text in enumerate(sample_texts(trained, trained.codec, part), start=1):
+        yield f"[{number}] {text}"
 
 
 TASK = Task(
