@@ -20,7 +20,11 @@ class Condition:
 
     def text(self, names: Container[str]) -> str:
         """As in "--optimizer=adam or adamw", of those names that are there."""
-        return ", or ".join(" and ".join(_text(*part) for part in parts) for parts in self._asked(names) if parts)
+        return _joined(self._asked(names))
+
+    def missing(self, values: Mapping[str, Any]) -> str:
+        """As `text`, of that which does not hold."""
+        return _joined([[part for part in parts if not _holds(values[part[0]], part[1])] for parts in self._asked(values)])
 
     def renamed(self, names: Mapping[str, str]) -> "Condition":
         """The condition with other names for some knobs."""
@@ -49,6 +53,10 @@ def _holds(value: Any, allowed: Any) -> bool:
     if allowed in (ABOVE_ZERO, ABOVE_ONE):
         return bool(value > (allowed == ABOVE_ONE))
     return value in allowed if isinstance(allowed, tuple) else value == allowed
+
+
+def _joined(alternatives: list[list[tuple[str, Any]]]) -> str:
+    return ", or ".join(" and ".join(_text(*part) for part in parts) for parts in alternatives if parts)
 
 
 def _text(name: str, allowed: Any) -> str:

@@ -36,7 +36,7 @@ def _joined(configs: Iterable[Any]) -> tuple[dict[str, Field], dict[str, Any]]:
 def _refuse(fields: list[Field], values: Mapping[str, Any]) -> None:
     idle = [f for f in fields if f.only_if is not None and not f.only_if.holds(values)]
     if idle:
-        said = "; ".join(f"--{f.name} needs {f.only_if.text(values)}" for f in idle if f.only_if is not None)
+        said = "; ".join(f"--{f.name} needs {f.only_if.missing(values)}" for f in idle if f.only_if is not None)
         raise UserError(
             f"{'this flag' if len(idle) == 1 else 'these flags'} would do nothing: {said}. Leave"
             f" {'it' if len(idle) == 1 else 'them'} out, or give what {'it needs' if len(idle) == 1 else 'they need'}."

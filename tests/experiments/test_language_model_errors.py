@@ -31,7 +31,7 @@ LONG = runs.lines(40)
         (["--tokenizer=bpe", "--vocabulary_size=100"], ["--vocabulary_size=100", "259"]),
         (["--tokenizer=bpe", "--min_count=3"], ["--min_count needs"]),
         (["--pretokenized=yes"], ["--pretokenized needs --tokenizer=word"]),
-        (["--temperature=0.5"], ["--temperature needs", "--mode=predict"]),
+        (["--temperature=0.5"], ["--temperature needs --mode=predict. Leave it out"]),
         (["--dataset=synthetic_language"], ["--dataset needs no --train_file"]),
         (["--text_field=words"], ["--text_field=words", "has no fields"]),
         (["--train_file=missing.txt"], ["missing.txt"]),
