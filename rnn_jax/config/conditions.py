@@ -24,7 +24,9 @@ class Condition:
 
     def missing(self, values: Mapping[str, Any]) -> str:
         """As `text`, of that which does not hold."""
-        return _joined([[part for part in parts if not _holds(values[part[0]], part[1])] for parts in self._asked(values)])
+        return _joined(
+            [[part for part in parts if not _holds(values[part[0]], part[1])] for parts in self._asked(values)]
+        )
 
     def renamed(self, names: Mapping[str, str]) -> "Condition":
         """The condition with other names for some knobs."""

@@ -12,21 +12,17 @@ import sentiment_runs
 import seq2seq_runs
 import tagging_runs
 from experiment_runs import lines_of, metrics_of
+from training.toy_runs import killed_at
 
 WINDOWS = ("--random_bptt", "--recurrent_dropout=0.2", "--temporal_penalty=1", "--nonmonotone_interval=1")
 SEQ2SEQ = ("--teacher_forcing=linear", "--average_checkpoints=2", "--plateau_patience=1", "--select_by=loss")
 FLAGS = {
     sentiment_runs.RUNS: (*sentiment_runs.TINY, "--num_epochs=3"),
     tagging_runs.RUNS: (*tagging_runs.TINY, "--decoder=crf", "--label_scheme=bioes", "--num_epochs=2"),
-    seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=2"),
+    seq2seq_runs.RUNS: (*seq2seq_runs.TINY, *SEQ2SEQ, "--num_epochs=6"),
     language_model_runs.RUNS: (*language_model_runs.SMALL, *WINDOWS, "--num_epochs=3"),
 }
-KILLS = {
-    sentiment_runs.RUNS: 6,
-    tagging_runs.RUNS: 1,
-    seq2seq_runs.RUNS: 1,
-    language_model_runs.RUNS: 1,
-}  # of the others, whether theirs resume
+NUM_KILLS = 3
 
 
 @pytest.fixture(scope="module", params=FLAGS, ids=lambda runs: runs.script.EXPERIMENT)
@@ -46,14 +42,13 @@ def command(runs, tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(runs, command, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    code, _, error = runs.run(*command, f"--workdir={workdir}")
-    assert code == 0, error
+    runs.run_here(*command, f"--workdir={workdir}")
     return workdir
 
 
 @pytest.fixture
 def only_sentiment(runs):
-    """What both experiments do by the same code is tried with one of them, as every start takes seconds."""
+    """What all experiments do by the same code is tried with one of them, as every start of a process takes seconds."""
     if runs is not sentiment_runs.RUNS:
         pytest.skip("the same code as in sentiment")
 
@@ -70,11 +65,24 @@ def assert_same(runs, workdir, expected):
         assert [name for name in arrays if arrays[name] != expected_arrays[name]] == []
 
 
+def test_cut_at_any_step(runs, command, undisturbed, tmp_path, monkeypatch):
+    """In this process, which has everything compiled: before the first checkpoint, and twice behind one."""
+    last = max(line["step"] for line in lines_of(undisturbed))
+    for step in sorted({min(last // 3, 3), last // 2, last - 1}):
+        with monkeypatch.context() as patch, killed_at(step, patch):
+            runs.run_here(*command, f"--workdir={tmp_path}")
+        assert not (tmp_path / "result.json").exists()
+    runs.run_here(*command, f"--workdir={tmp_path}")
+    assert_same(runs, tmp_path, undisturbed)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("only_sentiment")
 def test_killed_again_and_again(runs, command, undisturbed, tmp_path):
+    """As a process, by SIGKILL, in the middle of a save and elsewhere."""
     workdir, moments = tmp_path / "run", random.Random(0)
-    saves, kills = 0, 0
-    while kills < KILLS[runs]:
+    kills = 0
+    while kills < NUM_KILLS:
         process = runs.start(*command, f"--workdir={workdir}")
         during_save = kills % 3 == 0
         wait_for(process, functools.partial(being_saved, workdir / "checkpoints", during_save))
@@ -85,10 +93,9 @@ def test_killed_again_and_again(runs, command, undisturbed, tmp_path):
         process.kill()
         process.communicate()
         kills += 1
-        saves += any((workdir / "checkpoints").glob(".tmp_*"))
     code, _, error = runs.run(*command, f"--workdir={workdir}")
     assert code == 0, error
-    assert kills == KILLS[runs] and (saves >= 1 or kills < 10), f"{kills} kills, {saves} of them during a save"
+    assert kills == NUM_KILLS
     assert_same(runs, workdir, undisturbed)
 
 
@@ -102,7 +109,7 @@ def wait_for(process, condition):
 
 
 @pytest.mark.usefixtures("only_sentiment")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive)])
 def test_signals_save_and_say_how_to_go_on(number, runs, command, undisturbed, tmp_path):
     workdir = tmp_path / "run"
     process = runs.start(*command, f"--workdir={workdir}")
@@ -118,23 +125,23 @@ def test_signals_save_and_say_how_to_go_on(number, runs, command, undisturbed, t
 
 
 @pytest.mark.usefixtures("only_sentiment")
-def test_a_truncated_checkpoint_costs_only_the_steps_since_the_one_before(runs, command, undisturbed, tmp_path):
-    workdir = tmp_path / "run"
-    process = runs.start(*command, f"--workdir={workdir}")
-    wait_for(process, lambda: len(list((workdir / "checkpoints").glob("latest_*"))) >= 2)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    newest = max((workdir / "checkpoints").glob("latest_*"))
+def test_a_truncated_checkpoint_costs_only_the_steps_since_the_one_before(
+    runs, command, undisturbed, tmp_path, monkeypatch, capsys
+):
+    with monkeypatch.context() as patch, killed_at(14, patch):
+        runs.run_here(*command, f"--workdir={tmp_path}")
+    before, newest = sorted((tmp_path / "checkpoints").glob("latest_*"))
     largest = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
-    code, _, error = runs.run(*command, f"--workdir={workdir}")
-    assert code == 0, error
+    capsys.readouterr()
+    runs.run_here(*command, f"--workdir={tmp_path}")
+    out, error = capsys.readouterr()
     assert "warning" in error and newest.name in error
-    assert_same(runs, workdir, undisturbed)
+    assert f"Continuing at step {int(before.name.partition('_')[2])} of" in out
+    assert_same(runs, tmp_path, undisturbed)
 
 
 def test_other_flags_are_refused_by_name(runs, command, undisturbed):
-    code, _, error = runs.run(*command, f"--workdir={undisturbed}", "--cell=gru", "--seed=1")
-    assert code == 2
-    assert "--cell was lstm, now gru" in error and "--seed was 0, now 1" in error and "Traceback" not in error
+    words = "--cell was lstm, now gru", "--seed was 0, now 1"
+    runs.is_refused(words, *command, f"--workdir={undisturbed}", "--cell=gru", "--seed=1")
     assert json.loads((undisturbed / "config.json").read_text())["config"]["cell"] == ["lstm"]
