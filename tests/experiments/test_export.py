@@ -86,7 +86,14 @@ def test_exported_translations_are_those_of_the_run(tmp_path):
     pairs = {"the first note": "one, and more of it", "a second text": "zwei", "room 12 is free": "12 ist frei"}
     (tmp_path / "pairs.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in pairs.items()))
     runs, files = seq2seq_runs.RUNS, [f"--{part}_file={tmp_path / 'pairs.tsv'}" for part in ("train", "validation")]
-    size = ("--hidden_size=32", "--embedding_size=32", "--vocabulary_size=300", "--max_tokens=32", "--beam_size=1")
+    size = (
+        "--hidden_size=32",
+        "--embedding_size=32",
+        "--vocabulary_size=300",
+        "--max_tokens=32",
+        "--beam_size=1",
+        "--num_buckets=1",
+    )
     learning = ("--num_steps=150", "--learning_rate=0.01", "--schedule=constant", "--eval_every_steps=150")
     runs.run_here(*files, *size, *learning, f"--workdir={tmp_path / 'run'}")
     runs.run_here("--mode=export", f"--workdir={tmp_path / 'run'}")
@@ -118,7 +125,13 @@ def test_exported_taggers_spell_spans_as_the_data_does(tmp_path):
     files = [f"--{part}_file={tmp_path / 'a.conll'}" for part in ("train", "validation")]
     run = tmp_path / "run"
     runs.run_here(
-        *files, *runs.small, "--label_scheme=bioes", "--num_steps=60", f"--workdir={run}", "--learning_rate=0.02"
+        *files,
+        *runs.small,
+        "--label_scheme=bioes",
+        "--num_buckets=1",
+        "--num_steps=60",
+        f"--workdir={run}",
+        "--learning_rate=0.02",
     )
     runs.run_here("--mode=export", f"--workdir={run}")
     words = ["Jordan", "Smith", "flew", "to", "Peru", "Ann", "Bo", "left", "New", "York", "City", "unknown"]

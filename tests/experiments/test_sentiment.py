@@ -188,13 +188,11 @@ def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_default_run_needs_the_recurrence(tmp_path):
-    """README's first command, on a smaller model: above 95 %, where the control without memory stays below 80 %."""
-    small = ("--hidden_size=32", "--embedding_size=32", "--learning_rate=8e-3")
-    control = ("--cell=memoryless", "--pooling=mean", "--num_epochs=1", "--num_buckets=2")
-    for name, flags in (("lstm", (*small, "--num_epochs=3")), ("control", (*small, *control))):
-        code, out, error = runs.run(f"--workdir={tmp_path / name}", *flags, XLA_FLAGS="")
-        assert code == 0, error
-        assert len(re.findall(r"^  (neg|pos) \(", out, re.MULTILINE)) == 3  # three sentences, so that one sees it work
-    assert runs.metrics_of(tmp_path / "lstm")["test/accuracy"] > 0.95
-    assert runs.metrics_of(tmp_path / "control")["test/accuracy"] < 0.80
+def test_the_default_run_learns_order(tmp_path):
+    """README's first command, on a smaller model: above 95 %, where bags of words and of pairs stay below 80 % (that is
+    said of the data in test_synthetic_reviews.py)."""
+    flags = ("--hidden_size=32", "--embedding_size=32", "--learning_rate=8e-3", "--num_epochs=3")
+    code, out, error = runs.run(f"--workdir={tmp_path}", *flags, XLA_FLAGS="")
+    assert code == 0, error
+    assert len(re.findall(r"^  (neg|pos) \(", out, re.MULTILINE)) == 3  # three sentences, so that one sees it work
+    assert runs.metrics_of(tmp_path)["test/accuracy"] > 0.95

@@ -23,6 +23,7 @@ from rnn_jax.training.run import open_run
 from rnn_jax.training.run_config import Invocation
 from tests.training import toy_experiment
 from tests.training.toy_experiment import Config
+from tests.training.toy_loop import train
 
 ENVIRONMENT = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -213,7 +214,7 @@ def test_divergence_is_code_3_and_keeps_the_checkpoint(tmp_path):
 
 def train_quietly(config: Config, workdir: str) -> None:
     sys.stdout = io.StringIO()
-    toy_experiment.train(config, workdir)
+    train(config, workdir)
 
 
 def outcome(workdir: Path) -> tuple:
