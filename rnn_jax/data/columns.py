@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rnn_jax.data.lines import read_lines
+from rnn_jax.data.lines import data_lines
 from rnn_jax.errors import UserError
 
 _TOKEN_NAMES = ("tokens", "token", "words", "word", "form", "text")
@@ -60,11 +60,7 @@ def read_column_file(
         an empty label (file:line); no labels though needed; no sentences; the file cannot be read or is not UTF-8.
     """
     places = _find_places(columns, token_field, label_field, need_labels)
-    try:
-        with open(path, "rb") as stream:
-            lines = list(read_lines(stream, path))
-    except OSError as error:
-        raise UserError(f"Cannot read the data file {path}: {error.strerror or error}.") from error
+    lines = data_lines(path)
     first = next((i for i, line in enumerate(lines) if _is_certainly_a_word(line)), None)
     if first is None:
         raise UserError(f"{path}: no sentences. One word with its label a line, a blank line after each sentence.")

@@ -1,13 +1,12 @@
 """Plain texts, with nothing to say about them: splits of TFDS datasets, text files and JSON lines."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from rnn_jax.data.compressed import ending, open_bytes
 from rnn_jax.data.datasets import (
     decode_texts,
     field_values,
@@ -116,19 +115,14 @@ def _read_file(config: LanguageConfig, path: str) -> Documents:
     files = filter(None, (config.train_file, config.validation_file, config.test_file))
     if config.text_field and config.train_file and not any(map(_is_json, (path, *files))):
         raise UserError(f"--text_field={config.text_field}: {path} is a text file, which has no fields.")
-    try:
-        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as stream:
-            if is_json:
-                return Documents(path, list(_json_texts(stream, path, config.text_field or _TEXT)))
-            return Documents(path, ["\n".join(read_lines(_whole(stream, path), path))])
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged, perhaps by a download that broke off: {error}.") from error
-    except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
+    with open_bytes(path) as stream:
+        if is_json:
+            return Documents(path, list(_json_texts(stream, path, config.text_field or _TEXT)))
+        return Documents(path, ["\n".join(read_lines(_whole(stream, path), path))])
 
 
 def _is_json(path: str) -> bool:
-    return path.removesuffix(".gz").lower().endswith(JSON_SUFFIXES)
+    return ending(path) in JSON_SUFFIXES
 
 
 def _whole(stream: Iterable[bytes], path: str) -> Iterator[bytes]:

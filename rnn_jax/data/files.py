@@ -6,15 +6,17 @@
 | .tsv | text ⇥ label under a header line | none: a quote is a quote |
 | .jsonl, .ndjson | {"text": …, "label": …} | JSON |
 
+Any of them may be compressed: .csv.gz.
+
 Labels may be strings, integers or (JSON) true and false; blank lines are skipped; an empty text is a text.
 """
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from rnn_jax.data.compressed import ending, open_bytes
 from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.lines import read_lines
 from rnn_jax.errors import UserError
@@ -40,17 +42,16 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
         text that is not UTF-8, or no rows.
     """
     fields = (text_field or "text", label_field or "label")
-    suffix = Path(path).suffix.lower()
+    suffix = ending(path)
     if suffix not in SUFFIXES:
-        raise UserError(f"{path}: the name of a data file must end in .csv, .tsv, .jsonl or .ndjson.")
-    try:
-        with open(path, "rb") as stream:
-            if suffix in JSON_SUFFIXES:
-                rows = list(_read_jsonl(stream, path, fields))
-            else:
-                rows = list(_read_delimited(stream, path, fields, "," if suffix == ".csv" else "\t"))
-    except OSError as error:
-        raise UserError(f"Cannot read the data file {path}: {error.strerror or error}.") from error
+        raise UserError(
+            f"{path}: the name of a data file must end in .csv, .tsv, .jsonl or .ndjson, and then perhaps .gz."
+        )
+    with open_bytes(path, "the data file") as stream:
+        if suffix in JSON_SUFFIXES:
+            rows = list(_read_jsonl(stream, path, fields))
+        else:
+            rows = list(_read_delimited(stream, path, fields, "," if suffix == ".csv" else "\t"))
     if not rows:
         raise UserError(f"{path}: no rows. A data file has at least one text with a label.")
     texts, labels, lines = zip(*rows, strict=True)

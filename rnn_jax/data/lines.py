@@ -5,6 +5,7 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 
+from rnn_jax.data.compressed import open_bytes
 from rnn_jax.errors import UserError
 
 LINES_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
@@ -31,6 +32,16 @@ def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterato
                 f"{name}:{number}: not UTF-8 (byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line). "
                 f"The text seems to be in {encoding}; convert it to UTF-8 first."
             ) from error
+
+
+def data_lines(path: str) -> list[str]:
+    """The lines of a data file, without their ends.
+
+    Raises:
+      UserError: as `open_bytes` and `read_lines`.
+    """
+    with open_bytes(path, "the data file") as stream:
+        return list(read_lines(stream, path))
 
 
 class Lines:
@@ -70,11 +81,7 @@ def open_lines(path: str = "") -> Iterator[Lines]:
     """
     with contextlib.ExitStack() as stack:
         if path and path != "-":
-            try:
-                stream: Iterable[bytes] = stack.enter_context(open(path, "rb"))
-            except OSError as error:
-                raise UserError(f"Cannot read {path}: {error.strerror or error}.") from error
-            lines = read_lines(stream, path)
+            lines = read_lines(stack.enter_context(open_bytes(path)), path)
         else:
             if sys.stdin is None:
                 raise UserError("Nothing on standard input: pipe one text a line into it, or name a file to read.")

@@ -2,11 +2,11 @@
 
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_jax.data.compressed import ending
 from rnn_jax.data.datasets import (
     decode_texts,
     field_values,
@@ -16,7 +16,7 @@ from rnn_jax.data.datasets import (
     pick_field,
     read_examples,
 )
-from rnn_jax.data.lines import read_lines
+from rnn_jax.data.lines import data_lines
 from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 
@@ -52,7 +52,7 @@ def read_pairs_file(name: str, source_field: str = "", target_field: str = "") -
     """
     if "," in name:
         pairs = _read_parallel(name)
-    elif Path(name).suffix.lower() in TABLE_SUFFIXES:
+    elif ending(name) in TABLE_SUFFIXES:
         pairs = _read_table(name, source_field, target_field)
     else:
         raise UserError(
@@ -68,7 +68,7 @@ def _read_parallel(name: str) -> TextPairs:
     paths = name.split(",")
     if len(paths) != 2 or not all(paths):
         raise UserError(f"{name}: parallel files are two, source and target, as in train.en,train.de.")
-    sources, targets = (_lines(path) for path in paths)
+    sources, targets = (data_lines(path) for path in paths)
     if len(sources) != len(targets):
         raise UserError(
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}: line i of one must translate line"
@@ -78,7 +78,7 @@ def _read_parallel(name: str) -> TextPairs:
 
 
 def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
-    lines = _lines(path)
+    lines = data_lines(path)
     fields = (source_field or "0", target_field or "1")
     if fields[0] == fields[1]:
         raise UserError(
@@ -112,14 +112,6 @@ def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
         sources.append(_clean(cells[columns[0]]))
         targets.append(_clean(cells[columns[1]]))
     return TextPairs(path, sources, targets)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, "rb") as stream:
-            return list(read_lines(stream, path))
-    except OSError as error:
-        raise UserError(f"Cannot read the data file {path}: {error.strerror or error}.") from error
 
 
 @once

@@ -4,20 +4,17 @@ A row is a word and its numbers, with spaces (or tabs) between them; before the 
 of rows and the size of the vectors. Words may contain spaces, as ". . ." in glove.840B does.
 """
 
-import gzip
 import re
-import zlib
 from array import array
 from collections.abc import Collection, Iterator, Sequence
-from io import BufferedReader
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from rnn_jax.data.compressed import open_bytes
 from rnn_jax.errors import UserError
 
-_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -103,35 +100,22 @@ def match_vectors(
 def _rows(path: str, size: int) -> Iterator[tuple[int, bytes]]:
     """The lines with their numbers, without the one that counts the rows and without blank ones."""
     num_rows = 0
-    try:
-        with _open(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                row = line.rstrip(b" \t\r\n")
-                if b"\t" in row or b"  " in row:
-                    row = re.sub(rb"[ \t]+", b" ", row)
-                if number == 1:
-                    row = row.removeprefix(_BYTE_ORDER_MARK)
-                    if (found := _size_in_header(row)) is not None:
-                        if found != size:
-                            raise _another_size(size, found, path, number)
-                        continue
-                if row:
-                    num_rows += 1
-                    yield number, row
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is damaged, perhaps by a download that broke off: {error}.") from error
-    except OSError as error:
-        raise UserError(f"Cannot read the word vectors {path}: {error.strerror or error}.") from error
+    with open_bytes(path, "the word vectors") as stream:
+        for number, line in enumerate(stream, start=1):
+            row = line.rstrip(b" \t\r\n")
+            if b"\t" in row or b"  " in row:
+                row = re.sub(rb"[ \t]+", b" ", row)
+            if number == 1:
+                row = row.removeprefix(_BYTE_ORDER_MARK)
+                if (found := _size_in_header(row)) is not None:
+                    if found != size:
+                        raise _another_size(size, found, path, number)
+                    continue
+            if row:
+                num_rows += 1
+                yield number, row
     if not num_rows:
         raise UserError(f"{path}: no word vectors. Each line has a word and its numbers, with spaces between them.")
-
-
-def _open(path: str) -> gzip.GzipFile | BufferedReader:
-    with open(path, "rb") as stream:
-        start = stream.read(4)
-    if start == _ZIP:
-        raise UserError(f"{path} is a zip archive: unpack it, and name the text file in it.")
-    return gzip.GzipFile(path) if start.startswith(_GZIP) else open(path, "rb")
 
 
 def _size_in_header(row: bytes) -> int | None:

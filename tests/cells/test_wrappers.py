@@ -86,7 +86,9 @@ def close(actual, expected, tolerance=1e-10):
 @pytest.mark.parametrize(
     ("name", "backend", "reverse"),
     [
-        pytest.param(name, backend, reverse, marks=[pytest.mark.exhaustive] * (reverse and backend != "auto"))
+        pytest.param(
+            name, backend, reverse, marks=[pytest.mark.exhaustive] * (reverse or backend not in ("auto", "borders"))
+        )
         for name in DRAWING
         for backend in BACKENDS
         for reverse in (False, True)

@@ -38,6 +38,7 @@ def test_what_is_compared():
     assert {**expected, "bidirectional": True, "pooling": "mean_max"}.items() <= same.items()
 
 
+@pytest.mark.exhaustive
 def test_rows():
     pytest.importorskip("torch")
     rows = list(end_to_end.compare(CONFIG, blocks=2, batches=3))

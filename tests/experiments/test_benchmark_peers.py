@@ -78,7 +78,14 @@ def checker_of(cell, kind, *, ragged=False):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # at the import of other packages
 @pytest.mark.parametrize(
-    ("name", "cell", "kind", "ragged"), [(name, *case) for name in NAMES for case in CASES if able(name, *case)]
+    ("name", "cell", "kind", "ragged"),
+    [
+        # Of each peer one cell by default: the others are the same code.
+        pytest.param(name, *case, marks=[pytest.mark.exhaustive] * (case[0] != "lstm"))
+        for name in NAMES
+        for case in CASES
+        if able(name, *case)
+    ],
 )
 def test_peers_agree(name, cell, kind, ragged):
     program = build(name, problem_of(cell, kind, ragged=ragged))

@@ -207,14 +207,19 @@ def test_longer_sources_are_read_where_asked(learned, monkeypatch, capsys):
     assert "were cut" not in said.err and len(json.loads(said.out)["attention"]["source"]) == 150 * 4 - 1
 
 
+HEADS = ("--attention=multi_head", "--attention_heads=2", "--nojoint_vocabulary", "--label_smoothing=0.1")
+SAMPLING = ("--attention=additive", "--teacher_forcing=linear", "--teacher_forcing_floor=0.5", "--decoder_num_layers=2")
+
+
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--attention=none", "--input_feeding", "--cell=gru", "--bridge=copy", "--nobidirectional"),
-        ("--attention=multi_head", "--attention_heads=2", "--nojoint_vocabulary", "--label_smoothing=0.1"),
-        ("--attention=additive", "--teacher_forcing=linear", "--teacher_forcing_floor=0.5", "--decoder_num_layers=2"),
+        pytest.param(
+            ("--attention=none", "--input_feeding", "--cell=gru", "--bridge=copy", "--nobidirectional"), id="feeding"
+        ),
+        pytest.param(HEADS, id="heads", marks=pytest.mark.exhaustive),
+        pytest.param(SAMPLING, id="sampling", marks=pytest.mark.exhaustive),
     ],
-    ids=["feeding", "heads", "sampling"],
 )
 def test_one_batch_can_be_learned_by_heart(flags, tmp_path):
     pairs = write_pairs(tmp_path, "a", 12)

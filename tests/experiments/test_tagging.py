@@ -4,12 +4,12 @@ import io
 import json
 import sys
 
-import jax
 import numpy as np
 import pytest
 import tagging_runs as runs
 from data.builders import prepare_conll2003
 from experiment_runs import ROOT
+from oracles.jitting import counted_programs
 
 from experiments import load
 from rnn_jax.data.tagging import TaggedTextConfig, load_tagging
@@ -116,15 +116,14 @@ def test_a_long_line_and_strange_characters(trained, monkeypatch, capsys):
 
 
 def test_sentences_of_new_lengths_compile_nothing_new(trained):
-    tagger, compiled = load(trained), []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: compiled.append(event) if event.endswith("backend_compile_duration") else None
-    )
-    tagger.answer([" ".join(["a"] * 50)])
-    count = len(compiled)
-    tagger.answer([" ".join(["a"] * 60), "b"])
-    tagger.answer([" ".join(["a"] * 33)] * 2)
-    assert count and len(compiled) <= count + 2  # two sentences: a batch of two, of 8 or 64 words
+    tagger = load(trained)
+    with counted_programs() as programs:
+        tagger.answer([" ".join(["a"] * 50)])
+    assert programs
+    with counted_programs() as programs:
+        tagger.answer([" ".join(["a"] * 60), "b"])
+        tagger.answer([" ".join(["a"] * 33)] * 2)
+    assert programs.total() <= 2, programs  # two sentences: a batch of two, of 8 or 64 words
 
 
 def test_columns_have_room_for_one_sequence(trained):

@@ -169,7 +169,9 @@ def test_biases_derivatives_are_not_summed_in_bfloat16(name):
 # --- transformations --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["elman", "lstm", "gru"])
+@pytest.mark.parametrize(
+    "name", ["lstm", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("elman", "gru"))]
+)
 @pytest.mark.parametrize("setting", ["preactivations, 3 steps a chunk", "borders, 4 steps a chunk"])
 def test_hessian_vector_products_equal_the_plain_scans(name, setting, float64):
     """Forward over reverse, and reverse over reverse."""
@@ -197,7 +199,7 @@ def plain_gradient(cell, params, xs, mask, weights):
     return jax.grad(loss)(params)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
+@pytest.mark.parametrize("name", ["lstm", pytest.param("gru", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize(
     "setting", ["preactivations, 3 steps a chunk", "carries, the whole sequence", "borders, 4 steps a chunk"]
 )

@@ -5,9 +5,9 @@ import json
 import os
 import signal
 
-import jax
 import numpy as np
 import pytest
+from oracles.jitting import counted_programs
 from training.toy_runs import QUIET, Killed, killed_at, lines, saved, seeds_of
 from training.toy_task import TASK
 
@@ -35,16 +35,14 @@ def test_in_turn_is_what_single_runs_are_to_the_bit(tmp_path):
 
 
 def test_another_seed_compiles_nothing(tmp_path):
-    counted = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, *_, **__: counted.append(event) if event.endswith("backend_compile_duration") else None
-    )
     (first, second, third) = seeds_of(tmp_path, hidden_size=(7,)).items()
-    train_in_turn(lambda *run: train_in(TASK, *run), dict([first]), QUIET)
-    before = len(counted)
+    with counted_programs() as programs:
+        train_in_turn(lambda *run: train_in(TASK, *run), dict([first]), QUIET)
+    assert programs["update"] == 1
     rates = with_overrides(third[1], {"learning_rate": 0.5})  # in the state, as the seed is
-    train_in_turn(lambda *run: train_in(TASK, *run), {second[0]: second[1], third[0]: rates}, QUIET)
-    assert before > 0 and len(counted) == before
+    with counted_programs() as programs:
+        train_in_turn(lambda *run: train_in(TASK, *run), {second[0]: second[1], third[0]: rates}, QUIET)
+    assert programs.total() == 0, programs
 
 
 def test_in_step_is_what_single_runs_are_but_for_rounding(tmp_path):
