@@ -15,7 +15,7 @@ import dataclasses
 from rnn_jax.config import group
 from rnn_jax.data.language_config import LanguageConfig
 from rnn_jax.metrics.directions import MINIMISE
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.language_model_config import LanguageModelConfig
 from rnn_jax.models.recurrent_config import RecurrentConfig
 from rnn_jax.models.text_model_config import TextModelConfig
@@ -42,7 +42,7 @@ class Config:
         OptimizerConfig, "optimiser", learning_rate=6e-3, schedule="cosine", clip_global_norm=1.0
     )
     run: RunConfig = group(RunConfig, "run", num_epochs=4)
-    scoring: AdaptiveScoringConfig = group(AdaptiveScoringConfig, "scoring")
+    scoring: AdaptationConfig = group(AdaptationConfig, "scoring")
     writing: WritingConfig = group(WritingConfig, "writing")
 
 

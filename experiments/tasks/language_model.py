@@ -10,7 +10,7 @@ from flax import nnx
 from experiments.language_model import EXPERIMENT, METRICS, Config
 from rnn_jax.data.parts import Data
 from rnn_jax.metrics.language import language_metrics
-from rnn_jax.models.adaptive_scoring import score_part
+from rnn_jax.models.adaptation import score_part
 from rnn_jax.models.language_model import LanguageModel
 from rnn_jax.models.language_passage import draw_passage
 from rnn_jax.models.make_language_model import check_stack, make_language_model

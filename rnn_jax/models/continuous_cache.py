@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_score import Batch, Reading
 from rnn_jax.numerics import logsumexp
@@ -37,7 +37,7 @@ def empty_cache(size: int, num_features: int) -> Cache:
 
 
 def cached_nats(
-    apply: Apply, config: AdaptiveScoringConfig, readings: Iterable[tuple[Batch, Reading]]
+    apply: Apply, config: AdaptationConfig, readings: Iterable[tuple[Batch, Reading]]
 ) -> Iterator[tuple[Batch, np.ndarray]]:
     """−log p (T,) of the labels of each window of one lane, which goes on from the window before."""
     cache = None

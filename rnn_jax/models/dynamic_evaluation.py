@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.data.lanes import Lanes
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_model import LanguageModel
 from rnn_jax.models.language_score import Batch, Reading, initial_carry, read_labels
@@ -38,7 +38,7 @@ class Steps(NamedTuple):
 
 
 def dynamic_readings(
-    apply: Apply, config: AdaptiveScoringConfig, train: Callable[[], Lanes], windows: Iterable[Batch]
+    apply: Apply, config: AdaptationConfig, train: Callable[[], Lanes], windows: Iterable[Batch]
 ) -> Iterator[tuple[Batch, Reading]]:
     """Each window as it is read and then learned from, segment by segment.
 

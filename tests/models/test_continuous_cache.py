@@ -7,7 +7,7 @@ import pytest
 from language_model_runs import trained_of
 
 from rnn_jax.data.batching import Ragged
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.continuous_cache import cached_nats
 from rnn_jax.models.language_score import Reading, document_nats, initial_carry, read_labels, stream_windows
 from rnn_jax.text.language_codec import END_ID as END
@@ -39,7 +39,7 @@ def scored(model, labels, *, window=8, size=12, weight=0.3, flatness=0.8):
             pad = lambda rows: np.pad(rows, [(0, window - len(rows))] + [(0, 0)] * (rows.ndim - 1))[None]  # noqa: E731
             yield batch, Reading(pad(nats[start:][:window]), pad(features[start:][:window]), None)
 
-    config = AdaptiveScoringConfig(cache_size=size, cache_weight=weight, cache_flatness=flatness)
+    config = AdaptationConfig(cache_size=size, cache_weight=weight, cache_flatness=flatness)
     return np.concatenate([found for _, found in cached_nats(trained(), config, readings())])[:N]
 
 
@@ -123,7 +123,7 @@ def test_a_text_that_repeats_itself_is_recalled():
             carry = reading.carry
             yield batch, reading
 
-    config = AdaptiveScoringConfig(cache_size=50, cache_weight=0.5, cache_flatness=3.0)
+    config = AdaptationConfig(cache_size=50, cache_weight=0.5, cache_flatness=3.0)
     nats = np.concatenate([found for _, found in cached_nats(model, config, readings())])[: len(repeated.values)]
     still = document_nats(model, repeated, 1, END)
     assert nats[-60:].mean() < 0.8 * still[-60:].mean()

@@ -8,7 +8,7 @@ from language_model_runs import trained_of
 
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.lanes import Lanes
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.dynamic_evaluation import dynamic_readings, gradient_squares
 from rnn_jax.models.language_score import document_nats, stream_windows
 from rnn_jax.text.language_codec import END_ID as END
@@ -37,7 +37,7 @@ def lanes():
 
 def scored(model, documents, size=12, **knobs):
     """−log p of all tokens, by windows of this size."""
-    config = AdaptiveScoringConfig(dynamic_evaluation=True, **knobs)
+    config = AdaptationConfig(dynamic_evaluation=True, **knobs)
     windows = stream_windows(documents, size, END)
     found = [np.asarray(reading.nats)[0] for _, reading in dynamic_readings(model, config, lanes, windows)]
     return np.concatenate(found)[: len(documents.values)]

@@ -13,7 +13,7 @@ CACHE = when(mode="eval", cache_size=ABOVE_ZERO)
 
 
 @dataclasses.dataclass(frozen=True)
-class AdaptiveScoringConfig:
+class AdaptationConfig:
     """Of --mode=eval only: what training chooses checkpoints by, and its final score, are those of the plain model."""
 
     dynamic_evaluation: bool = knob(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.continuous_cache import cached_nats
 from rnn_jax.models.dynamic_evaluation import dynamic_readings
@@ -24,7 +24,7 @@ def score_part(
     apply: Apply,
     part: LanguagePart,
     text: UnitsConfig,
-    config: AdaptiveScoringConfig,
+    config: AdaptationConfig,
     *,
     is_final: bool,
 ) -> float:
@@ -38,7 +38,7 @@ def score_part(
     return float(nats.sum(dtype=np.float64))
 
 
-def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptiveScoringConfig) -> np.ndarray:
+def adaptive_nats(apply: Apply, part: LanguagePart, config: AdaptationConfig) -> np.ndarray:
     """−log p of every token given all before it in its document, by dynamic evaluation, a continuous cache, or both.
 
     Documents are read one after the other, in their order.

@@ -11,8 +11,8 @@ from rnn_jax.config.flags import config_from_flags
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.lanes import Lanes
 from rnn_jax.errors import UserError
-from rnn_jax.models.adaptive_scoring import adaptive_nats, score_part
-from rnn_jax.models.adaptive_scoring_config import AdaptiveScoringConfig
+from rnn_jax.models.adaptation import adaptive_nats, score_part
+from rnn_jax.models.adaptation_config import AdaptationConfig
 from rnn_jax.models.language_score import document_nats, lane_nats
 from rnn_jax.text.language_codec import END_ID as END
 from rnn_jax.text.language_config import UnitsConfig
@@ -36,7 +36,7 @@ def part_of(documents):
 
 
 def total(model, part, is_final=True, **knobs):
-    return score_part(model, part, UnitsConfig(batch_size=4), AdaptiveScoringConfig(**knobs), is_final=is_final)
+    return score_part(model, part, UnitsConfig(batch_size=4), AdaptationConfig(**knobs), is_final=is_final)
 
 
 @pytest.mark.parametrize("knobs", [{"dynamic_evaluation": True}, {"cache_size": 20}, BOTH])
@@ -44,7 +44,7 @@ def test_what_learns_and_recalls_nothing_is_the_model_itself(knobs):
     """Every token counts once, the first of a document and a remainder included: 7 is no divisor of 1,200."""
     model, part = trained_of([ALPHABET], scale=3.0), part_of(texts(1, 1100, 1, 0, 99))
     off = {"dynamic_rate": 0.0, "cache_weight": 0.0, "dynamic_segment": 7}
-    nats = adaptive_nats(model, part, AdaptiveScoringConfig(**knobs, **off))
+    nats = adaptive_nats(model, part, AdaptationConfig(**knobs, **off))
     np.testing.assert_allclose(nats, document_nats(model, part.documents, 2, END), rtol=1e-3, atol=1e-4)
 
 
@@ -69,13 +69,13 @@ def test_one_text_is_read_as_lanes_before_the_final_score():
 
 
 def test_settings_are_noted_where_they_count():
-    assert AdaptiveScoringConfig().settings() == {}
-    assert AdaptiveScoringConfig(dynamic_rate=3.0, cache_weight=0.5).settings() == {}
-    rms = AdaptiveScoringConfig(dynamic_evaluation=True).settings()
-    sgd = AdaptiveScoringConfig(dynamic_evaluation=True, dynamic_rule="sgd").settings()
+    assert AdaptationConfig().settings() == {}
+    assert AdaptationConfig(dynamic_rate=3.0, cache_weight=0.5).settings() == {}
+    rms = AdaptationConfig(dynamic_evaluation=True).settings()
+    sgd = AdaptationConfig(dynamic_evaluation=True, dynamic_rule="sgd").settings()
     assert rms["dynamic_rate"] != sgd["dynamic_rate"] and set(rms) - set(sgd) == {"dynamic_windows"}
     cache = {"cache_size": 7, "cache_weight": 0.5, "cache_flatness": 0.3}
-    assert AdaptiveScoringConfig(cache_size=7, cache_weight=0.5, cache_flatness=0.3).settings() == cache
+    assert AdaptationConfig(cache_size=7, cache_weight=0.5, cache_flatness=0.3).settings() == cache
 
 
 def check(*arguments):
