@@ -127,7 +127,7 @@ def test_sentences_of_new_lengths_compile_nothing_new(trained):
 
 
 def test_columns_have_room_for_one_sequence(trained):
-    with pytest.raises(UserError, match="--output_format needs --mode=predict and --num_best=1"):
+    with pytest.raises(UserError, match="--output_format needs --num_best=1, or --output_format=json"):
         runs.run_here("--mode=predict", f"--workdir={trained}", "--num_best=2", "--output_format=conll")
 
 
