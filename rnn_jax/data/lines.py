@@ -57,9 +57,9 @@ class Lines:
         return next(self._lines)
 
 
-def chunks(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Lines in lists, to be answered together: up to a thousand, fewer where they are long."""
-    most = 1 if getattr(lines, "one_by_one", False) else LINES_AT_ONCE
+def chunks(lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[list[str]]:
+    """Lines in lists, to be answered together: up to so many, fewer where they are long."""
+    most = 1 if getattr(lines, "one_by_one", False) else at_once
     chunk: list[str] = []
     characters = 0
     for line in lines:

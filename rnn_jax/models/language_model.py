@@ -157,8 +157,8 @@ class LanguageModel(nnx.Module):
 
 
 def nats_of(log_probs: Float[Array, "*B V"], labels: Int[Array, "*B"]) -> Float[Array, "*B"]:
-    """−log p of the labels, never −0."""
-    return jnp.maximum(-jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0], 0)
+    """−log p of the labels."""
+    return -jnp.take_along_axis(log_probs, labels[..., None], axis=-1)[..., 0]
 
 
 def _mean_square(xs: Float[Array, "B T H"], weights: Float[Array, "B T"]) -> Float[Array, ""]:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_jax.data.lines import Lines
+from rnn_jax.data.lines import Lines, chunks
 from rnn_jax.errors import UserError
 from rnn_jax.files import to_json_number
 from rnn_jax.models.apply import Apply
@@ -40,10 +40,11 @@ def answers(
             " text several times. Give a temperature above 0, or --writing=beam."
         )
     is_shown = isinstance(prompts, Lines) and _is_shown(config)
-    is_alone = is_shown or config.writing == "beam" or getattr(prompts, "one_by_one", False)
+    is_alone = is_shown or config.writing == "beam"
     at_once = 1 if is_alone else max(_ROWS_AT_ONCE // config.num_texts, 1)
-    numbered = enumerate(map(config.prompt, prompts))
-    while chunk := list(itertools.islice(numbered, at_once)):
+    numbers = itertools.count()
+    for lines in chunks(prompts, at_once):
+        chunk = [(next(numbers), config.prompt(line)) for line in lines]
         for (_, text), written in zip(chunk, _written(apply, codec, config, chunk, is_shown=is_shown), strict=True):
             yield {
                 "prompt": text,
