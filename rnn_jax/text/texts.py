@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,10 @@ from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Buckets, MakeBatch
 from rnn_jax.text.text_codec import TextCodec, fit_text_codec
 from rnn_jax.text.text_config import TokenConfig
-from rnn_jax.text.vocabulary import encode
+from rnn_jax.text.vocabulary import UNKNOWN_ID, encode
 
 _LENGTHS_MULTIPLE_OF = 8  # bucket lengths: fewer programs, little more padding
+_MANY_UNKNOWN = 0.01  # of the tokens: said, for a vocabulary that comes from another run may not fit
 
 
 class TextPart(NamedTuple):
@@ -59,7 +61,14 @@ def read_texts(data_config: LabelledTextConfig, config: TokenConfig, seed: int, 
     intro = f"{data_config.source}: {sizes}, classes {', '.join(data.label_names)}."
     scored = {name: text_part(config, codec, *part) for name, part in parts.items() if part is not None}
     whole = functools.partial(text_part, config, codec, *data.train)
-    return Data(source, scored, codec, (*data.notes, intro), train_part=whole)
+    return Data(source, scored, codec, (*data.notes, intro, *_unknown(scored)), train_part=whole)
+
+
+def _unknown(parts: Mapping[str, TextPart]) -> Iterator[str]:
+    for name, part in parts.items():
+        share = float((part.tokens.values == UNKNOWN_ID).mean()) if len(part.tokens.values) else 0.0
+        if share > _MANY_UNKNOWN:
+            yield f"{name}: {share:.1%} of the tokens are unknown to the vocabulary."
 
 
 def read_text_part(data_config: LabelledTextConfig, config: TokenConfig, codec: TextCodec, name: str) -> TextPart:
