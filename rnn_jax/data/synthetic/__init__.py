@@ -7,4 +7,5 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_dates": "rnn_jax.data.synthetic.dates:SyntheticDates",
     "synthetic_memory": "rnn_jax.data.synthetic.memory:SyntheticMemory",
     "synthetic_language": "rnn_jax.data.synthetic.language:SyntheticLanguage",
+    "synthetic_series": "rnn_jax.data.synthetic.series:SyntheticSeries",
 }
