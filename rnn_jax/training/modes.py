@@ -7,7 +7,7 @@ import jax
 
 from rnn_jax.data.parts import choose_part
 from rnn_jax.training import fit
-from rnn_jax.training.answers import answer_lines, json_line
+from rnn_jax.training.answers import json_line, predict
 from rnn_jax.training.complete import train_in
 from rnn_jax.training.export import export
 from rnn_jax.training.plan import describe, longest_batch, memory_estimate
@@ -22,8 +22,7 @@ from rnn_jax.training.window import prefixed
 def run_mode(task: Task, config: Any, invocation: Invocation) -> None:
     """Does what --mode, --dry_run and --num_seeds say."""
     if invocation.mode == "predict":
-        trained = load(task, invocation.workdir, config)
-        answer_lines(trained, invocation.input)
+        predict(load(task, invocation.workdir, config), invocation.input)
     elif invocation.mode == "eval":
         evaluate(load(task, invocation.workdir, config), invocation.part)
     elif invocation.mode == "export":

@@ -4,7 +4,8 @@
     make_model  configuration, codec → network
     loss        model, batch, carry, key → sums that are minimised and logged, and the carry of the next batch
     score       trained model, part → metrics
-    answer      trained model, an iterator of inputs → an iterator of answers
+    answer      trained model, an iterator of inputs → an iterator of answers; or, of tasks that read a file as a whole,
+    answer_file trained model, a path → an iterator of rows
 
 `training/fit.py` trains it; a file of `experiments/tasks/` is one.
 """
@@ -76,9 +77,10 @@ class Task(NamedTuple):
     make_model: Callable[[Any, Any, nnx.Rngs], nnx.Module]
     loss: Callable[[Any, Any, Any, Any], tuple[Sums, Any]]
     score: Callable[["Trained", Any], Scored]
-    answer: Callable[["Trained", Iterator[str]], Iterator[dict]]
+    answer: Callable[["Trained", Iterator[str]], Iterator[dict]] | None
     check: Callable[[Any], Any]
     read_part: Callable[[Any, Any, str], Any]
+    answer_file: Callable[["Trained", str], Iterator[dict]] | None = None
     classes: Callable[[Any], Any] = lambda codec: None
     settings: Callable[[Any], dict[str, Any]] = lambda config: {}
     unit: str = "texts"
@@ -123,12 +125,25 @@ class Trained(NamedTuple):
           UserError: not a list of texts: a lone one, say, whose letters would all get an answer; a knob that there is
             not, that has another value, or that belongs to training.
         """
-        trained = self
-        if knobs:
-            trained = self._replace(config=with_overrides(self.config, knobs))
-            if changed := [name for name, *_ in differences(self.config, trained.config)]:
-                raise UserError(f"{', '.join(changed)}: part of what was trained; train anew to change it.")
-        return list(self.task.answer(trained, _texts(inputs)))
+        if self.task.answer is None:
+            raise UserError(f"{self.task.name} answers files, not texts: call answer_file with the path of one.")
+        return list(self.task.answer(self._with(knobs), _texts(inputs)))
+
+    def answer_file(self, path: str | Path, **knobs: Any) -> list[dict]:
+        """The rows that answer a file. knobs: as of `answer`.
+
+        Raises:
+          UserError: the task answers texts; the file cannot be read; a knob as in `answer`.
+        """
+        if self.task.answer_file is None:
+            raise UserError(f"{self.task.name} answers texts, not files: call answer with a list of them.")
+        return list(self.task.answer_file(self._with(knobs), str(path)))
+
+    def _with(self, knobs: dict[str, Any]) -> "Trained":
+        trained = self._replace(config=with_overrides(self.config, knobs)) if knobs else self
+        if changed := [name for name, *_ in differences(self.config, trained.config)]:
+            raise UserError(f"{', '.join(changed)}: part of what was trained; train anew to change it.")
+        return trained
 
 
 def _texts(inputs: Any) -> Iterator[str]:
