@@ -140,7 +140,9 @@ class Trained(NamedTuple):
         return list(self.task.answer_file(self._with(knobs), str(path)))
 
     def _with(self, knobs: dict[str, Any]) -> "Trained":
-        trained = self._replace(config=with_overrides(self.config, knobs)) if knobs else self
+        if not knobs:
+            return self
+        trained = self._replace(config=with_overrides(self.config, knobs))
         if changed := [name for name, *_ in differences(self.config, trained.config)]:
             raise UserError(f"{', '.join(changed)}: part of what was trained; train anew to change it.")
         return trained
