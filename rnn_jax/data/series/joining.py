@@ -74,7 +74,7 @@ def _joined(
     if first <= last:
         raise UserError(
             f"{other.name} begins at {shown(first)}, before an earlier part ends, at {shown(last)}: they overlap, and"
-            " its scores would be too good. Name other parts, or have one file or split cut, with --split_rows=TRAIN,VALIDATION,TEST."
+            " its scores would be too good. Name other parts, or have one file or split cut: --split_rows."
         )
     missing = int(steps[0]) - _NEXT
     if not is_on_grid[0] or (missing and gaps == "refuse") or missing > MOST_MISSING * len(before):

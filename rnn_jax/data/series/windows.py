@@ -66,8 +66,8 @@ class SeriesWindows:
         if not len(windows):
             raise UserError(
                 "There is nothing to train on: no series has a window of"
-                f" --context_length={timeline.context_length} and --horizon={timeline.horizon} rows in its training part"
-                f" (the longest series has {timeline.lengths.max():,} rows in all). Lower them."
+                f" --context_length={timeline.context_length} and --horizon={timeline.horizon} rows in its training"
+                f" part (the longest series has {timeline.lengths.max():,} rows in all). Lower them."
             )
         self.notes = windows.notes
         self._timeline, self._windows = timeline, windows
