@@ -15,8 +15,9 @@ class SeriesConfig(PartsConfig):
     """Where numeric series come from, and how they are read, cut in time, scaled and windowed."""
 
     dataset: str = knob(
-        "",
-        "TFDS name of series, as ett/h1 (one long series a split) or m4/hourly (one an example)",
+        "synthetic_series",
+        "TFDS name of series, as ett/h1 (one long series a split) or m4/hourly (one an example); embedded: "
+        "synthetic_series",
         only_if=NO_FILE,
         short=True,
     )
@@ -99,6 +100,7 @@ class SeriesConfig(PartsConfig):
     horizon: int = knob(24, "steps to forecast", minimum=1, short=True)
     stride: int = knob(1, "steps from one training window to the next", minimum=1)
     pad_context: bool = knob(False, "windows may begin before their series does: what is before it counts as missing")
+    batch_size: int = knob(32, "windows per update", minimum=1, short=True)
     scaling: str = knob(
         "standard",
         "how columns are scaled, by their training rows: (x - mean) / standard deviation, x / mean of |x|, or not",

@@ -2,30 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from rnn_jax.models.forecast_pictures import DrawnForecast
 from rnn_jax.training.plots import never_fails
 from rnn_jax.types import Float
 
 _MAX_HISTORY = 3  # horizons of it: more would squeeze the forecast
-
-
-class DrawnForecast(NamedTuple):
-    """One column of one window, in units of the data; NaN where a value is missing.
-
-    times: (L + H,), datetime64 or numbers. past: (L,). truth: (H,), None where it is not known yet. forecast: (H,).
-    interval: two of (H,), of `coverage`; None without one.
-    """
-
-    title: str
-    times: np.ndarray
-    past: Float[np.ndarray, " L"]
-    forecast: Float[np.ndarray, " H"]
-    truth: Float[np.ndarray, " H"] | None = None
-    interval: tuple[Float[np.ndarray, " H"], Float[np.ndarray, " H"]] | None = None
-    coverage: float = 0.0
 
 
 @never_fails

@@ -5,8 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from rnn_jax.models.forecast_pictures import DrawnForecast
 from rnn_jax.training import forecast_plots
-from rnn_jax.training.forecast_plots import DrawnForecast, plot_forecasts, plot_steps_ahead
+from rnn_jax.training.forecast_plots import plot_forecasts, plot_steps_ahead
 
 HOURS = np.datetime64("2024-03-01T00") + np.arange(20)
 

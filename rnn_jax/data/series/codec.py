@@ -1,6 +1,7 @@
 """What forecasting needs of the data besides weights: columns, scales, calendar; fitted on training rows."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from rnn_jax.errors import UserError
 class SeriesCodec(Codec):
     """target, past, future: names of columns; those of the future come first among the features, after the calendar.
 
-    frequency: "" where there are no times. season: steps, 1 for none.
+    frequency: "" where there are no times. season: steps, 1 for none. ids: of the series, in their order.
+    has_missing: may values of a look-back be missing?
     """
 
     target: tuple[str, ...]
@@ -32,6 +34,8 @@ class SeriesCodec(Codec):
     past_scaler: Scaler
     future_scaler: Scaler
     static: StaticCodec
+    ids: tuple[str, ...]
+    has_missing: bool
 
     @property
     def columns(self) -> Columns:
@@ -52,6 +56,14 @@ class SeriesCodec(Codec):
     def num_features(self) -> int:
         """P: of features of past steps."""
         return self.num_future + len(self.past)
+
+    def number_of(self, series: Series) -> int:
+        """The number of a series among those of training, by its id; 0 for any other."""
+        return self._numbers.get(series.id, 0)
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {identity: number for number, identity in enumerate(self.ids)}
 
     def scale_of(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
         """(location, scale), each (C,), of the targets of a series."""
@@ -126,6 +138,8 @@ def fit_series_codec(parts: SeriesParts, config: SeriesConfig) -> tuple[SeriesCo
         past_scaler=past,
         future_scaler=future,
         static=fit_static([one for one, end in zip(series, ends, strict=True) if end], data.columns),
+        ids=tuple(ids),
+        has_missing=config.pad_context or any(np.isnan(one.values).any() for one in series),
     )
     said = () if config.season or season == 1 else (f"A season is {season} steps (--season says another).",)
     return codec, (*notes, *more, *most, *said)

@@ -14,7 +14,7 @@ class Timeline:
 
     values: (N, C) float32, scaled, 0 where missing. mask: (N, C), is it observed? features: (N, P) float32, 0 where
     unknown; num_unknown counts those. starts: (n,) where each series begins. lengths: (n,) without the steps to come.
-    location, scale: (n, C) float32.
+    location, scale: (n, C) float32. numbers: (n,) of the series, among those of training.
     """
 
     def __init__(self, series: Sequence[Series], codec: SeriesCodec, context_length: int, horizon: int):
@@ -29,6 +29,7 @@ class Timeline:
         self.location = np.stack([location for location, _ in scales]).astype(np.float32)
         self.scale = np.stack([scale for _, scale in scales]).astype(np.float32)
         self.static = np.stack([codec.static.encode(one.static) for one in series]).reshape(len(series), -1)
+        self.numbers = np.array([codec.number_of(one) for one in series], np.int32)
         self.num_unknown = 0
         for one, start, (location, scale) in zip(series, self.starts, scales, strict=True):
             rows = slice(start, start + len(one))
@@ -66,7 +67,7 @@ class Timeline:
             "past_features": past_features,
             "future_features": future_features,
             "static": self.static[series],
-            "series": series.astype(np.int32),
+            "series": self.numbers[series],
             "target": target,
             "target_mask": target_mask,
             "location": self.location[series],
