@@ -6,7 +6,7 @@ r"""Forecasts of numeric series: one or many, with covariates, as numbers or wit
     ./launch.sh forecasting --mode=predict --workdir=runs/sales --input=sales.csv > next_year.csv
     ./launch.sh forecasting --mode=eval --workdir=runs/sales --backtest=5
 
-The first line of the result says whether a naive forecast wins. Expect the best one's MSE on synthetic_series to be more
+The report's first line says whether a naive forecast wins. Expect that the best one's MSE on synthetic_series is more
 than twice the model's. README.md has the results table.
 Running the same command again continues an interrupted run, or prints the result of a finished one.
 """

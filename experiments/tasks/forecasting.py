@@ -13,10 +13,11 @@ from rnn_jax.data.series.reading import ForecastPart, read_forecast_part, read_f
 from rnn_jax.models.forecast_pictures import drawn_forecasts
 from rnn_jax.models.forecast_report import report, verdict
 from rnn_jax.models.forecast_score import ForecastScores
+from rnn_jax.models.forecast_sizes import sizes_of
 from rnn_jax.models.forecast_table import forecast_table
 from rnn_jax.models.forecaster import Forecaster
 from rnn_jax.models.forecaster_config import check_forecaster
-from rnn_jax.models.make_forecaster import make_forecaster, sizes_of
+from rnn_jax.models.make_forecaster import make_forecaster
 from rnn_jax.models.rolling_origins import scored
 from rnn_jax.models.stack import make_stack
 from rnn_jax.training.forecast_plots import plot_forecasts, plot_steps_ahead

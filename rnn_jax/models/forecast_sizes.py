@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+from rnn_jax.data.series.codec import SeriesCodec
+from rnn_jax.data.series_config import SeriesConfig
+
 
 class SeriesSizes(NamedTuple):
     """Steps of context and horizon; numbers a step of targets, past and future features; static numbers; series.
@@ -17,3 +20,11 @@ class SeriesSizes(NamedTuple):
     num_static: int = 0
     num_series: int = 1
     has_missing: bool = False
+
+
+def sizes_of(config: SeriesConfig, codec: SeriesCodec) -> SeriesSizes:
+    """Those of the windows that a source of such series has."""
+    return SeriesSizes(
+        config.context_length, config.horizon, len(codec.target), codec.num_features, codec.num_future,
+        codec.static.size, len(codec.ids), codec.has_missing,
+    )  # fmt: skip

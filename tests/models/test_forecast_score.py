@@ -141,7 +141,7 @@ def test_the_first_line_says_who_wins(config):
         return {"point": part.gather(np.arange(first))["target"]}
 
     lost = said(half_of_the_last)
-    assert verdict("test", lost.errors).startswith("test: A NAIVE FORECAST WINS. The MSE of seasonal naive 0.")
+    assert verdict("test", lost.errors).startswith("test: A NAIVE FORECAST WINS. The MSE of naive2 0.")
     assert report(part, lost).splitlines()[0] == verdict("test", lost.errors)
     won = said(truth)
     assert won.errors["model"].summary()["mse"] == 0
