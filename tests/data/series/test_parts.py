@@ -40,7 +40,7 @@ def data_dir(tmp_path_factory):
         folder, "many", {"id": tfds.features.Text(), "series": tensor(None)}, {"train": [*rows.values()], "test": tests}
     )
     two = {"x": tensor(None), "y": tensor(None), "count": tensor(None, dtype=np.int64), "note": tfds.features.Text()}
-    example = {"x": np.ones(5), "y": np.zeros(5), "count": np.arange(5), "note": "n"}
+    example = {"x": np.ones(5, np.float32), "y": np.zeros(5, np.float32), "count": np.arange(5), "note": "n"}
     prepare(folder, "two_values", two, {"train": [example]})
     prepare(folder, "texts", {"text": tfds.features.Text()}, {"train": [{"text": "t"}]})
     return str(folder)
