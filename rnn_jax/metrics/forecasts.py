@@ -34,7 +34,7 @@ def mse(forecast: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
 
 def rmse(forecast: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None, axis: Axis = None) -> np.ndarray:
     """√ of the mean of (y − ŷ)²."""
-    return np.sqrt(mse(forecast, target, mask, axis))
+    return np.asarray(np.sqrt(mse(forecast, target, mask, axis)))
 
 
 def mae(forecast: np.ndarray, target: np.ndarray, mask: np.ndarray | None = None, axis: Axis = None) -> np.ndarray:
@@ -78,7 +78,7 @@ def owa(smape_: float, mase_: float, smape_naive2: float, mase_naive2: float) ->
     return (smape_ / smape_naive2 + mase_ / mase_naive2) / 2
 
 
-def quantile_losses(quantiles: np.ndarray, levels: Sequence[float], target: np.ndarray) -> np.ndarray:
+def quantile_losses(quantiles: np.ndarray, levels: Sequence[float] | np.ndarray, target: np.ndarray) -> np.ndarray:
     """max(q (y − ŷ_q), (q − 1) (y − ŷ_q)) of each quantile; quantiles (W, H, C, Q), levels (Q,)."""
     above = target[..., None] - _wide(quantiles)
     q = np.asarray(levels, np.float64)
@@ -87,7 +87,7 @@ def quantile_losses(quantiles: np.ndarray, levels: Sequence[float], target: np.n
 
 def quantile_loss(
     quantiles: np.ndarray,
-    levels: Sequence[float],
+    levels: Sequence[float] | np.ndarray,
     target: np.ndarray,
     mask: np.ndarray | None = None,
     axis: Axis = None,
@@ -97,7 +97,7 @@ def quantile_loss(
 
 
 def weighted_quantile_loss(
-    quantiles: np.ndarray, levels: Sequence[float], target: np.ndarray, mask: np.ndarray | None = None
+    quantiles: np.ndarray, levels: Sequence[float] | np.ndarray, target: np.ndarray, mask: np.ndarray | None = None
 ) -> float:
     """2 Σ quantile losses / Σ |y|, the mean over quantiles: as GluonTS reports it; comparable between data."""
     known = _known(target, mask)
@@ -108,13 +108,13 @@ def weighted_quantile_loss(
 
 def crps_of_quantiles(
     quantiles: np.ndarray,
-    levels: Sequence[float],
+    levels: Sequence[float] | np.ndarray,
     target: np.ndarray,
     mask: np.ndarray | None = None,
     axis: Axis = None,
 ) -> np.ndarray:
     """2 · the mean quantile loss: the CRPS in the limit of many levels, evenly spaced (k − ½) / Q."""
-    return 2 * quantile_loss(quantiles, levels, target, mask, axis)
+    return np.asarray(2 * quantile_loss(quantiles, levels, target, mask, axis))
 
 
 def crps_of_samples(

@@ -22,7 +22,7 @@ import numpy as np
 from rnn_jax.data.series.frequency import TIME, Times, guess_frequency, positions
 
 _CLOCK = (
-    r"(?:[T\s,]+(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?\s*(?P<ap>[AaPp]\.?[Mm]\.?)?"
+    r"(?:[T\s,]+(?P<h>\d{1,2})(?::(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,](?P<f>\d{1,9}))?)?)?\s*(?P<ap>[AaPp]\.?[Mm]\.?)?"
     r"\s*(?P<z>Z|UTC|[+-]\d{2}:?\d{2})?)?"
 )
 _PATTERNS = {
