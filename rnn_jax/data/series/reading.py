@@ -1,5 +1,6 @@
 """Series as windows: what training reads, and parts to score."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -81,7 +82,7 @@ def read_forecasting(config: SeriesConfig, seed: int, known: SeriesCodec | None)
     lacking = tuple(note for found in windows.values() for note in found.notes)
 
     def source() -> SeriesWindows:
-        train = windows["train"]._replace(notes=())
+        train = dataclasses.replace(windows["train"], notes=())  # said already
         return SeriesWindows(make_part("train").timeline, train, config.batch_size, seed=seed)
 
     return Data(

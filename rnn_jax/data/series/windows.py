@@ -1,7 +1,7 @@
 """Windows of series: which there are in each part, as the source of training, and in order for scoring."""
 
+import dataclasses
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from rnn_jax.data.sources import Batch
 from rnn_jax.errors import UserError
 
 
-class Windows(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Windows:
     """W windows: the series (W,) and the row (W,) of the first step to forecast; and what was left out, in words."""
 
     series: np.ndarray
