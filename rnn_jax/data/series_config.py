@@ -6,6 +6,7 @@ from rnn_jax.config import GIVEN, NOT_GIVEN, any_of, knob, when
 from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 
 A_FILE = any_of(when(train_file=GIVEN), when(validation_file=GIVEN), when(test_file=GIVEN), when(mode="predict"))
+ID_OR_DATASET = any_of(when(id_column=GIVEN), NO_FILE)
 NO_TIMES = "none"
 CALENDAR = ("auto", "minute", "hour", "weekday", "day", "week", "month", "yearday")
 
@@ -62,7 +63,7 @@ class SeriesConfig(PartsConfig):
     past_columns: tuple[str, ...] = knob((), "columns of numbers that help, and are known up to now only")
     known_future: tuple[str, ...] = knob((), "columns of numbers that help, and are known in advance")
     static_columns: tuple[str, ...] = knob(
-        (), "columns of numbers or words that say something of a whole series", only_if=when(id_column=GIVEN)
+        (), "columns of numbers or words that say something of a whole series", only_if=ID_OR_DATASET
     )
     calendar: tuple[str, ...] = knob(
         (),

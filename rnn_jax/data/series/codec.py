@@ -8,11 +8,11 @@ import numpy as np
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.series.calendar import calendar_features, resolve_calendar
 from rnn_jax.data.series.frequency import Frequency, parse_frequency, times_at
-from rnn_jax.data.series.parts import SeriesParts
+from rnn_jax.data.series.parts import SeriesParts, read_series
 from rnn_jax.data.series.scaling import Scaler, StaticCodec, fit_scaler, fit_static
-from rnn_jax.data.series.series import Columns, Series
+from rnn_jax.data.series.series import Columns, Series, SeriesSet
 from rnn_jax.data.series.spacing import shown
-from rnn_jax.data.series_config import SeriesConfig
+from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
 from rnn_jax.errors import UserError
 
 
@@ -102,6 +102,27 @@ class SeriesCodec(Codec):
             f"A forecast of {horizon} steps needs {', '.join(self.future)} for all of them: step {step + 1} after the"
             f" last value{of}{when} has none. Add rows with these columns filled in and {', '.join(self.target)} empty."
         )
+
+
+def read_like(name: str, codec: SeriesCodec, config: SeriesConfig) -> SeriesSet:
+    """Reads a file, or a split of the dataset, with the columns and the frequency that a codec was fitted to.
+
+    Raises:
+      UserError: as the readers; a column or the times are not there.
+    """
+    columns = codec.columns
+    return read_series(
+        name,
+        dataclasses.replace(
+            config,
+            target=columns.target,
+            past_columns=columns.past,
+            known_future=columns.future,
+            static_columns=columns.static,
+            frequency=codec.frequency,
+            time_column=config.time_column if codec.frequency else NO_TIMES,
+        ),
+    )
 
 
 def fit_series_codec(parts: SeriesParts, config: SeriesConfig) -> tuple[SeriesCodec, tuple[str, ...]]:

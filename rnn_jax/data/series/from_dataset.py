@@ -15,7 +15,7 @@ from rnn_jax.data.datasets import decode_texts, field_values, flat_features, ope
 from rnn_jax.data.once import once
 from rnn_jax.data.series.frequency import Frequency, Times
 from rnn_jax.data.series.series import Columns, Series, SeriesSet
-from rnn_jax.data.series.spacing import Rules, counted, frequency_of, in_order, place, rules_of
+from rnn_jax.data.series.spacing import Rules, counted, frequency_of, place, rules_of, time_order
 from rnn_jax.data.series.times import since_1970
 from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
 from rnn_jax.errors import UserError
@@ -91,7 +91,7 @@ class _Reader:
             raise UserError(f"{self._name}, series {identity!r}, step {row}: a value is infinite.")
         if times is not None and step is not None:
             places = f"{self._name}, series {identity!r}, step"
-            order = in_order(times, self._rules, lambda row: f"{places} {row}")
+            order = time_order(times, self._rules, lambda row: f"{places} {row}")
             placed = place(times[order], values[order], step, self._rules, lambda row: f"{places} {order[row]}")
             values, times = placed.values, placed.times
         target, past, future = np.split(values, np.cumsum([len(columns.target), len(columns.past)]), axis=1)

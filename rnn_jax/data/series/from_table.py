@@ -7,7 +7,7 @@ import numpy as np
 from rnn_jax.data.once import once
 from rnn_jax.data.series.frequency import Frequency, Times
 from rnn_jax.data.series.series import Columns, Series, SeriesSet
-from rnn_jax.data.series.spacing import Rules, Where, counted, frequency_of, in_order, place, rules_of
+from rnn_jax.data.series.spacing import Rules, Where, counted, frequency_of, place, rules_of, time_order
 from rnn_jax.data.series.table import Table, read_table
 from rnn_jax.data.series.times import looks_like_times, read_times
 from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
@@ -67,7 +67,7 @@ def _assemble(
     step: Frequency | None = None
     if times is not None:
         for name, rows in groups.items():
-            groups[name] = rows[in_order(times[rows], rules, _where(table, rows))]
+            groups[name] = rows[time_order(times[rows], rules, _where(table, rows))]
         step, note = frequency_of([times[rows] for rows in groups.values()], frequency, table.path)
         notes.append(note)
     elif frequency:

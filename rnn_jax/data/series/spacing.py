@@ -38,7 +38,7 @@ class Placed(NamedTuple):
     num_missing: int
 
 
-def in_order(times: Times, rules: Rules, where: Where) -> np.ndarray:
+def time_order(times: Times, rules: Rules, where: Where) -> np.ndarray:
     """The rows of one series, sorted by time.
 
     Raises:

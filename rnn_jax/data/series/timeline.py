@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_jax.data.series.codec import SeriesCodec
 from rnn_jax.data.series.series import Series
+from rnn_jax.data.series.spacing import counted
 from rnn_jax.data.sources import Batch
 
 
@@ -39,6 +40,14 @@ class Timeline:
             features = codec.features(one, horizon)
             self.num_unknown += int(np.isnan(features[: len(one)]).sum())
             self.features[start : start + len(one) + horizon] = np.nan_to_num(features)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know."""
+        if not self.num_unknown:
+            return ()
+        missing = counted(self.num_unknown, "value")
+        return (f"Covariates: {missing} missing; models read the mean of the column in their place.",)
 
     def gather(self, series: np.ndarray, at: np.ndarray) -> Batch:
         """Windows whose first steps to forecast are rows `at` (B,) of the series (B,); −1 only fills the batch.

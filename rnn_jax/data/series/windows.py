@@ -1,7 +1,7 @@
 """Windows of series: which there are in each part, as the source of training, and in order for scoring."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -50,10 +50,22 @@ def windows_of(
     return Windows(series, first[series] + number * stride, tuple(notes))
 
 
-def windows_after(timeline: Timeline) -> Windows:
-    """The one window of each series that forecasts what comes after its last row."""
-    lengths = timeline.lengths
-    return Windows(np.arange(len(lengths)), lengths.copy())
+def windows_after(timeline: Timeline, names: Sequence[str], *, pad_context: bool = False) -> Windows:
+    """The one window of each series that forecasts what comes after its last row.
+
+    names: of the series, for messages.
+
+    Raises:
+      UserError: a series has fewer rows than are looked back, and pad_context is false.
+    """
+    short = np.flatnonzero(timeline.lengths < timeline.context_length)
+    if len(short) and not pad_context:
+        name = f"The series {names[short[0]]!r}" if names[short[0]] else "The series"
+        raise UserError(
+            f"{name} has {counted(int(timeline.lengths[short[0]]), 'row')}, and a forecast looks back"
+            f" {timeline.context_length}: give more of its past, or --pad_context, which takes what lacks as missing."
+        )
+    return Windows(np.arange(len(timeline.lengths)), timeline.lengths.copy())
 
 
 class SeriesWindows:

@@ -6,6 +6,7 @@ import tensorflow_datasets as tfds
 from data.builders import prepare
 
 from rnn_jax.data.series.calendar import calendar_features, resolve_calendar
+from rnn_jax.data.series.codec import fit_series_codec, read_like
 from rnn_jax.data.series.frequency import Frequency
 from rnn_jax.data.series.from_dataset import read_series_split
 from rnn_jax.data.series.parts import read_series, read_series_parts
@@ -137,6 +138,18 @@ def test_files_that_adjoin(tmp_path):
     parts = read_series_parts(SeriesConfig(train_file=train, test_file=test, horizon=2))
     assert parts.bounds.tolist() == [[0, 36, 40, 42]]
     assert parts.data.series[0].values[-1, 0] == 41
+
+
+def test_another_table_is_read_with_the_same_columns(tmp_path):
+    train = SeriesConfig(train_file=table(tmp_path / "a.csv", 0, 40), horizon=2)
+    codec, _ = fit_series_codec(read_series_parts(train), train)
+    (tmp_path / "new.csv").write_text("other,time,y\n7,2021-01-01T00,5\n8,2021-01-01T01,6\n")
+    data = read_like(str(tmp_path / "new.csv"), codec, train)
+    assert data.columns == codec.columns
+    assert codec.times(data.series[0], 4)[-1] == np.datetime64("2021-01-01T03")
+    (tmp_path / "none.csv").write_text("time,x\n2021-01-01T00,5\n")
+    with pytest.raises(UserError, match="names 'y'; the columns are time, x"):
+        read_like(str(tmp_path / "none.csv"), codec, train)
 
 
 def test_calendar_by_hand():

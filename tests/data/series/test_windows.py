@@ -134,13 +134,28 @@ def test_the_digest_notices_a_changed_value(two_series):
 def test_a_forecast_after_the_last_row():
     parts = whole(hourly(40, "a"), hourly(23, "b"), bounds=[[0, 20, 30, 40], [0, 15, 20, 23]])
     timeline, codec = made(parts)
-    windows = windows_after(timeline)
+    windows = windows_after(timeline, ["a", "b"])
     assert windows.at.tolist() == [40, 23]
     batch = timeline.gather(windows.series, windows.at)
     assert not batch["target_mask"].any()
     to_come = codec.times(parts.data.series[1], 27)[23:]
     assert to_come[0] == parts.data.series[1].times[-1] + np.timedelta64(1, "h")
     np.testing.assert_allclose(batch["future_features"][1], calendar_features(to_come, ("hour",)), atol=1e-6)
+
+
+def test_missing_covariates_are_counted(two_series):
+    two_series.data.series[0].future[3, 1] = np.nan
+    timeline, _ = made(two_series)
+    assert timeline.notes == ("Covariates: 1 value missing; models read the mean of the column in their place.",)
+    assert timeline.gather(np.array([0]), np.array([8]))["past_features"][0, 3, 3] == 0
+
+
+def test_a_past_that_is_too_short():
+    timeline, _ = made(whole(hourly(40, "a"), hourly(5, "b"), bounds=[[0, 20, 30, 40], [0, 5, 5, 5]]))
+    with pytest.raises(UserError, match="The series 'b' has 5 rows, and a forecast looks back 8: .*--pad_context"):
+        windows_after(timeline, ["a", "b"])
+    windows = windows_after(timeline, ["a", "b"], pad_context=True)
+    assert timeline.gather(windows.series, windows.at)["past_mask"][1, :3].sum() == 0
 
 
 def test_what_is_known_in_advance_must_be_there(two_series):
