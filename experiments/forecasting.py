@@ -33,11 +33,13 @@ class Config:
 
     data: SeriesConfig = group(SeriesConfig, "data", context_length=168)
     encoder: RecurrentConfig = group(RecurrentConfig, "model", cell=("gru",))
-    model: ForecasterConfig = group(ForecasterConfig, "model", output="quantiles")
-    optimizer: OptimizerConfig = group(
-        OptimizerConfig, "optimiser", learning_rate=2e-3, schedule="cosine", clip_global_norm=1.0
+    model: ForecasterConfig = group(
+        ForecasterConfig, "model", decoder="segments", segment_length=24, output="quantiles"
     )
-    run: RunConfig = group(RunConfig, "run", num_epochs=4)
+    optimizer: OptimizerConfig = group(
+        OptimizerConfig, "optimiser", learning_rate=3e-3, schedule="cosine", clip_global_norm=1.0
+    )
+    run: RunConfig = group(RunConfig, "run", num_epochs=8)
     scoring: BacktestConfig = group(BacktestConfig, "scoring")
 
 

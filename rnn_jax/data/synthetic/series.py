@@ -17,7 +17,7 @@ HOUR_OF_DAY = (  # the share of the day's mean that an hour has
     *(0.55, 0.48, 0.44, 0.42, 0.44, 0.54, 0.74, 1.04, 1.22, 1.24, 1.20, 1.18),
     *(1.20, 1.16, 1.12, 1.12, 1.18, 1.34, 1.52, 1.58, 1.44, 1.18, 0.92, 0.75),
 )
-DAY_OF_WEEK = (1.05, 1.08, 1.08, 1.07, 1.02, 0.80, 0.72)  # from Monday
+DAY_OF_WEEK = (0.90, 1.15, 1.00, 1.20, 1.05, 0.70, 0.55)  # from Monday
 FIRST_LEVEL, LAST_LEVEL = 20.0, 26.0
 NOISE = 0.6
 SHORTEST_PAUSE, LONGEST_PAUSE = 96, 384  # hours between events
