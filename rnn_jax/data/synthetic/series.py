@@ -47,6 +47,7 @@ class SyntheticSeries(tfds.core.GeneratorBasedBuilder):
                     "timestamp": tfds.features.Tensor(shape=(None,), dtype=np.int64),
                 }
             ),
+            metadata=tfds.core.MetadataDict({"columns": ["load"]}),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
