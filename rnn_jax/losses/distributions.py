@@ -17,6 +17,7 @@ from rnn_jax.numerics import wide
 from rnn_jax.types import Array, Float, Key
 
 SMALLEST = 1e-4  # of widths, means of counts and shapes
+_NO_COUNT = -0.5  # below it a number is no count; between it and 0, one that was scaled and rounded
 _LARGEST_RATE = 2.0**30  # Poisson draws are int32
 
 
@@ -137,12 +138,13 @@ class NegativeBinomial(NamedTuple):
     def log_density(self, x):
         """log Γ(x + r) − log Γ(x + 1) − log Γ(r) + r log(r / (r + μ)) + x log(μ / (r + μ)), r = 1/α.
 
-        With S what Stirling's formula leaves out, for x > 0 (Loader 2000):
+        What is below 0 is no count and has probability 0. For x > 0, with S what Stirling's formula leaves out (Loader
+        2000):
 
             S(r + x) − S(r) − S(x) − ½ log(2π x (r + x) / r) − r log((r + μ)/(r + x)) − x log(x (r + μ)/(μ (r + x)))
         """
         r, mu = 1 / self.alpha, self.mu
-        is_zero = x <= 0
+        is_zero, impossible = x <= 0, x < _NO_COUNT
         x = jnp.where(is_zero, 1, x)
         both = r + x
         stirling = stirling_error(both) - stirling_error(r) - stirling_error(x)
@@ -152,7 +154,7 @@ class NegativeBinomial(NamedTuple):
         deviance = r * jnp.log1p((high - low) / (r + low)) - x * jnp.log1p(r / low * change)
         deviance = jnp.sign(mu - x) * deviance
         counts = stirling - HALF_LOG_2PI - 0.5 * (jnp.log(x) + jnp.log(both) - jnp.log(r)) - deviance
-        return jnp.where(is_zero, -r * jnp.log1p(mu / r), counts)
+        return jnp.where(impossible, -jnp.inf, jnp.where(is_zero, -r * jnp.log1p(mu / r), counts))
 
     def mean(self):
         """μ."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -31,8 +32,8 @@ class PointOutput:
     def loss(self, outputs: Float[Array, "R T C K"], units: WindowUnits, target: Array, weights: Array) -> Loss:
         """(Σ weight · error, Σ weight), in the units of the target."""
         huber = functools.partial(huber_error, delta=self.huber_delta)
-        error = {"mse": squared_error, "mae": absolute_error, "huber": huber}[self.loss_name]
-        return error(self.forecast(outputs, units)["point"], target, weights)
+        errors: dict[str, Callable[..., Loss]] = {"mse": squared_error, "mae": absolute_error, "huber": huber}
+        return errors[self.loss_name](self.forecast(outputs, units)["point"], target, weights)
 
     def forecast(self, outputs: Float[Array, "R H C K"], units: WindowUnits) -> Forecasts:
         """The number."""

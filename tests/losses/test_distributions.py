@@ -63,6 +63,12 @@ def test_negative_binomial_density():
     np.testing.assert_allclose(np.asarray(found)[known], expected[known], rtol=5e-5, atol=1e-4)
 
 
+def test_what_is_below_0_is_no_count():
+    """But 0 itself may have been scaled and rounded."""
+    binomial, (x,) = NegativeBinomial(*arrays([2, 2, 2], [0.5, 0.5, 0.5])), arrays([-1, -1e-3, 0])
+    np.testing.assert_allclose(binomial.log_density(x), [-np.inf, -2 * np.log(2), -2 * np.log(2)], rtol=1e-6)
+
+
 def test_what_stirlings_formula_leaves_out():
     x = np.float32([1e-3, 0.5, 2, 9.99, 10, 11, 1e3, 1e8])
     wide = x.astype(np.float64)
