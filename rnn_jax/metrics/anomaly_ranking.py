@@ -64,7 +64,8 @@ def volumes_under_surfaces(
 
     Source: Paparrizos et al. 2022, Volume Under the Surface; equal to the authors' code (its `opt` version), which
     takes 250 thresholds and loops over them; here sums run once over the ranked rows. As there, the area for ℓ = 0 is
-    not AUC: E multiplies the recall.
+    not AUC: E multiplies the recall. aeon's VUS is another number: P' there is the same at all thresholds, PR is summed
+    by trapezoids, and ramps are a row nearer.
     """
     truth = as_marks(labels)
     values = as_scores(scores, len(truth))
