@@ -72,6 +72,19 @@ def chunks(lines: Iterable[str], at_once: int = LINES_AT_ONCE) -> Iterator[list[
         yield chunk
 
 
+def standard_input(needed: str) -> Iterable[bytes]:
+    """What is piped in, or typed by a person, who is asked for what is needed.
+
+    Raises:
+      UserError: it is closed.
+    """
+    if sys.stdin is None:
+        raise UserError(f"Nothing on standard input: pipe {needed} into it, or name a file to read.")
+    if sys.stdin.isatty():
+        print(f"{needed.capitalize()}, please; Ctrl-D ends.", file=sys.stderr)
+    return sys.stdin.buffer
+
+
 @contextlib.contextmanager
 def open_lines(path: str = "") -> Iterator[Lines]:
     """The lines of a file, or of standard input where the path is empty or "-".
@@ -83,11 +96,7 @@ def open_lines(path: str = "") -> Iterator[Lines]:
         if path and path != "-":
             lines = read_lines(stack.enter_context(open_bytes(path)), path)
         else:
-            if sys.stdin is None:
-                raise UserError("Nothing on standard input: pipe one text a line into it, or name a file to read.")
-            if sys.stdin.isatty():
-                print("One text a line, please; Ctrl-D ends.", file=sys.stderr)
-            lines = read_lines(sys.stdin.buffer)
+            lines = read_lines(standard_input("one text a line"))
         first = next(lines, None)
         if first is None:
             name = path or "standard input"

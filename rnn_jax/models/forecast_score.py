@@ -93,14 +93,17 @@ def _read_by_models(batch: Batch) -> Batch:
 def _add(errors: Errors, forecasts: np.ndarray, batch: Batch, series: np.ndarray, naive_scale: np.ndarray) -> Errors:
     mask = batch["target_mask"] & np.isfinite(forecasts)
     location, scale = batch["location"][:, None], batch["scale"][:, None]
-    in_units = forecasts * scale + location, batch["target"] * scale + location
+    found, truth = forecasts * scale + location, batch["target"] * scale + location
     naive_scale = naive_scale[:, None]
     defined = mask & np.isfinite(naive_scale) & (naive_scale > 0)
-    relative = [np.divide(values, naive_scale, where=defined, out=np.zeros_like(values)) for values in in_units]
+
+    def relative(values: np.ndarray) -> np.ndarray:
+        return np.divide(values, naive_scale, where=defined, out=np.zeros_like(values))
+
     return Errors(
         errors.scaled.add(forecasts, batch["target"], mask, series),
-        errors.units.add(*in_units, mask, series),
-        errors.relative.add(*relative, defined, series),
+        errors.units.add(found, truth, mask, series),
+        errors.relative.add(relative(found), relative(truth), defined, series),
     )
 
 

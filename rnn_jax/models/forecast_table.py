@@ -37,7 +37,7 @@ def forecast_table(
     for rows, batch in in_order(timeline, windows, min(_BATCH_SIZE, len(windows))):
         found = jax.device_get(apply(forecast, batch, jax.random.key(seed)))
         for i in np.flatnonzero(rows >= 0):
-            yield from _rows(data.series[rows[i]], i, batch, found, codec, levels, data.has_ids)
+            yield from _rows(data.series[rows[i]], int(i), batch, found, codec, levels, data.has_ids)
 
 
 def _notes(series: Sequence[Series], codec: SeriesCodec, config: SeriesConfig) -> Iterator[str]:
@@ -65,7 +65,12 @@ def _rows(
         row: dict[str, Any] = {"id": series.id} if has_ids else {}
         row["step" if times is None else "time"] = step + 1 if times is None else shown(times[step])
         for c, name in enumerate(codec.target):
-            row[name] = float(points[step, c])
+            row[name] = _short(points[step, c])
             if quantiles is not None:
-                row |= {f"{name} {level:g}": float(quantiles[step, c, q]) for q, level in enumerate(levels)}
+                row |= {f"{name} {level:g}": _short(quantiles[step, c, q]) for q, level in enumerate(levels)}
         yield row
+
+
+def _short(value: np.floating) -> float:
+    """The number with as many digits as float32 knows."""
+    return float(str(np.float32(value)))

@@ -73,7 +73,7 @@ def show_finished(workdir: str | Path, experiment: str, config: Any) -> bool:
 def what_next(experiment: str, path: Path) -> str:
     """Where a finished run is, and the command that applies it."""
     command = f"./launch.sh {experiment} --mode=predict --workdir={shlex.quote(str(path))}"
-    return f"Run directory: {path}\nTo apply it: echo TEXT | {command}"
+    return f"Run directory: {path}\nTo apply it: {command} --input=FILE"
 
 
 def result_line(result: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ def read_series_table(path: str, config: SeriesConfig) -> SeriesSet:
     chosen = _choose(table, config.time_column, config.id_column, given)
     times, notes = None, list(chosen.notes)
     if table.has_comma:
-        notes.append(f"{path}: numbers have decimal commas.")
+        notes.append(f"{table.path}: numbers have decimal commas.")
     if chosen.time:
         read = read_times(table.texts(chosen.time), config.date_order)
         if read.problem:
@@ -52,7 +52,7 @@ def read_series_table(path: str, config: SeriesConfig) -> SeriesSet:
                 " name another column with --time_column, or none."
             )
         times = read.times
-        notes.append(f"{path}: the column {chosen.time!r} holds the times ({read.format}).")
+        notes.append(f"{table.path}: the column {chosen.time!r} holds the times ({read.format}).")
     return _assemble(table, chosen, times, config.frequency, rules_of(config), notes)
 
 

@@ -15,6 +15,7 @@ from rnn_jax.data.series.from_table import read_series_table
 from rnn_jax.data.series.joining import Whole, join
 from rnn_jax.data.series.series import SeriesSet
 from rnn_jax.data.series.spacing import counted, shown
+from rnn_jax.data.series.table import STANDARD_INPUT
 from rnn_jax.data.series_config import SeriesConfig
 from rnn_jax.errors import UserError
 
@@ -74,8 +75,9 @@ def read_series_parts(config: SeriesConfig) -> SeriesParts:
 
 
 def read_series(name: str, config: SeriesConfig) -> SeriesSet:
-    """Reads a file, or a split of the dataset, by itself."""
-    is_split = config.dataset and not config.train_file and "." not in name.partition("[")[0]
+    """Reads a file (- is standard input), or a split of the dataset, by itself."""
+    has_splits = config.dataset and not config.train_file and name != STANDARD_INPUT
+    is_split = has_splits and "." not in name.partition("[")[0]
     return read_series_split(name, config) if is_split else read_series_table(name, config)
 
 

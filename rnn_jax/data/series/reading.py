@@ -19,13 +19,14 @@ from rnn_jax.errors import UserError
 from rnn_jax.metrics.forecasts import naive_scale
 
 _SCORE_BATCH_SIZE = 256
+_SEASONS = 2  # to look back for the seasonal forecast: where a value is missing, that of the season before it
 
 
 class ForecastPart(NamedTuple):
     """Windows to score, and what the naive forecasts of them need.
 
     series: whole, in the units of the data. naive_scales: (n, C), the error of the seasonal naive forecast in training.
-    whole: the same windows with a look-back of at least a season. train, validation: all windows of these parts, from
+    whole: the same windows with a look-back of at least two seasons. train, validation: all windows of these parts, from
     which the linear forecast is solved.
     """
 
@@ -118,7 +119,7 @@ def _parts_of(
 ) -> Callable[[str], ForecastPart]:
     series, size = parts.data.series, (config.context_length, config.horizon)
     timeline = functools.cache(lambda: Timeline(series, codec, *size))
-    longer = max(config.context_length, codec.season)
+    longer = max(config.context_length, _SEASONS * codec.season)
     whole = functools.cache(lambda: timeline() if longer == size[0] else Timeline(series, codec, longer, size[1]))
 
     def batches(part: str) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epy
 
 from rnn_jax.data.compressed import ending, open_bytes
-from rnn_jax.data.lines import read_lines
+from rnn_jax.data.lines import read_lines, standard_input
 from rnn_jax.errors import UserError
 
 with epy.lazy_imports():  # synthetic data and TFDS don't wait for it
@@ -22,6 +22,7 @@ with epy.lazy_imports():  # synthetic data and TFDS don't wait for it
     import pyarrow.csv as pa_csv
     import pyarrow.parquet as pq
 
+STANDARD_INPUT = "-"
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
 _SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "Null", "None", "none", "-", "?")
@@ -113,24 +114,31 @@ class Table(NamedTuple):
 
 
 def read_table(path: str, *, delimiter: str = "auto", decimal: str = "auto") -> Table:
-    """Reads a table. delimiter: a key of DELIMITERS; decimal: "point" or "comma"; or "auto".
+    """Reads a table; "-" is standard input. delimiter: a key of DELIMITERS; decimal: "point" or "comma"; or "auto".
 
     Raises:
       UserError: no such file, an unknown ending, not UTF-8, nothing in it, no rows under the header, a header of
         numbers, a column named twice or not at all, a row with another number of cells (file:line), or numbers that
         may have thousands or decimals after their comma.
     """
+    if path == STANDARD_INPUT:
+        return _read_text(
+            list(read_lines(standard_input("a table"), "standard input")), "standard input", delimiter, decimal
+        )
     suffix = ending(path)
     if suffix not in _SUFFIXES:
         raise UserError(f"{path}: the name of a table must end in .csv, .tsv, .txt (and then perhaps .gz) or .parquet.")
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
     with open_bytes(path, "the table") as stream:
-        lines = list(read_lines(stream, path))
+        return _read_text(list(read_lines(stream, path)), path, delimiter, decimal)
+
+
+def _read_text(lines: list[str], path: str, delimiter: str, decimal: str) -> Table:
     kept = [number for number, line in enumerate(lines, start=1) if line.strip()]
     if not kept:
         raise UserError(f"{path} is empty. The first line of a table names its columns.")
-    between = DELIMITERS.get(delimiter) or _guess_delimiter(lines[kept[0] - 1], suffix)
+    between = DELIMITERS.get(delimiter) or _guess_delimiter(lines[kept[0] - 1], ending(path))
     columns = _parse([lines[number - 1] for number in kept], between, path, kept)
     if len(kept) == 1:
         raise UserError(f"{path}: no rows under the header, which names {', '.join(columns)}.")
