@@ -11,13 +11,14 @@ KINDS = {
     "counts": {"decoder": "direct", "output": "negative_binomial", "num_samples": 3, "channels": "joint"},
     "segments": {"decoder": "segments", "output": "quantiles", "cell": ("lstm",), "series_embedding_size": 2},
     "recursive": {"decoder": "recursive", "cell": ("lstm_layer_norm",), "loss": "huber", "channels": "joint"},
-    "deepar": {"decoder": "recursive", "output": "gaussian", "num_samples": 3, "cell": ("elman",)},
-    "attention": {
-        "decoder": "attention",
-        "output": "student_t",
+    "deepar": {
+        "decoder": "recursive",
+        "output": "gaussian",
         "num_samples": 3,
-        "encoder": {"bidirectional": True, "num_layers": 2},
+        "cell": ("elman",),
+        "encoder": {"num_layers": 2},
     },
+    "attention": {"decoder": "attention", "output": "gaussian", "num_samples": 3, "encoder": {"bidirectional": True}},
 }
 NORMALIZED = {"direct": "revin", "segments": "last", "recursive": "revin", "attention": "last"}
 

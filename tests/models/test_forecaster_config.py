@@ -24,7 +24,7 @@ def test_names_are_those_of_the_registry():
     ("knobs", "message"),
     [
         ({"decoder": "recursive", "encoder": {"bidirectional": True}}, "--bidirectional: with --decoder=recursive"),
-        ({"decoder": "segments", "encoder": {"bidirectional": True}}, "Give --decoder=direct or attention."),
+        ({"decoder": "segments", "encoder": {"bidirectional": True}}, "or give --decoder=direct or attention"),
         ({"decoder": "attention", "output": "quantiles"}, "Give --decoder=direct or segments, or --output=student_t"),
         ({"output": "negative_binomial", "normalization": "revin"}, "Give --normalization=mean_abs or none"),
         ({"output": "gaussian", "quantiles": (0.9, 0.1)}, "--quantiles=0.9,0.1: levels that rise"),
