@@ -191,7 +191,7 @@ def test_during_training_only_the_model_is_scored(config):
 
 
 def test_a_history_longer_than_the_look_back_has_the_season(config, values):
-    """A look-back of 2 rows: the season of 3 is taken from the rows before it, or, of a missing value, the one before."""
+    """A look-back of 2 rows: the season of 3 is taken from the rows before it; of a missing value, the one before."""
     short = dataclasses.replace(config, context_length=2)
     part = read_forecasting(short, 0, None).parts["test"]
     found = forecast_score.score_part(half_of_the_last, part, LEVELS, 0, with_baselines=True)

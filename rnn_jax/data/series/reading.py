@@ -26,8 +26,8 @@ class ForecastPart(NamedTuple):
     """Windows to score, and what the naive forecasts of them need.
 
     series: whole, in the units of the data. naive_scales: (n, C), the error of the seasonal naive forecast in training.
-    whole: the same windows with a look-back of at least two seasons. train, validation: all windows of these parts, from
-    which the linear forecast is solved.
+    whole: the same windows with a look-back of at least two seasons. train, validation: all windows of these parts,
+    from which the linear forecast is solved.
     """
 
     name: str
