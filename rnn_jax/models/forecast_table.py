@@ -9,7 +9,7 @@ import numpy as np
 
 from rnn_jax.data.series.codec import SeriesCodec, read_like
 from rnn_jax.data.series.series import Series
-from rnn_jax.data.series.spacing import counted, shown
+from rnn_jax.data.series.spacing import counted, written
 from rnn_jax.data.series.timeline import Timeline
 from rnn_jax.data.series.windows import in_order, windows_after
 from rnn_jax.data.series_config import SeriesConfig
@@ -60,10 +60,12 @@ def _rows(
     location, scale = batch["location"][i], batch["scale"][i]
     points = found["point"][i] * scale + location
     quantiles = found["quantiles"][i] * scale[:, None] + location[:, None] if "quantiles" in found else None
-    times = codec.times(series, len(series) + horizon)[len(series) :] if series.times is not None else None
+    times = None
+    if series.times is not None and codec.step is not None:
+        times = written(codec.times(series, len(series) + horizon)[len(series) :], codec.step)
     for step in range(horizon):
         row: dict[str, Any] = {"id": series.id} if has_ids else {}
-        row["step" if times is None else "time"] = step + 1 if times is None else shown(times[step])
+        row["step" if times is None else "time"] = step + 1 if times is None else times[step]
         for c, name in enumerate(codec.target):
             row[name] = _short(points[step, c])
             if quantiles is not None:

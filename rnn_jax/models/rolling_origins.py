@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rnn_jax.data.series.reading import ForecastPart
-from rnn_jax.data.series.spacing import shown
+from rnn_jax.data.series.spacing import written
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.backtest_config import BacktestConfig
 from rnn_jax.models.forecast_score import MODEL, ForecastScores, score_part
@@ -62,4 +62,5 @@ def _backtest(
 def _when(part: ForecastPart, number: int) -> str | int:
     """The first step that is forecast, of the first of the windows."""
     at, series = int(part.windows.at[number]), part.series[part.windows.series[number]]
-    return shown(series.times[at]) if series.times is not None and at < len(series.times) else at
+    step = part.codec.step
+    return at if series.times is None or step is None else written(series.times[at : at + 1], step)[0]

@@ -36,16 +36,16 @@ def test_the_report_begins_with_who_wins(trained):
     result = runs.metrics_of(trained / "run")
     lines = (trained / "run/report_test.md").read_text().splitlines()
     assert lines[0].startswith("test: the linear forecast wins. The MSE of linear ")
-    assert result["test/mse_linear"] < 1e-3 < result["test/mse"] < result["test/mse_seasonal_naive"]
+    assert result["test/mse_linear"] < 1e-3 < result["test/mse"] < result["test/mse_repeat_last"]
     assert f"| model | {result['test/mse']:.4g} | {result['test/mae']:.4g} |" in "\n".join(lines)
     for name in ("forecasts_test.png", "steps_ahead_test.png", "curves.png", "report_validation.md"):
         assert (trained / "run" / name).exists(), name
 
 
 def test_the_model_learns_the_wave(trained):
-    """Of a wave of known height: a fifth of its variance is left; and about half are in the interval."""
+    """Of a wave of known height: a quarter of its variance is left at most; and about half are in the interval."""
     result = runs.metrics_of(trained / "run")
-    assert result["test/mse_units"] < 0.2 * np.var(runs.load())
+    assert result["test/mse_units"] < 0.25 * np.var(runs.load())
     assert result["test/mse_units"] == pytest.approx(result["test/mse"] * np.var(runs.load()[:168]), rel=1e-3)
     assert 0.4 < result["test/coverage"] <= 1
 
@@ -123,8 +123,8 @@ def test_many_series_with_what_is_known_of_them(tmp_path, capsys):
     assert rows[0]["time"] == "2023-04-11" and rows[-1]["time"] == "2023-04-22"
     assert all(float(row["sold"]) >= 0 for row in rows)  # counts
     assert "Of 3 series the model forecasts" in (tmp_path / "run/report_test.md").read_text()
-    cut = table.read_text().splitlines()
-    (tmp_path / "past.csv").write_text("\n".join(line for line in cut if not line.endswith(",")) + "\n")
+    lines = [line for line in table.read_text().splitlines() if line < "a,small,2023-04-11" or line[0] == "s"]
+    (tmp_path / "past.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match="needs price for all of them: step 1 after the last value of the series 'a'"):
         runs.run_here("--mode=predict", f"--workdir={tmp_path / 'run'}", f"--input={tmp_path / 'past.csv'}")
 

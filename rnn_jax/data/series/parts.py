@@ -63,7 +63,11 @@ def read_series_parts(config: SeriesConfig) -> SeriesParts:
         bounds = whole.bounds if validation is not None else _cut_validation(whole.bounds, config)
         parts = SeriesParts(data, bounds, ())
     if not parts.has("train"):
-        raise UserError(f"{train.name}: there are no rows to train on.")
+        longest = max(map(len, train.series))
+        raise UserError(
+            f"{train.name}: no rows are left to train on. The longest series has {longest:,}, and validation and test"
+            f" take --horizon={config.horizon} each at least. Lower it, or --validation_fraction or --test_fraction."
+        )
     if not parts.has("validation"):
         raise UserError(
             f"{train.name}: there are no rows for validation, which chooses the checkpoint: raise"

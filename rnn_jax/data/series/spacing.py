@@ -155,3 +155,10 @@ def shown(time: np.datetime64) -> str:
     """A time without the parts that are zero: 2020-01-31, 2020-01-31 13:05."""
     text = str(time.astype("datetime64[us]")).replace("T", " ")
     return text.removesuffix(".000000").removesuffix(":00").removesuffix(" 00:00")
+
+
+def written(times: np.ndarray, step: Frequency) -> list[str]:
+    """As tables have them: days where a step is a day or more, else minutes, or what is finer where there is any."""
+    units = ("m", "s", "us") if step.unit not in ("D", "B", "W", "M", "Q", "Y") else ("D", "m", "s", "us")
+    unit = next(unit for unit in units if (times.astype(f"datetime64[{unit}]") == times).all())
+    return [str(text).replace("T", " ") for text in np.datetime_as_string(times, unit=unit)]
