@@ -161,4 +161,4 @@ def written(times: np.ndarray, step: Frequency) -> list[str]:
     """As tables have them: days where a step is a day or more, else minutes, or what is finer where there is any."""
     units = ("m", "s", "us") if step.unit not in ("D", "B", "W", "M", "Q", "Y") else ("D", "m", "s", "us")
     unit = next(unit for unit in units if (times.astype(f"datetime64[{unit}]") == times).all())
-    return [str(text).replace("T", " ") for text in np.datetime_as_string(times, unit=unit)]
+    return [str(time).replace("T", " ") for time in times.astype(f"datetime64[{unit}]")]
