@@ -247,8 +247,10 @@ run_lint() {
 }
 
 run_test() {
-  local status=0
-  run_lint || { status=$?; say "Lint or types failed, see above. The tests run all the same:"; }
+  local status=0 lint
+  cd "$root"
+  run_lint & # mypy takes one core for most of a minute; the parts below, of few tests, leave one idle at their ends
+  lint=$!
   # With flags, which pick tests, these alone run. The other parts come first, and say nothing if they pass, so that
   # pytest's closing line of the whole suite stays the last one.
   if ((${#flags[@]} == 0)) && [[ $platform == cpu ]]; then
@@ -257,6 +259,7 @@ run_test() {
     # A file's tests stay together: what they share is made and compiled once. In order, so that short ones come last.
     flags=(--durations=10 --dist loadscope --no-loadscope-reorder)
   fi
+  wait "$lint" || { status=1; say "Lint or types failed, see above. The tests run all the same:"; }
   "$python" -m pytest -q -n auto --dist worksteal ${flags[@]+"${flags[@]}"} || status=$?
   exit $status
 }

@@ -15,13 +15,13 @@ if os.environ.get("RNN_JAX_TESTS_AS_USERS") != "1":
         "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
         " --xla_cpu_parallel_codegen_split_count=1",
     )
-    # Where in the source an operation came from is for people who read programs; tests lower some ten thousand.
-    os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Where in the source an operation came from is for people who read programs; tests lower some ten thousand.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 import hypothesis
 import jax
-import jaxtyping
 import pytest
+import typechecking
 from jax._src.interpreters import mlir
 
 # Hooks and flags of tests hide what users meet: integer masks, and lists, are refused before they arrive, and programs
@@ -29,16 +29,16 @@ from jax._src.interpreters import mlir
 AS_USERS = os.environ.get("RNN_JAX_TESTS_AS_USERS") == "1"
 collect_ignore = [] if AS_USERS else ["as_users"]
 
-# The rooms of arrays. The others know words and paths, which mypy checks, and are called a hundred thousand times.
+# The rooms of arrays. The others know words and paths, which mypy checks.
 ROOMS = {path.stem for path in (Path(__file__).parents[1] / "rnn_jax").iterdir()} - {"config", "data", "sweeps", "text"}
 CHECKED = [f"rnn_jax.{name}" for name in sorted(ROOMS)] + ["rnn_jax.text.embeddings"]
 
-# Every call of a function in them checks the shapes and dtypes written in its signature. Before the first
+# Every call of a function in them checks the shapes and dtypes written in its signature, if any are. Before the first
 # import of rnn_jax: the hook works on modules as they are loaded. Users' runs don't pay for it.
 if AS_USERS:
     jax.config.update("jax_num_cpu_devices", 2)
 else:
-    jaxtyping.install_import_hook(CHECKED, "typechecking.check")
+    typechecking.install(CHECKED)
     # JAX makes a context of MLIR for each of the ten thousand programs of the suite, an eighth of its time; one does.
     mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 

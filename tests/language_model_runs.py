@@ -1,10 +1,12 @@
 """The language model experiment, small enough for tests; and models without a run."""
 
+import functools
 import random
 
 import jax
 from experiment_runs import ExperimentRuns, lines_of, metrics_of, write
 from flax import nnx
+from oracles.jitting import quick_jit
 
 from experiments import language_model
 from rnn_jax.config import with_overrides
@@ -53,6 +55,16 @@ def model_of(trained):
     return nnx.merge(trained.graph, trained.params)
 
 
+def stepper(trained):
+    """(carry, tokens) → (carry, logits): its `step`, compiled once however often somebody asks."""
+    return functools.partial(_step, trained.graph, trained.params)
+
+
+@functools.partial(quick_jit, static_argnums=0)
+def _step(graph, params, carry, tokens):
+    return nnx.merge(graph, params).step(carry, tokens)
+
+
 __all__ = [
     "RUNS",
     "SMALL",
@@ -66,6 +78,7 @@ __all__ = [
     "run_here",
     "saved_state",
     "start",
+    "stepper",
     "trained_of",
     "write",
 ]

@@ -1,6 +1,7 @@
 """Batches on a mesh of two devices: explicit axes, automatic ones, and `jax.shard_map` with its default checks."""
 
 import contextlib
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,13 @@ def params_of(name):
     return jax.tree.map(lambda leaf: leaf + 0.125, LAYERS[name].init(jax.random.key(0), 3))
 
 
+@functools.cache
+def on_one_device(name):
+    """The loss with its gradients, and what it gives for the data."""
+    gradient = jax.value_and_grad(loss_of(name), argnums=(0, 1))
+    return gradient, jax.jit(gradient)(params_of(name), XS, MASK, RESETS)
+
+
 def close(actual, expected):
     assert len(jax.tree.leaves(actual)) == len(jax.tree.leaves(expected)) > 0
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected)):
@@ -53,15 +61,24 @@ def on(mesh, tree, *spec):
     return jax.device_put(tree, NamedSharding(mesh, P(*spec)))
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("kind", [AxisType.Explicit, AxisType.Auto], ids=["explicit", "auto"])
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
+@pytest.mark.parametrize(
+    ("name", "kind", "jit"),
+    [  # jit on automatic axes is XLA's affair; explicit ones, and what runs at once, this library's
+        pytest.param(name, kind, jit, marks=[pytest.mark.exhaustive] * (name not in of_each), id=f"{name}-{ways}")
+        for kind, jit, ways, of_each in (
+            (AxisType.Explicit, True, "explicit-jit", LAYERS),
+            (AxisType.Explicit, False, "explicit-eager", ("stack",)),
+            (AxisType.Auto, True, "auto-jit", ("lstm", "zoneout")),
+            (AxisType.Auto, False, "auto-eager", ("stack",)),
+        )
+        for name in LAYERS
+    ],
+)
 def test_a_batch_on_a_mesh(name, kind, jit):
     """Values and gradients are those of one device; the rows' gradient stays where the rows are."""
     if name == "zoneout" and kind == AxisType.Explicit and jax.__version_info__ < (0, 9):
         pytest.skip("jax 0.8 itself fails (KeyError) where random bits are drawn in a loop on a mesh of explicit axes")
-    gradient = jax.value_and_grad(loss_of(name), argnums=(0, 1))
-    expected = gradient(params_of(name), XS, MASK, RESETS)
+    gradient, expected = on_one_device(name)
     mesh = make_mesh(kind)
     with jax.set_mesh(mesh) if kind == AxisType.Explicit else contextlib.nullcontext():
         arguments = on(mesh, params_of(name)), *(on(mesh, array, "data") for array in (XS, MASK, RESETS))
@@ -73,7 +90,7 @@ def test_a_batch_on_a_mesh(name, kind, jit):
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "zoneout"])  # whose rows count from 0 on each
 def test_shard_map_with_its_checks(name):
     """The gradient by what all devices share is summed over them, by JAX."""
-    expected = jax.grad(loss_of(name), argnums=(0, 1))(params_of(name), XS, MASK, RESETS)
+    _, (_, expected) = on_one_device(name)
     rows = P("data")
     sharded = jax.shard_map(
         jax.grad(loss_of(name), argnums=(0, 1)),
@@ -97,7 +114,7 @@ def test_carries_that_are_handed_in_and_dropout(name):
         _, y = layer.step(params, carry, xs[:, 0])
         return out.ys, y, stack.apply(both, xs, key=jax.random.key(3)).ys
 
-    expected = run(params, both, XS, carry)
+    expected = jax.jit(run)(params, both, XS, carry)
     mesh = make_mesh(AxisType.Explicit)
     with jax.set_mesh(mesh):
         close(jax.jit(run)(on(mesh, params), on(mesh, both), on(mesh, XS, "data"), carry), expected)
@@ -123,7 +140,8 @@ def test_models_that_differ_on_data_that_does_not(name):
 
     run = jax.shard_map(local, mesh=make_mesh(AxisType.Auto), in_specs=(P("data"), P()), out_specs=P("data"))
     actual, _ = jax.jit(run)(models, XS)
-    expected = [gradient(jax.tree.map(lambda leaf, i=i: leaf[i], models), XS, MASK, RESETS)[0] for i in range(2)]
+    one = jax.jit(gradient)
+    expected = [one(jax.tree.map(lambda leaf, i=i: leaf[i], models), XS, MASK, RESETS)[0] for i in range(2)]
     close(actual, jax.tree.map(lambda *leaves: np.stack(leaves), *expected))
 
 
@@ -131,7 +149,7 @@ def test_a_flax_module_on_an_explicit_mesh():
     model = RNN(LAYERS["stack"], 3, rngs=nnx.Rngs(0))
     graph, state = nnx.split(model)
     loss = lambda state, xs, mask: (nnx.merge(graph, state)(xs, mask=mask) ** 2).sum()  # noqa: E731
-    expected = jax.grad(loss)(state, XS, MASK)
+    expected = jax.jit(jax.grad(loss))(state, XS, MASK)
     mesh = make_mesh(AxisType.Explicit)
     with jax.set_mesh(mesh):
         close(jax.jit(jax.grad(loss))(on(mesh, state), on(mesh, XS, "data"), on(mesh, MASK, "data")), expected)
@@ -144,7 +162,8 @@ def test_models_on_a_mesh(method):
     params = jax.vmap(lambda key: cell.init(key, 3))(jax.random.split(jax.random.key(0), 4))
     gradient = jax.grad(lambda p, xs: (scan_cell(cell, p, xs)[1] ** 2).sum(), argnums=(0, 1))
     together = jax.jit(ensemble(gradient, method, in_axes=(0, None), mesh=make_mesh(AxisType.Auto)))
-    expected = [gradient(jax.tree.map(lambda leaf, i=i: leaf[i], params), XS) for i in range(4)]
+    one = jax.jit(gradient)
+    expected = [one(jax.tree.map(lambda leaf, i=i: leaf[i], params), XS) for i in range(4)]
     close(together(params, XS), jax.tree.map(lambda *leaves: np.stack(leaves), *expected))
     program = together.lower(params, XS).compile().as_text()
     assert not any(word in program for word in ("all-reduce", "all-gather", "all-to-all"))

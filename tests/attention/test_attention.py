@@ -1,10 +1,13 @@
 """Attention against sums in NumPy and torch's multi-head attention, and what every kind promises."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from oracles.jitting import quick_jit
 
 from rnn_jax.attention import ATTENTIONS, Attention, MultiHeadDot, make_attention
 
@@ -17,6 +20,11 @@ def problem(kind, num_heads=2):
     keys = jax.random.split(jax.random.key(0), 3)
     params = attention.init(keys[0], Q, M)
     return attention, params, jax.random.normal(keys[1], (B, T, Q)), jax.random.normal(keys[2], (B, S, M))
+
+
+@functools.partial(quick_jit, static_argnums=0)
+def read(attention, params, queries, vectors):
+    return attention.read(params, queries, attention.remember(params, vectors, MASK))
 
 
 def softmax(scores):
@@ -36,7 +44,7 @@ SCORES = {  # as the papers print them, in float64, one pair at a time
 def test_one_pair_at_a_time(kind):
     attention, params, queries, vectors = problem(kind)
     named = {name: np.asarray(array, np.float64) for name, array in params._asdict().items()}
-    contexts, weights = attention.read(params, queries, attention.remember(params, vectors, MASK))
+    contexts, weights = read(attention, params, queries, vectors)
     queries, vectors = np.asarray(queries, np.float64), np.asarray(vectors, np.float64)
     for b, t in np.ndindex(B, T):
         real = int(MASK[b].sum())
@@ -75,7 +83,7 @@ def test_multi_head_is_torchs(num_heads):
     params = attention.init(jax.random.key(0), Q, M)._replace(
         w_q=jnp.asarray(w_q), w_k=jnp.asarray(w_k), w_v=jnp.asarray(w_v), w_o=jnp.asarray(w_o)
     )
-    contexts, ours = attention.read(params, queries, attention.remember(params, vectors, MASK))
+    contexts, ours = read(attention, params, queries, vectors)
     np.testing.assert_allclose(contexts[:2], expected.detach().numpy()[:2, :, :M], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours[:2], weights.detach().numpy()[:2], rtol=1e-4, atol=1e-5)
     assert not contexts[2].any() and not ours[2].any()  # where torch has NaN
@@ -90,7 +98,7 @@ def test_padding_is_invisible(kind):
         contexts, weights = attention.read(params, queries, attention.remember(params, vectors, MASK))
         return (jnp.sin(contexts).sum() + (weights**2).sum()), (contexts, weights)
 
-    gradient = jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True)
+    gradient = quick_jit(jax.value_and_grad(total, argnums=(0, 1, 2), has_aux=True))
     clean = gradient(params, queries, vectors)
     poisoned = gradient(params, queries, jnp.where(MASK[..., None], vectors, jnp.nan))
     jax.tree.map(np.testing.assert_array_equal, clean, poisoned)
@@ -103,10 +111,9 @@ def test_padding_is_invisible(kind):
 @pytest.mark.parametrize("kind", ATTENTIONS)
 def test_queries_do_not_see_each_other(kind):
     attention, params, queries, vectors = problem(kind)
-    memory = attention.remember(params, vectors, MASK)
-    contexts, weights = attention.read(params, queries, memory)
+    contexts, weights = read(attention, params, queries, vectors)
     for t in range(T):
-        one, one_weights = attention.read(params, queries[:, t : t + 1], memory)
+        one, one_weights = read(attention, params, queries[:, t : t + 1], vectors)
         np.testing.assert_allclose(one[:, 0], contexts[:, t], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(one_weights[:, 0], weights[:, t], rtol=1e-5, atol=1e-6)
 
@@ -114,9 +121,9 @@ def test_queries_do_not_see_each_other(kind):
 @pytest.mark.parametrize("kind", ATTENTIONS)
 def test_half_precision_stays_half(kind):
     attention, params, queries, vectors = problem(kind)
-    wide = attention.read(params, queries, attention.remember(params, vectors, MASK))
+    wide = read(attention, params, queries, vectors)
     queries, vectors = queries.astype(jnp.bfloat16), vectors.astype(jnp.bfloat16)
-    half = attention.read(params, queries, attention.remember(params, vectors, MASK))
+    half = read(attention, params, queries, vectors)
     for ours, exact in zip(half, wide, strict=True):
         assert ours.dtype == jnp.bfloat16
         np.testing.assert_allclose(ours.astype(jnp.float32), exact, atol=0.12)

@@ -40,14 +40,18 @@ NAMES = (*CELLS, *FURTHER)
 # test_references.py holds it to its equations, keeps and breaks the same promises.
 LIKE_ANOTHER = {"elman_leaky_relu", "elman_elu", "elman_sigmoid", "elman_identity", "lstm_coupled", "gru_layer_norm"}
 LIKE_ANOTHER |= {"wrapped user's class"}
+# What jax's transformations, a step alone, and other ways of scanning keep is the scan's affair more than a cell's: by
+# default for one cell of one array, of two that are projected together, and of each kind that is made elsewhere.
+OF_THE_SCAN = {"elman", "lstm", "gru", *FURTHER} - LIKE_ANOTHER
 
 
-def cases(names):
-    return [pytest.param(name, marks=[pytest.mark.exhaustive] * (name in LIKE_ANOTHER)) for name in names]
+def cases(names, by_default=frozenset(NAMES) - LIKE_ANOTHER):
+    return [pytest.param(name, marks=[pytest.mark.exhaustive] * (name not in by_default)) for name in names]
 
 
 # The scope puts all tests of one cell next to each other, so that parallel workers share few compiled programs.
 every_cell = pytest.mark.parametrize("name", cases(NAMES), scope="module")
+every_kind = pytest.mark.parametrize("name", cases(NAMES, OF_THE_SCAN), scope="module")
 every_built_in = pytest.mark.parametrize("name", cases(CELLS), scope="module")
 both_directions = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
@@ -305,7 +309,7 @@ def test_jit_equals_eager(name, float64):
     assert_close(eager, (compiled.carry, compiled.ys, compiled.states))
 
 
-@every_cell
+@every_kind
 def test_vmap_equals_loop_and_gives_per_example_gradients(name, float64):
     """vmap over examples of the single-sequence form: each example's own gradients, params included."""
     arguments = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
@@ -314,7 +318,7 @@ def test_vmap_equals_loop_and_gives_per_example_gradients(name, float64):
     assert_close(mapped, stack(rows))
 
 
-@every_cell
+@every_kind
 def test_single_sequence_is_a_batch_of_one(name, float64):
     arguments = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
     row = 3
@@ -323,7 +327,7 @@ def test_single_sequence_is_a_batch_of_one(name, float64):
     assert_close(single, expected)
 
 
-@every_cell
+@every_kind
 def test_ensemble_over_params_equals_a_loop_over_members(name, float64):
     members = [float64_params(name), jax.tree.map(lambda leaf: 0.5 - leaf, float64_params(name))]
     shared = (random_xs(name), random_carry(name), MASK, RESETS, random_cotangents(name))
@@ -333,7 +337,7 @@ def test_ensemble_over_params_equals_a_loop_over_members(name, float64):
     assert_close(actual, stack(expected))
 
 
-@every_cell
+@every_kind
 def test_unroll_changes_nothing(name, float64):
     """2 does not divide T = 3."""
     arguments = (random_xs(name, B, 3), random_carry(name), MASK[:, 3:], RESETS[:, 3:])
@@ -432,7 +436,7 @@ def test_packed_rows_equal_separate_sequences(name, float64):
     assert_close(packed.params_bar, total)
 
 
-@every_cell
+@every_kind
 def test_bidirectional_packed_rows_equal_separate_sequences(name, float64):
     """Hence bidirectional results don't depend on the padding either: the separate sequences have none."""
     layer, xs = Bidirectional(make(name)), with_padding(PACKED_MASK, random_xs(name), np.nan)
@@ -486,7 +490,7 @@ def test_reset_forgets_even_a_carry_that_is_not_a_number(name, reverse, float64)
 # --- chunks and directions --------------------------------------------------------------------------------------------
 
 
-@every_cell
+@every_kind
 @pytest.mark.parametrize("truncated", [False, True], ids=["whole", "truncated"])
 def test_chunks_equal_the_whole(name, truncated, float64):
     """Two chunks of 3 steps: outputs and carry, the gradient through both, and truncated BPTT's, cut between them.
@@ -551,7 +555,7 @@ def test_reverse_equals_flipped(name, float64):
 # --- lengths, compilation, precision ----------------------------------------------------------------------------------
 
 
-@every_cell
+@every_kind
 def test_one_step_equals_the_step(name, float64):
     """T = 1, values and gradients."""
     arguments = (
@@ -584,7 +588,7 @@ def test_gradients_are_finite_after_1000_steps(name):
     assert np.abs(jax.tree.leaves(xs_bar)[0][:, 0]).max() > 0
 
 
-@every_cell
+@every_kind
 def test_second_call_compiles_nothing(name):
     """Other values and an equal cell made anew find the compiled program; another length does not."""
     traces = []

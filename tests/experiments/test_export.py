@@ -160,7 +160,8 @@ def test_the_script_respells_any_labels(given, wanted):
 
 def test_models_with_ngrams_are_refused(tmp_path):
     runs = sentiment_runs.RUNS
-    runs.run_here(*runs.tiny, f"--workdir={tmp_path}", "--num_steps=1", "--ngram_vocabulary_size=20")
+    few = ("--num_steps=1", "--num_buckets=1", "--ngram_vocabulary_size=20")
+    runs.run_here(*runs.tiny, f"--workdir={tmp_path}", *few)
     runs.is_refused(["--ngram_vocabulary_size"], "--mode=export", f"--workdir={tmp_path}")
 
 
@@ -184,7 +185,8 @@ def test_a_run_directory_never_imports_code(tmp_path, monkeypatch, capsys):
     """Somebody else's names a class; only who runs the command, or calls, can have it imported."""
     runs, mark, name = sentiment_runs.RUNS, tmp_path / "imported", f"leaky_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(CELL.format(mark=str(mark)))
-    runs.run_here(*runs.tiny, f"--workdir={tmp_path / 'run'}", "--num_steps=1")
+    few = (*runs.tiny, "--num_steps=1", "--num_buckets=1")
+    runs.run_here(*few, f"--workdir={tmp_path / 'run'}")
     document = json.loads((tmp_path / "run" / "config.json").read_text())
     document["config"]["cell"] = [f"{name}:Leaky"]
     (tmp_path / "run" / "config.json").write_text(json.dumps(document))
@@ -195,7 +197,7 @@ def test_a_run_directory_never_imports_code(tmp_path, monkeypatch, capsys):
         load(tmp_path / "run")
     assert not mark.exists()
     # The same run, trained with that class, and the class named again or handed over.
-    runs.run_here(*runs.tiny, f"--workdir={tmp_path / 'own'}", "--num_steps=1", f"--cell={name}:Leaky")
+    runs.run_here(*few, f"--workdir={tmp_path / 'own'}", f"--cell={name}:Leaky")
     assert mark.exists()
     runs.run_here("--mode=eval", f"--workdir={tmp_path / 'own'}", f"--cell={name}:Leaky")
     loss = json.loads(capsys.readouterr().out.splitlines()[-1])["test/loss"]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import language_model_runs as runs
 import pytest
-from oracles.jitting import environment_of_devices, quick_jit
+from oracles.jitting import environment_of_devices
 
 from rnn_jax.files import read_metrics
 from rnn_jax.training.plots import collect_curves
@@ -65,7 +65,7 @@ def text_of(workdir, name="test"):
 def nats_of(trained, documents):
     """Σ −log p in a plain loop: token by token, each document from the end token on."""
     model, total = runs.model_of(trained), 0.0
-    step = quick_jit(model.step)
+    step = runs.stepper(trained)
     for document in documents:
         carry, last = model.initial_carry(1), END
         for token in document:

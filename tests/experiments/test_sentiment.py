@@ -98,6 +98,7 @@ def test_one_batch_can_be_learned_by_heart(tmp_path):
         f"--workdir={workdir}",
         "--train_split=train[:32]",
         "--validation_split=train[:32]",
+        "--num_buckets=1",
         "--num_steps=60",
         "--eval_every_steps=60",
         "--learning_rate=0.03",
@@ -182,7 +183,7 @@ def test_a_diverged_run_stops_and_keeps_its_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(TextCodec, "batch", poisoned)
     with pytest.raises(TrainingDiverged, match="diverged at step 14.*gradient norm.*checkpoint"):
-        runs.run_here(*runs.TINY, f"--workdir={workdir}", "--checkpoint_every_steps=5")
+        runs.run_here(*runs.TINY, f"--workdir={workdir}", "--checkpoint_every_steps=5", "--num_buckets=1")
     assert max((workdir / "checkpoints").glob("latest_*")).name.startswith("latest_000000010")
     assert not (workdir / "result.json").exists()
 

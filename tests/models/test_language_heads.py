@@ -41,8 +41,12 @@ def test_training_minimises_the_cross_entropy_of_the_probabilities(name):
         log_probs = nnx.merge(graph, params).log_probs(ys, table)
         return -(jnp.take_along_axis(log_probs, LABELS[..., None], axis=-1)[..., 0] * WEIGHTS).sum()
 
+    def read(params):
+        head = nnx.merge(graph, params)
+        return head.log_probs(YS, TABLE), head.logits(YS, TABLE)
+
     head = nnx.merge(graph, params)
-    log_probs, logits = head.log_probs(YS, TABLE), head.logits(YS, TABLE)
+    log_probs, logits = quick_jit(read)(params)
     np.testing.assert_allclose(jnp.exp(log_probs).sum(axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(jax.nn.log_softmax(logits), log_probs, rtol=1e-5, atol=1e-5)
     found = quick_jit(jax.value_and_grad(loss, argnums=(0, 1, 2)))(params, YS, TABLE)
@@ -95,21 +99,29 @@ def test_sampled_draws_need_a_key_and_differ_by_it():
     assert losses[0] == losses[1] != losses[2]
 
 
+def read_and_score(model, tokens):
+    def run(tokens):
+        features = model.read(tokens).features
+        return features, model.log_probs(features)
+
+    return quick_jit(run)(jnp.array(tokens))
+
+
 @pytest.mark.parametrize("head", ["softmax", "adaptive", "mixture"])
 @pytest.mark.parametrize("embedding_size", [2, 7])
 def test_untied_heads_read_the_outputs_whatever_the_size_of_the_embeddings(head, embedding_size):
     model = model_of(trained_of(["abcdefgh"], head=head, tie_output=False, embedding_size=embedding_size))
     assert model.projection is None
-    read = model.read(jnp.array([[2, 3, 4]]))
-    assert read.features.shape == (1, 3, 7)
-    np.testing.assert_allclose(jnp.exp(model.log_probs(read.features)).sum(axis=-1), 1, rtol=1e-5)
+    features, log_probs = read_and_score(model, [[2, 3, 4]])
+    assert features.shape == (1, 3, 7)
+    np.testing.assert_allclose(jnp.exp(log_probs).sum(axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("text", ["aa", "aab", "abcdefghijklmnopqrstuvwxyz"])
 def test_clusters_of_any_vocabulary(text):
     """The default cut offs, also where there is next to nothing to cut."""
     model = model_of(trained_of([text], head="adaptive"))
-    log_probs = model.log_probs(model.read(jnp.array([[2, 3]])).features)
+    _, log_probs = read_and_score(model, [[2, 3]])
     assert log_probs.shape == (1, 2, 3 + len(set(text)))
     np.testing.assert_allclose(jnp.exp(log_probs).sum(axis=-1), 1, rtol=1e-5)
 
@@ -159,9 +171,12 @@ def test_nats_of_few_steps_at_once_are_those_of_all(head, monkeypatch):
         shapes = re.findall(rf"f32\[([\d,]*\b{size_of_vocabulary})\]", program)
         return max(np.prod([int(number) for number in shape.split(",")]) for shape in shapes)
 
+    @quick_jit
+    def of_both(features, labels):
+        return [(nats(params, features, labels), gradients(nats, features, labels)) for nats in (ours, plain)]
+
     for num_steps in (1, 5, 8):
-        arguments = window(num_steps)
-        np.testing.assert_allclose(ours(params, *arguments), plain(params, *arguments), rtol=1e-5, atol=1e-6)
-        found, expected = gradients(ours, *arguments), gradients(plain, *arguments)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, expected)
+        (found, found_bars), (expected, expected_bars) = of_both(*window(num_steps))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found_bars, expected_bars)
     assert largest(64) == largest(8)

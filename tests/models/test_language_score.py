@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from language_model_runs import model_of, trained_of
-from oracles.jitting import quick_jit
+from language_model_runs import model_of, stepper, trained_of
 
 from rnn_jax.data.batching import Ragged
 from rnn_jax.models import language_score
@@ -27,7 +26,7 @@ def trained():
 def plain(trained):
     """Nats of each token of a text: a Python loop from the end token on."""
     model = model_of(trained)
-    step = quick_jit(model.step)
+    step = stepper(trained)
 
     def nats(tokens):
         carry, last, found = model.initial_carry(1), END, []
@@ -86,7 +85,7 @@ def test_no_documents_need_no_nats(trained):
 def test_lanes_use_all_tokens_and_each_begins_anew(trained, size, lanes):
     text, model = text_of(size), model_of(trained)
     ends = np.linspace(0, size, min(lanes, size) + 1).round().astype(int)
-    step, expected = quick_jit(model.step), 0.0
+    step, expected = stepper(trained), 0.0
     for start, end in itertools.pairwise(ends):
         carry, last = model.initial_carry(1), text[start - 1] if start else END
         for token in text[start:end]:

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from language_model_runs import model_of, trained_of
-from oracles.jitting import quick_jit
+from language_model_runs import model_of, stepper, trained_of
 
 from rnn_jax.config import with_overrides
 from rnn_jax.data.batching import Ragged
@@ -60,8 +59,7 @@ def written(trained, prompts, settings, seed=0, at_once=None):
 
 def log_probs_after(trained, tokens):
     """log p of the next token after each prefix of some tokens, in a plain loop."""
-    model = model_of(trained)
-    carry, step, found = model.initial_carry(1), quick_jit(model.step), []
+    carry, step, found = model_of(trained).initial_carry(1), stepper(trained), []
     for token in tokens:
         carry, logits = step(carry, jnp.array([token], jnp.int32))
         found.append(np.asarray(jax.nn.log_softmax(logits[0]), np.float64))
@@ -248,9 +246,9 @@ def test_only_likely_tokens_are_drawn(endless, knobs):
 
 def test_the_penalty_is_on_logits(ending):
     """Keskar et al. (2019): positive ones divided, negative ones multiplied, also of the prompt's tokens."""
-    model, penalty, positive = model_of(ending), 3.0, False
+    penalty, positive = 3.0, False
     tokens = ending.codec.prompt("ab a").tolist()
-    step, carry = quick_jit(model.step), model.initial_carry(1)
+    step, carry = stepper(ending), model_of(ending).initial_carry(1)
     for position in itertools.count():
         carry, logits = step(carry, jnp.array(tokens[position : position + 1], jnp.int32))
         if position >= 4:
@@ -270,8 +268,7 @@ def best_of_all(trained, prompt, limit):
     """Every text of at most so many tokens, those that are cut and those that end, with log p; the best first."""
     tokens = trained.codec.prompt(prompt).tolist()
     letters = range(3, trained.codec.vocabulary_size)
-    model, found = model_of(trained), {}
-    step = quick_jit(model.step)
+    step, found = stepper(trained), {}
 
     def go_on(carry, last, ids, total):
         if len(ids) == limit:
@@ -284,7 +281,7 @@ def best_of_all(trained, prompt, limit):
         for letter in letters:
             go_on(carry, letter, [*ids, letter], total + scores[letter])
 
-    carry = model.initial_carry(1)
+    carry = model_of(trained).initial_carry(1)
     for token in tokens[:-1]:
         carry, _ = step(carry, jnp.array([token], jnp.int32))
     go_on(carry, tokens[-1], [], 0.0)
