@@ -9,7 +9,7 @@ from flax import nnx
 from experiments.forecasting import EXPERIMENT, METRICS, Config
 from rnn_jax.data.parts import Data
 from rnn_jax.data.series.codec import SeriesCodec
-from rnn_jax.data.series.reading import ForecastPart, read_forecast_part, read_forecasting
+from rnn_jax.data.series.reading import ForecastPart, read_forecast_part, read_forecasting, require_counts
 from rnn_jax.models.forecast_pictures import drawn_forecasts
 from rnn_jax.models.forecast_report import report, verdict
 from rnn_jax.models.forecast_score import ForecastScores
@@ -26,7 +26,10 @@ from rnn_jax.training.task import Scored, Sums, Task, Trained
 
 
 def read(config: Config, known: SeriesCodec | None) -> Data:
-    return read_forecasting(config.data, config.run.seed, known)
+    data = read_forecasting(config.data, config.run.seed, known)
+    if config.model.output == "negative_binomial":
+        require_counts(data.parts["validation"])  # it has the series whole
+    return data
 
 
 def read_part(config: Config, codec: SeriesCodec, name: str) -> ForecastPart:
@@ -67,8 +70,9 @@ def answer_file(trained: Trained, path: str) -> Iterator[dict]:
     """The forecast after the last row of a table."""
     config = trained.config
     return forecast_table(
-        trained, trained.codec, config.data, path, config.model.quantiles, config.scoring.sampling_seed
-    )
+        trained, trained.codec, config.data, path, config.model.quantiles, config.scoring.sampling_seed,
+        told_apart=config.model.series_embedding_size > 0,
+    )  # fmt: skip
 
 
 TASK = Task(

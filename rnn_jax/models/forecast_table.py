@@ -20,16 +20,26 @@ _BATCH_SIZE = 64
 
 
 def forecast_table(
-    apply: Apply, codec: SeriesCodec, config: SeriesConfig, path: str, levels: Sequence[float], seed: int
+    apply: Apply,
+    codec: SeriesCodec,
+    config: SeriesConfig,
+    path: str,
+    levels: Sequence[float],
+    seed: int,
+    *,
+    told_apart: bool,
 ) -> Iterator[dict[str, Any]]:
     """A row for each step to come of each series, in the units of the data: id, time, the forecast of each column.
 
     Where the model forecasts quantiles, they follow the column that they are of, as "load 0.1". levels: of these.
+    told_apart: whether the model has numbers for each series, and knows no others.
 
     Raises:
-      UserError: as `read_like` and `windows_after`; a covariate is not known for a step to come.
+      UserError: as `read_like` and `windows_after`; a covariate is not known for a step to come; an unknown series.
     """
     data = read_like(path, codec, config)
+    for one in data.series if told_apart else ():
+        codec.require_known(one)
     for note in (*data.notes, *_notes(data.series, codec, config)):
         print(note, file=sys.stderr, flush=True)
     timeline = Timeline(data.series, codec, config.context_length, config.horizon)

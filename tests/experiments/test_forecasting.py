@@ -108,7 +108,7 @@ def test_many_series_with_what_is_known_of_them(tmp_path, capsys):
         columns["kind"] += [kind] * 112
         columns["day"] += [str(day) for day in days]
         columns["price"] += list(np.round(1 + (np.arange(112) % 5) / 10, 2))
-        columns["sold"] += [*np.round(sold, 3), *[float("nan")] * 12]  # twelve days to come
+        columns["sold"] += [*np.round(sold), *[float("nan")] * 12]  # twelve days to come
     table = runs.write_table(tmp_path / "shops.csv", columns)
     flags = (
         "--id_column=shop", "--static_columns=kind", "--known_future=price", "--target=sold", "--calendar=weekday",
@@ -123,6 +123,10 @@ def test_many_series_with_what_is_known_of_them(tmp_path, capsys):
     assert rows[0]["time"] == "2023-04-11" and rows[-1]["time"] == "2023-04-22"
     assert all(float(row["sold"]) >= 0 for row in rows)  # counts
     assert "Of 3 series the model forecasts" in (tmp_path / "run/report_test.md").read_text()
+    fourth = {name: values[:112] for name, values in columns.items()} | {"shop": ["d"] * 112}
+    other = runs.write_table(tmp_path / "other.csv", fourth)
+    with pytest.raises(UserError, match="'d' is none of the 3 that the model tells apart"):
+        runs.run_here("--mode=predict", f"--workdir={tmp_path / 'run'}", f"--input={other}")
     lines = [line for line in table.read_text().splitlines() if line < "a,small,2023-04-11" or line[0] == "s"]
     (tmp_path / "past.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match="needs price for all of them: step 1 after the last value of the series 'a'"):
@@ -139,6 +143,7 @@ def test_many_series_with_what_is_known_of_them(tmp_path, capsys):
         (["--decoder=direct", "--segment_length=6"], ["--segment_length needs --decoder=segments"]),
         (["--bidirectional"], ["--bidirectional", "forwards only"]),
         (["--output=negative_binomial", "--normalization=last"], ["--normalization=last", "mean_abs"]),
+        (["--output=negative_binomial", "--normalization=none"], ["is of counts", "load is", "row 1"]),
         (["--quantiles=0.9,0.1"], ["--quantiles=0.9,0.1", "rise"]),
         (["--target=lod"], ["lod", "load"]),
         (["--series_embedding_size=4"], ["--series_embedding_size=4", "leave it out"]),

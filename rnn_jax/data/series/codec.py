@@ -15,6 +15,8 @@ from rnn_jax.data.series.spacing import shown
 from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
 from rnn_jax.errors import UserError
 
+_SHOWN = 5  # ids in a message
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SeriesCodec(Codec):
@@ -64,6 +66,14 @@ class SeriesCodec(Codec):
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return {identity: number for number, identity in enumerate(self.ids)}
+
+    def require_known(self, series: Series) -> None:
+        """UserError where the series is none of those of training."""
+        if series.id not in self._numbers:
+            raise UserError(
+                f"The series {series.id!r} is none of the {len(self.ids):,} that the model tells apart"
+                f" ({', '.join(self.ids[:_SHOWN])}, …). Leave it out, or train with --series_embedding_size=0."
+            )
 
     def scale_of(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
         """(location, scale), each (C,), of the targets of a series."""

@@ -92,6 +92,19 @@ def read_forecasting(config: SeriesConfig, seed: int, known: SeriesCodec | None)
     )  # fmt: skip
 
 
+def require_counts(part: ForecastPart) -> None:
+    """UserError where a value of the series is no count: below 0, or a fraction."""
+    for series in part.series:
+        wrong = (series.values < 0) | (series.values != np.round(series.values)) & np.isfinite(series.values)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            of = f" of the series {series.id!r}" if series.id else ""
+            raise UserError(
+                f"--output=negative_binomial is of counts, and {part.codec.target[column]} is"
+                f" {series.values[row, column]:g} in row {row + 1}{of}. Give --output=student_t or another one."
+            )
+
+
 def read_forecast_part(config: SeriesConfig, codec: SeriesCodec, name: str) -> ForecastPart:
     """One file or split, all of whose windows are scored; the linear forecast is solved on the run's own training part.
 
