@@ -99,7 +99,7 @@ def answers(
 
 
 def _is_one_of(part: SignalPart) -> bool:
-    return part.recordings.max() > 0
+    return bool(part.recordings.max() > 0)
 
 
 def _log_probs(apply: Apply, part: SignalPart, batch_size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_a_stream_ends_with_the_answer_to_the_whole(trained, examples, tmp_path,
     total = int(examples.sequences.lengths[5])
     assert [answer["steps"] for answer in said] == [*range(40, total, 40), total]
     assert said[-1]["probabilities"] == pytest.approx(whole["probabilities"], rel=1e-3)
+
+
+def test_the_exported_script_answers_alike(trained, examples, tmp_path, capsys, monkeypatch):
+    np.save(tmp_path / "one.npy", examples.sequences.row(5))
+    path = str(tmp_path / "one.npy")
+    (whole,) = answers(monkeypatch, capsys, trained, path)
+    runs.run_here("--mode=export", f"--workdir={trained}")
+    command = [sys.executable, str(trained / "export" / "answer.py")]
+    done = subprocess.run(command, input=path, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert said["label"] == whole["label"] and said["path"] == path
+    assert said["probabilities"] == pytest.approx(whole["probabilities"], rel=1e-3)
 
 
 def test_windows_are_scored_alone_and_as_recordings(tmp_path, capsys, monkeypatch, examples):
