@@ -32,7 +32,7 @@ LEVELS = (
     ("exit_codes", "files"),
     ("config",),
     ("numerics",),
-    ("masking", "dropout"),
+    ("masking", "dropout", "spectrogram", "augmentation"),
     ("cells",),  # one time step
     ("scanning",),  # over time
     ("layers",),  # over depth and direction

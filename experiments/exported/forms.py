@@ -6,9 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnn_jax.data.signals.codec import SignalCodec
 from rnn_jax.errors import UserError
+from rnn_jax.masking import lengths_to_mask
 from rnn_jax.models.sentiment import SentimentClassifier
 from rnn_jax.models.seq2seq import Seq2Seq
+from rnn_jax.models.signals import SignalClassifier
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.models.translator import Settings, decode
 from rnn_jax.tagging.spans import STRICT, to_scheme
@@ -59,6 +62,23 @@ def _spelling(codec: TaggingCodec) -> dict[str, str]:
 def _labels(model: Tagger, batch: dict[str, jax.Array]) -> jax.Array:
     emissions = model(batch["words"], batch["lengths"], characters=batch["characters"])
     return model.tags(emissions, batch["lengths"]).labels
+
+
+def signals(trained: Trained) -> Exported:
+    """A signal in the data's units → probabilities; UserError with static features, which no file of a signal has."""
+    codec: SignalCodec = trained.codec
+    if codec.static_names:
+        raise UserError("--mode=export: models with --static_fields cannot be exported.")
+
+    def probabilities(model: SignalClassifier, batch: dict[str, jax.Array]) -> jax.Array:
+        signal, lengths = batch["signal"], batch["lengths"]
+        mask = lengths_to_mask(lengths, codec.longest).reshape(1, codec.longest, *(1 for _ in codec.frame))
+        scaled = codec.scaled(signal, mask, jnp)
+        return model.probabilities({"signal": jnp.where(mask, scaled, 0.0), "lengths": lengths})
+
+    signal = jax.ShapeDtypeStruct((1, codec.longest, *codec.frame), jnp.float32)
+    shapes = {"signal": signal, "lengths": _ints(1)}
+    return Exported(probabilities, shapes, _SCRIPTS / "signals.py", {"steps": codec.longest})
 
 
 def seq2seq(trained: Trained) -> Exported:

@@ -72,19 +72,24 @@ def read_split(
     """
     source = open_split(dataset, split, data_dir)
     features = flat_features(source.dataset_info.features)
-    label_field = _label_field(dataset, features, label_field)
+    label_field = find_label_field(dataset, features, label_field)
     text_field = _text_field(dataset, features, text_field, label_field)
     name = f"{dataset} {split}"
     examples = read_examples(source)
     texts = decode_texts(field_values(examples, text_field), name, text_field)
-    values = field_values(examples, label_field)
-    if class_names := class_names_of(features[label_field]):
-        return LabelledPart(name, texts, [class_names[v] if v >= 0 else UNLABELLED for v in values], class_names)
+    labels = label_names(field_values(examples, label_field), features[label_field], name, label_field)
+    return LabelledPart(name, texts, labels, class_names_of(features[label_field]) or None)
+
+
+def label_names(values: Sequence[Any], feature: Any, name: str, field: str) -> list[str]:
+    """The names of the classes in a field of the part `name`, `UNLABELLED` where there is none; errors as above."""
+    if class_names := class_names_of(feature):
+        return [class_names[value] if value >= 0 else UNLABELLED for value in values]
     if isinstance(values[0], bytes):
-        return LabelledPart(name, texts, decode_texts(values, name, label_field))
+        return decode_texts(values, name, field)
     if all(value == -1 for value in values):
-        return LabelledPart(name, texts, [UNLABELLED] * len(values))
-    return LabelledPart(name, texts, [str(value) for value in values])
+        return [UNLABELLED] * len(values)
+    return [str(value) for value in values]
 
 
 def _text_field(dataset: str, features: dict[str, Any], given: str, label_field: str) -> str:
@@ -92,7 +97,12 @@ def _text_field(dataset: str, features: dict[str, Any], given: str, label_field:
     return pick_field(given, candidates, "text", dataset, features)
 
 
-def _label_field(dataset: str, features: dict[str, Any], given: str) -> str:
+def find_label_field(dataset: str, features: dict[str, Any], given: str) -> str:
+    """The field with the class, the given one or the only one that can be.
+
+    Raises:
+      UserError: no field or several fit (names the candidates); the given one cannot hold a class.
+    """
     numeric = [name for name, feature in features.items() if is_float_field(feature)]
     if given in numeric:
         raise UserError(f"{dataset}: the field {given!r} holds real numbers; a label is one of several classes.")

@@ -30,3 +30,37 @@ class ClassificationTotals(NamedTuple):
         f1 = np.divide(2.0 * hits, pairs, out=np.zeros(len(hits)), where=pairs > 0)
         weight = max(self.weight, 1.0)
         return {"loss": self.loss / weight, "accuracy": float(hits.sum()) / weight, "macro_f1": float(f1.mean())}
+
+
+def balanced_accuracy(confusion: np.ndarray) -> float:
+    """The mean recall of the classes that occur, of confusion[label, prediction]; 0 where none does."""
+    occurs = confusion.sum(axis=1) > 0
+    recalls = np.diag(confusion)[occurs] / confusion.sum(axis=1)[occurs]
+    return float(recalls.mean()) if occurs.any() else 0.0
+
+
+def per_class(confusion: np.ndarray) -> np.ndarray:
+    """(C, 3): precision, recall and F1 of each class; 0 where it is never predicted, or never there."""
+    hits, predicted, there = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
+    ratios = [(hits, predicted), (hits, there), (2 * hits, predicted + there)]
+    return np.stack([np.divide(a, b, out=np.zeros(len(hits)), where=b > 0) for a, b in ratios], axis=1)
+
+
+def by_recording(log_probs: np.ndarray, labels: np.ndarray, recordings: np.ndarray) -> dict[str, float]:
+    """Accuracies over recordings, of what is said of their windows: log_probs (n, C), labels and recordings (n,).
+
+    recording_accuracy: of the class with the largest mean log-probability; recording_vote_accuracy: of the one that
+    most windows have, of several the first. A recording has the label that most of its windows have.
+    """
+    num_classes = log_probs.shape[1]
+    _, numbers = np.unique(recordings, return_inverse=True)
+    sums = np.zeros((numbers.max() + 1, num_classes))
+    votes, truth = np.zeros_like(sums), np.zeros_like(sums)
+    np.add.at(sums, numbers, log_probs)
+    np.add.at(votes, (numbers, log_probs.argmax(axis=1)), 1)
+    np.add.at(truth, (numbers, labels), 1)
+    label = truth.argmax(axis=1)
+    return {
+        "recording_accuracy": float((sums.argmax(axis=1) == label).mean()),
+        "recording_vote_accuracy": float((votes.argmax(axis=1) == label).mean()),
+    }

@@ -8,4 +8,5 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_memory": "rnn_jax.data.synthetic.memory:SyntheticMemory",
     "synthetic_language": "rnn_jax.data.synthetic.language:SyntheticLanguage",
     "synthetic_series": "rnn_jax.data.synthetic.series:SyntheticSeries",
+    "synthetic_signals": "rnn_jax.data.synthetic.signals:SyntheticSignals",
 }

@@ -1,0 +1,1 @@
+"""Labelled signals (numbers, images, sound, video): datasets and files → sequences → parts → batches."""
