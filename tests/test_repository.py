@@ -32,7 +32,8 @@ LEVELS = (
     ("exit_codes", "files"),
     ("config",),
     ("numerics",),
-    ("masking", "dropout", "spectrogram", "augmentation"),
+    ("masking", "dropout"),
+    ("spectrogram", "augmentation"),
     ("cells",),  # one time step
     ("scanning",),  # over time
     ("layers",),  # over depth and direction
