@@ -63,3 +63,14 @@ def test_a_frame_sees_nothing_of_the_future():
 def test_an_incomplete_hop_is_a_frame(steps):
     assert LOG_MEL(jnp.zeros((2, steps))).shape == (2, LOG_MEL.num_frames(steps), MELS)
     np.testing.assert_allclose(LOG_MEL(jnp.zeros((1, steps))), np.log(1e-6), rtol=1e-6)
+
+
+def test_the_spectrogram_is_that_of_librosa():
+    """Numbers of librosa 0.11.0: log(mel @ |stft|² + 1e-6), n_fft=256, win_length=200, hop_length=80, center=False, of
+    the same samples behind 120 zeros (and 28 on either side, for librosa puts a window into the middle of n_fft)."""
+    samples = np.sin(0.05 * np.arange(400) ** 1.3) * 0.5
+    found = np.asarray(LOG_MEL(jnp.asarray(samples, jnp.float32)))
+    np.testing.assert_allclose(found[0, ::8], [-0.64782, -6.43871, -9.381, -11.43446, -12.92262], atol=1e-3)
+    np.testing.assert_allclose(found[2, ::8], [-9.57, -4.00941, -13.71343, -13.81436, -13.81548], atol=1e-3)
+    np.testing.assert_allclose(found[4, ::8], [-13.3031, 1.3654, -13.62265, -13.8124, -13.81543], atol=1e-3)
+    assert found.sum() == pytest.approx(-2086.332, abs=0.05)

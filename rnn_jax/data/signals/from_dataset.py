@@ -57,7 +57,7 @@ def read_signal_split(split: str, config: SignalConfig) -> Signals:
             f"{name}: {signal_field!r} has steps of different shapes, {', '.join(map(str, sorted(frames)[:4]))}: bring"
             " them to one shape first."
         )
-    sequences = Sequences.from_rows(without_missing(name, places, rows, config.missing))
+    sequences = Sequences.from_rows(without_missing(places, rows, config.missing))
     labels = label_names(field_values(examples, label_field), features[label_field], name, label_field)
     statics = [_numbers(field_values(examples, field), name, field) for field in config.static_fields]
     metadata = source.dataset_info.metadata

@@ -76,7 +76,7 @@ def _read_sounds(name: str, files: Sequence[str], labels: list[str], config: Sig
                 f" {first_rate:g} Hz: bring all to one form first."
             )
     channels = tuple(map(str, range(first.shape[1])))
-    rows = without_missing(name, files, [samples for _, samples in read], config.missing)
+    rows = without_missing(files, [samples for _, samples in read], config.missing)
     form = Form(channels, config.sample_rate or first_rate, config.static_fields)
     none = [""] * len(files)
     statics = np.zeros((len(files), 0))
@@ -91,7 +91,7 @@ def _read_array(path: str, config: SignalConfig) -> Signals:
     if not isinstance(array, np.ndarray) or array.ndim < 1 or array.dtype.kind not in "iufb":
         raise UserError(f"{path}: an array of numbers (steps, …) is needed.")
     array = array[:, None] if array.ndim == 1 else array
-    (row,) = without_missing(path, [path], [array], config.missing)
+    (row,) = without_missing([path], [array], config.missing)
     form = Form(tuple(map(str, range(row.shape[-1]))), config.sample_rate)
     return Signals(path, form, Sequences.from_rows([row]), [UNLABELLED], [path], [""], np.zeros((1, 0)))
 
@@ -113,7 +113,7 @@ def _read_long(table: Table, config: SignalConfig, channels: tuple[str, ...], ne
     notes = (f"{table.path}: the column {clock!r} only counts steps or times, and is left out.",) if clock else ()
     values = np.stack([table.numbers(column, _FLAG) for column in columns], axis=1)[order].astype(np.float32)
     places = [f"{table.path}, {config.id_field} {name!r}" if has_ids else table.path for name in names]
-    rows = without_missing(table.path, places, np.split(values, np.cumsum(lengths)[:-1]), config.missing)
+    rows = without_missing(places, np.split(values, np.cumsum(lengths)[:-1]), config.missing)
     step_labels, own = None, [UNLABELLED] * len(names)
     if labels:
         in_order = np.asarray(labels)[order]

@@ -92,7 +92,7 @@ class Signals(NamedTuple):
         return windows._replace(labels=labels, step_labels=None), owners
 
 
-def without_missing(name: str, places: Sequence[str], rows: list[np.ndarray], missing: str) -> list[np.ndarray]:
+def without_missing(places: Sequence[str], rows: list[np.ndarray], missing: str) -> list[np.ndarray]:
     """Sequences of numbers that are all finite; steps of missing values at the end of one are no part of it.
 
     missing: "hold": elsewhere, the last known value of the channel, at its start the first one.
@@ -104,14 +104,14 @@ def without_missing(name: str, places: Sequence[str], rows: list[np.ndarray], mi
     for place, row in zip(places, rows, strict=True):
         values = np.asarray(row)
         if np.issubdtype(values.dtype, np.floating):
-            values = _known(name, place, values, missing)
+            values = _known(place, values, missing)
         if not len(values):
             raise UserError(f"{place}: a sequence without steps. Leave it out.")
         found.append(values)
     return found
 
 
-def _known(name: str, place: str, values: np.ndarray, missing: str) -> np.ndarray:
+def _known(place: str, values: np.ndarray, missing: str) -> np.ndarray:
     flat = values.reshape(len(values), -1)
     if np.isinf(flat).any():
         raise UserError(f"{place}: a value is infinite, at step {int(np.argmax(np.isinf(flat).any(axis=1)))}.")
