@@ -68,8 +68,12 @@ def labels_as_it_comes(
     """(steps read, probabilities (C,)) after every `every` steps of a row of a part, and at its end.
 
     Raises:
-      UserError: as `reach`; not a multiple of the stride.
+      UserError: as `reach`; not a multiple of the stride; each sequence is scaled by all of its own steps.
     """
+    if codec.scaling == "sequence":
+        raise UserError(
+            "--stream_every: with --scaling=sequence a signal is scaled by all of its steps; train without."
+        )
     stride, context = reach(model)
     if every % stride:
         raise UserError(

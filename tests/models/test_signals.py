@@ -1,5 +1,7 @@
 """The classifier of signals: its front ends against loops, its masks, and streams against whole signals."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,6 +138,12 @@ def test_sound_is_streamed_through_its_spectrogram():
     for steps, probabilities in said:
         prefix = jax.nn.softmax(model(jnp.asarray(signal[None, :steps]), jnp.array([steps])))
         np.testing.assert_allclose(probabilities, prefix[0], rtol=1e-3, atol=1e-5)
+
+
+def test_a_signal_scaled_by_all_of_its_steps_is_no_stream():
+    codec, model = dataclasses.replace(codec_of(2), scaling="sequence"), classifier(Flat((2,)))
+    with pytest.raises(UserError, match="--scaling=sequence"):
+        next(labels_as_it_comes(apply_of(model), model, codec, part_of(codec, np.zeros((20, 2), np.float32)), 0, 8))
 
 
 @pytest.mark.parametrize(
