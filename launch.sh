@@ -273,6 +273,7 @@ lowest_tests=(
   tests/training/test_checkpoint.py # orbax
   tests/training/test_progress_and_plots.py::test_pictures_are_drawn # matplotlib; others there time something
   tests/data/test_classification.py # tensorflow-datasets
+  tests/data/series/test_tables.py # pyarrow
 )
 
 run_lowest() {

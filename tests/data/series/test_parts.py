@@ -127,7 +127,7 @@ def test_a_file_is_cut_in_time_with_the_usual_rounding(tmp_path):
     assert parts.bounds.tolist() == [[0, 5311, 6071, 7588]]  # 7 : 1 : 2, as tables of exchange rates are cut
     small = read_series_parts(SeriesConfig(train_file=table(tmp_path / "b.csv", 0, 40), horizon=10))
     assert small.bounds.tolist() == [[0, 20, 30, 40]]  # a horizon each, at least
-    with pytest.raises(UserError, match="no rows to train on"):
+    with pytest.raises(UserError, match="no rows are left to train on"):
         read_series_parts(SeriesConfig(train_file=table(tmp_path / "c.csv", 0, 15), horizon=10))
     with pytest.raises(UserError, match="leave nothing to train on"):
         read_series_parts(SeriesConfig(train_file=whole, validation_fraction=0.5, test_fraction=0.5))
