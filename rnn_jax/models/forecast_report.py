@@ -35,7 +35,7 @@ def report(part: ForecastPart, scores: ForecastScores) -> str:
     errors = scores.errors
     lines = [verdict(part.name, errors), "", f"{len(part.windows):,} windows of {part.timeline.context_length} steps"]
     lines[-1] += f" and {part.timeline.horizon} to forecast. mse and mae are of scaled values; mase is relative to the"
-    lines[-1] += f" seasonal naive error of training (a season of {part.codec.season} steps)."
+    lines[-1] += f" seasonal naive error before the part (a season of {part.codec.season} steps)."
     lines += ["", *_table(("forecast", *_COLUMNS), _summaries(errors)), ""]
     steps = _chosen_steps(part.timeline.horizon)
     by_step = {name: found.scaled.by_step()["mse"] for name, found in errors.items()}

@@ -210,5 +210,7 @@ def test_loading_says_what_is_missing(tmp_path):
     with pytest.raises(UserError, match="is not a run directory"):
         load(tmp_path)
     (tmp_path / "config.json").write_text('{"experiment": "os.system"}')
-    with pytest.raises(UserError, match="is a run of 'os.system'; models are loaded of: forecasting, language_model, sentiment,"):
+    with pytest.raises(
+        UserError, match="is a run of 'os.system'; models are loaded of: forecasting, language_model, sentiment,"
+    ):
         load(tmp_path)

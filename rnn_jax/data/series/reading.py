@@ -25,7 +25,7 @@ _SEASONS = 2  # to look back for the seasonal forecast: where a value is missing
 class ForecastPart(NamedTuple):
     """Windows to score, and what the naive forecasts of them need.
 
-    series: whole, in the units of the data. naive_scales: (n, C), the error of the seasonal naive forecast in training.
+    series: whole, in the units of the data. naive_scales: (n, C), the seasonal naive forecast's error before the part.
     whole: the same windows with a look-back of at least two seasons. train, validation: all windows of these parts,
     from which the linear forecast is solved.
     """
@@ -140,7 +140,8 @@ def _parts_of(
         return (batch for _, batch in in_order(timeline(), found, _SCORE_BATCH_SIZE))
 
     def make(part: str) -> ForecastPart:
-        scales = _naive_scales(series, parts.bounds[:, 1], codec.season)
+        before = parts.bounds[:, max(PARTS.index(part), 1)]
+        scales = _naive_scales(series, before, codec.season)
         return ForecastPart(
             part, codec, series, timeline(), whole(), windows[part], scales,
             functools.partial(batches, "train"), functools.partial(batches, "validation"),
@@ -150,5 +151,5 @@ def _parts_of(
 
 
 def _naive_scales(series: tuple[Series, ...], ends: np.ndarray, season: int) -> np.ndarray:
-    """(n, C): of the training rows of each series."""
+    """(n, C): of the rows of each series before its end."""
     return np.stack([naive_scale(one.values[:end], season) for one, end in zip(series, ends, strict=True)])
