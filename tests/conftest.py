@@ -57,6 +57,11 @@ def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="also what is marked exhaustive")
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes are no name of a test: those of a packed file differ from one process, and second, to the next."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(config, items):
     """Without --all, tests marked `exhaustive` are left out: those that say again of one thing what others say of its
     like, as the contract of cells that differ in an activation."""
