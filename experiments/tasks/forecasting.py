@@ -10,6 +10,7 @@ from experiments.forecasting import EXPERIMENT, METRICS, Config
 from rnn_jax.data.parts import Data
 from rnn_jax.data.series.codec import SeriesCodec
 from rnn_jax.data.series.reading import ForecastPart, read_forecast_part, read_forecasting, require_counts
+from rnn_jax.errors import UserError
 from rnn_jax.models.forecast_pictures import drawn_forecasts
 from rnn_jax.models.forecast_report import report, verdict
 from rnn_jax.models.forecast_score import ForecastScores
@@ -42,6 +43,10 @@ def make_model(config: Config, codec: SeriesCodec, rngs: nnx.Rngs) -> Forecaster
 
 def check(config: Config) -> None:
     check_forecaster(config.model, config.encoder)
+    if config.model.output == "negative_binomial" and config.data.transform == "log":
+        raise UserError(
+            "--transform=log: --output=negative_binomial is of counts, not of their logarithms. Leave it out."
+        )
     make_stack(config.encoder)
 
 

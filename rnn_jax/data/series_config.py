@@ -8,6 +8,7 @@ from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 A_FILE = any_of(when(train_file=GIVEN), when(validation_file=GIVEN), when(test_file=GIVEN), when(mode="predict"))
 ID_OR_DATASET = any_of(when(id_column=GIVEN), NO_FILE)
 NO_TIMES = "none"
+TRANSFORMS = ("none", "log")
 CALENDAR = ("auto", "minute", "hour", "weekday", "day", "week", "month", "yearday")
 
 
@@ -102,6 +103,12 @@ class SeriesConfig(PartsConfig):
     stride: int = knob(1, "steps from one training window to the next", minimum=1)
     pad_context: bool = knob(False, "windows may begin before their series does: what is before it counts as missing")
     batch_size: int = knob(32, "windows per update", minimum=1, short=True)
+    transform: str = knob(
+        "none",
+        "of the target before it is scaled; log: forecast the logarithm, for positive values whose seasons and trends "
+        "grow with their size (the point of a distribution is then its median)",
+        choices=TRANSFORMS,
+    )
     scaling: str = knob(
         "standard",
         "how columns are scaled, by their training rows: (x - mean) / standard deviation, x / mean of |x|, or not",

@@ -48,11 +48,12 @@ def _history(part: ForecastPart, rows: np.ndarray) -> np.ndarray:
 
 
 def _naive2(part: ForecastPart, rows: np.ndarray, batch: Batch) -> np.ndarray:
-    forecasts = np.zeros_like(batch["target"])
+    forecasts = np.full_like(batch["target"], np.nan)
     for i, row in enumerate(rows):
         if row < 0:
             continue
         history = part.series[part.windows.series[row]].values[: part.windows.at[row]]
         for c, column in enumerate(history.T):
             forecasts[i, :, c] = naive2(column, part.codec.season, part.timeline.horizon)
-    return (forecasts - batch["location"][:, None]) / batch["scale"][:, None]
+    scale = batch["location"][:, None], batch["scale"][:, None]
+    return part.codec.target_scaler.scaled(forecasts, *scale)

@@ -63,7 +63,7 @@ def _drawn(
     location, scale = batch["location"][i, c], batch["scale"][i, c]
 
     def units(values: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        values = values * scale + location
+        values = part.codec.target_scaler.in_units(values, location, scale)
         return values if mask is None else np.where(mask, values, np.nan)
 
     series, at = part.series[part.windows.series[number]], int(part.windows.at[number])

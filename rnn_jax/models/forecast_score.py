@@ -1,6 +1,6 @@
 """How good forecasts are, beside those of the baselines on the same windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,8 @@ from rnn_jax.models.forecast_baselines import NAIVE2, baselines
 from rnn_jax.models.forecaster import Forecaster
 
 MODEL = "model"
+InUnits = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""(scaled values, location, scale) → values in the units of the data: `Scaler.in_units`."""
 
 
 class Errors(NamedTuple):
@@ -68,6 +70,7 @@ def score_part(
     others = baselines(part) if with_baselines else {}
     horizon, num_series = part.timeline.horizon, len(part.series)
     totals = {name: Errors(*[PointTotals.zero(horizon, num_series)] * 3) for name in (MODEL, *others)}
+    in_units = part.codec.target_scaler.in_units
     per_window, quantiles = np.full(len(part.windows), np.nan), None
     for rows, batch in part.batches():
         found = jax.device_get(apply(forecast, _read_by_models(batch), jax.random.key(seed)))
@@ -76,11 +79,11 @@ def score_part(
         naive_scale = part.naive_scales[series]
         forecasts = {MODEL: found["point"]} | {name: make(rows, batch) for name, make in others.items()}
         for name, values in forecasts.items():
-            totals[name] = _add(totals[name], values, batch, series, naive_scale)
+            totals[name] = _add(totals[name], values, batch, series, naive_scale, in_units)
         real = rows >= 0
         per_window[rows[real]] = _window_errors(found["point"], batch)[real]
         if "quantiles" in found:
-            sums = _quantile_sums(found["quantiles"], levels, batch)
+            sums = _quantile_sums(found["quantiles"], levels, batch, in_units)
             quantiles = sums if quantiles is None else quantiles + sums
     return ForecastScores(totals, per_window, quantiles, tuple(levels) if quantiles is not None else ())
 
@@ -90,10 +93,12 @@ def _read_by_models(batch: Batch) -> Batch:
     return {name: array for name, array in batch.items() if not name.startswith("target")}
 
 
-def _add(errors: Errors, forecasts: np.ndarray, batch: Batch, series: np.ndarray, naive_scale: np.ndarray) -> Errors:
+def _add(
+    errors: Errors, forecasts: np.ndarray, batch: Batch, series: np.ndarray, naive_scale: np.ndarray, in_units: InUnits
+) -> Errors:
     mask = batch["target_mask"] & np.isfinite(forecasts)
     location, scale = batch["location"][:, None], batch["scale"][:, None]
-    found, truth = forecasts * scale + location, batch["target"] * scale + location
+    found, truth = (in_units(values, location, scale) for values in (forecasts, batch["target"]))
     naive_scale = naive_scale[:, None]
     defined = mask & np.isfinite(naive_scale) & (naive_scale > 0)
 
@@ -115,10 +120,12 @@ def _window_errors(forecasts: np.ndarray, batch: Batch) -> np.ndarray:
     return np.divide(squares, counts, where=counts > 0, out=np.full(len(counts), np.nan))
 
 
-def _quantile_sums(quantiles: np.ndarray, levels: Sequence[float], batch: Batch) -> np.ndarray:
+def _quantile_sums(quantiles: np.ndarray, levels: Sequence[float], batch: Batch, in_units: InUnits) -> np.ndarray:
     """(Q + 2,): the pinball losses, in units of the data; the values inside of the outer quantiles; their count."""
     mask = batch["target_mask"]
-    losses = quantile_losses(quantiles, levels, batch["target"]) * batch["scale"][:, None, :, None]
+    location, scale = batch["location"][:, None], batch["scale"][:, None]
+    found = in_units(quantiles, location[..., None], scale[..., None])
+    losses = quantile_losses(found, levels, in_units(batch["target"], location, scale))
     inside = (quantiles[..., 0] <= batch["target"]) & (batch["target"] <= quantiles[..., -1])
     sums = np.where(mask[..., None], losses, 0).sum(axis=(0, 1, 2))
     return np.array([*sums, (inside & mask).sum(), mask.sum()], np.float64)

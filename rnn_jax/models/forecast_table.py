@@ -68,8 +68,9 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     horizon = found["point"].shape[1]
     location, scale = batch["location"][i], batch["scale"][i]
-    points = found["point"][i] * scale + location
-    quantiles = found["quantiles"][i] * scale[:, None] + location[:, None] if "quantiles" in found else None
+    in_units = codec.target_scaler.in_units
+    points = in_units(found["point"][i], location, scale)
+    quantiles = in_units(found["quantiles"][i], location[:, None], scale[:, None]) if "quantiles" in found else None
     times = None
     if series.times is not None and codec.step is not None:
         times = written(codec.times(series, len(series) + horizon)[len(series) :], codec.step)

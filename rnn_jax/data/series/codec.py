@@ -9,7 +9,7 @@ from rnn_jax.data.codec import Codec
 from rnn_jax.data.series.calendar import calendar_features, resolve_calendar
 from rnn_jax.data.series.frequency import Frequency, parse_frequency, times_at
 from rnn_jax.data.series.parts import SeriesParts, read_series
-from rnn_jax.data.series.scaling import Scaler, StaticCodec, fit_scaler, fit_static
+from rnn_jax.data.series.scaling import Scaler, StaticCodec, fit_scaler, fit_static, require_positive
 from rnn_jax.data.series.series import Columns, Series, SeriesSet
 from rnn_jax.data.series.spacing import shown
 from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
@@ -76,7 +76,12 @@ class SeriesCodec(Codec):
             )
 
     def scale_of(self, series: Series) -> tuple[np.ndarray, np.ndarray]:
-        """(location, scale), each (C,), of the targets of a series."""
+        """(location, scale), each (C,), of the targets of a series.
+
+        Raises:
+          UserError: a value has no logarithm, and is forecast by it.
+        """
+        require_positive([series], self.target, self.target_scaler.transform)
         return self.target_scaler.of(series.id, series.values)
 
     def features(self, series: Series, horizon: int) -> np.ndarray:
@@ -144,12 +149,14 @@ def fit_series_codec(parts: SeriesParts, config: SeriesConfig) -> tuple[SeriesCo
     data = parts.data
     series, ends = data.series, parts.bounds[:, 1]
     ids = [one.id for one in series]
+    require_positive(series, data.columns.target, config.transform)
     target, notes = fit_scaler(
         [one.values[:end] for one, end in zip(series, ends, strict=True)],
         ids,
         config.scaling,
         config.scale_by,
         data.columns.target,
+        config.transform,
     )
     past, more = fit_scaler(
         [one.past[:end] for one, end in zip(series, ends, strict=True)], (), "standard", "column", data.columns.past

@@ -1,4 +1,4 @@
-"""Scales of columns, fitted on training rows only: scaled = (x − location) / scale, and back to the units of x."""
+"""Scales of columns, fitted on training rows only: scaled = (f(x) − location) / scale, and back to the units of x."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ import numpy as np
 
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.series.series import Columns, Series
+from rnn_jax.errors import UserError
 
 _CONSTANT = 1e-7  # spread beside the size of the numbers, below which float32 sees none
 _MOST_NAMES = 5
@@ -18,13 +19,15 @@ class Scaler(Codec):
 
     kind: standard: location is the mean, scale the standard deviation (÷ n). mean_abs: location 0, scale the mean of
       |x|. none: 0 and 1. A column that is constant, or has no values, has the scale 1.
-    ids: () or those of the series with a scale of their own. location, scale: (C,) or (series, C).
+    ids: () or those of the series with a scale of their own. location, scale: (C,) or (series, C), of f(x).
+    transform: f; none: x, log: its natural logarithm.
     """
 
     kind: str
     ids: tuple[str, ...]
     location: np.ndarray
     scale: np.ndarray
+    transform: str = "none"
 
     def of(self, identity: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(location, scale) of a series, (C,) each; of one not in training, from all of its values (T, C)."""
@@ -33,27 +36,59 @@ class Scaler(Codec):
         if identity in self.ids:
             row = self.ids.index(identity)
             return self.location[row], self.scale[row]
-        return _statistics(values, self.kind)
+        return _statistics(transformed(values, self.transform), self.kind)
+
+    def scaled(self, values: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """From the units of the data."""
+        return (transformed(values, self.transform) - location) / scale
+
+    def in_units(self, scaled: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Back to the units of the data."""
+        values = scaled * scale + location
+        return np.exp(values) if self.transform == "log" else values
+
+
+def transformed(values: np.ndarray, transform: str) -> np.ndarray:
+    """f of `Scaler`."""
+    return np.log(values) if transform == "log" else values
+
+
+def require_positive(series: Sequence[Series], names: Sequence[str], transform: str) -> None:
+    """UserError where a value has no logarithm, and one is asked for."""
+    for one in series if transform == "log" else ():
+        if (one.values <= 0).any():
+            row, column = np.argwhere(one.values <= 0)[0]
+            of = f" of the series {one.id!r}" if one.id else ""
+            raise UserError(
+                f"--transform=log is of positive values, and {names[column]} is {one.values[row, column]:g} in row"
+                f" {row + 1}{of}. Give --transform=none, or leave such rows out."
+            )
 
 
 def fit_scaler(
-    values: Sequence[np.ndarray], ids: Sequence[str], kind: str, by: str, names: Sequence[str]
+    values: Sequence[np.ndarray],
+    ids: Sequence[str],
+    kind: str,
+    by: str,
+    names: Sequence[str],
+    transform: str = "none",
 ) -> tuple[Scaler, list[str]]:
     """Fits on the training rows of each series, (T, C) with NaN where missing; and says what is odd about them.
 
     by: "column" or "series"; a series without training rows has the scale of all the others.
     """
+    values = [transformed(one, transform) for one in values]
     everything = np.concatenate(values)
     pooled = _statistics(everything, kind)
     if by == "column" or kind == "none":
-        return Scaler(kind, (), *pooled), _odd_notes(everything, names)
+        return Scaler(kind, (), *pooled, transform), _odd_notes(everything, names)
     own = [_statistics(one, kind) if np.isfinite(one).any() else pooled for one in values]
     empty = sum(not np.isfinite(one).any() for one in values)
     flat = sum(_is_flat(one).any() for one in values) - empty
     notes = [f"Scaling: {empty:,} series have no training values, and the scale of the others."] if empty else []
     if flat > 0:
         notes.append(f"Scaling: {flat:,} series have a column that is constant in training; its scale is 1.")
-    return Scaler(kind, tuple(ids), np.stack([a for a, _ in own]), np.stack([b for _, b in own])), notes
+    return Scaler(kind, tuple(ids), np.stack([a for a, _ in own]), np.stack([b for _, b in own]), transform), notes
 
 
 def _statistics(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:

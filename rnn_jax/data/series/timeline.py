@@ -34,7 +34,7 @@ class Timeline:
         self.num_unknown = 0
         for one, start, (location, scale) in zip(series, self.starts, scales, strict=True):
             rows = slice(start, start + len(one))
-            scaled = (one.values - location) / scale
+            scaled = codec.target_scaler.scaled(one.values, location, scale)
             self.mask[rows] = np.isfinite(scaled)
             self.values[rows] = np.where(self.mask[rows], scaled, 0.0)
             features = codec.features(one, horizon)

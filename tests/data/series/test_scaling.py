@@ -10,6 +10,7 @@ from rnn_jax.data.series.codec import SeriesCodec, fit_series_codec
 from rnn_jax.data.series.scaling import fit_scaler, fit_static
 from rnn_jax.data.series.series import Columns, Series
 from rnn_jax.data.series_config import SeriesConfig
+from rnn_jax.errors import UserError
 
 NAN = np.nan
 A = np.array([[1.0, 5.0, NAN], [3.0, 5.0, NAN], [NAN, 5.0, NAN]])
@@ -39,6 +40,27 @@ def test_each_series_by_itself_and_new_ones_by_their_own_values():
     np.testing.assert_allclose(scaler.of("c", A)[1], [3, 5, 1])  # no training rows: the scale of all
     np.testing.assert_allclose(scaler.of("new", 10 * A)[1], [20, 50, 1])
     assert notes[0].startswith("Scaling: 1 series have no training values")
+
+
+def test_logarithms_are_scaled_and_come_back_in_units():
+    x = np.array([[1.0], [np.e], [np.e**2], [NAN]])
+    scaler, _ = fit_scaler([x], ["a"], "standard", "series", ["x"], "log")
+    location, scale = scaler.of("a", x)
+    np.testing.assert_allclose([location[0], scale[0]], [1, np.sqrt(2 / 3)])
+    np.testing.assert_allclose(scaler.scaled(np.array([[np.e**3]]), location, scale), [[2 / np.sqrt(2 / 3)]])
+    np.testing.assert_allclose(
+        scaler.in_units(np.array([[0.0], [1.0]]), location, scale)[:, 0], [np.e, np.e**1.8164966]
+    )
+    np.testing.assert_allclose(scaler.of("new", x**2)[0], [2])  # of its own logarithms
+
+
+def test_what_has_no_logarithm_is_named():
+    series = dataclasses.replace(hourly(40, "b"), values=np.full((40, 2), 3.0))
+    series.values[7, 1] = 0
+    with pytest.raises(
+        UserError, match=r"--transform=log is of positive values, and y1 is 0 in row 8 of the series 'b'"
+    ):
+        fit_series_codec(whole(series, bounds=[[0, 20, 30, 40]]), SeriesConfig(transform="log"))
 
 
 @pytest.mark.parametrize("by", ["column", "series"])
