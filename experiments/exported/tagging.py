@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import sys
+import unicodedata
 
 import jax.export
 import numpy as np
@@ -26,12 +27,12 @@ def number(word):
 def as_in_data(labels):
     """The model's spans in the spelling of the data; labels that spell none are O."""
     tags, (single, first, inside, last) = ["O"] * len(labels), SETTINGS["letters"]
-    for kind, places in itertools.groupby(range(len(labels)), key=lambda i: labels[i][2:]):
-        start, end = (places := list(places))[0], None
-        for span in re.finditer(SETTINGS["span"], "".join(labels[i][0] for i in places)) if kind else ():
+    for kind, places in itertools.groupby(range(len(labels)), key=lambda i: labels[i] != "O" and labels[i][1:]):
+        start, end = (places := list(places))[0], None  # kind: "-PER", or "" where there is one type, without a name
+        for span in re.finditer(SETTINGS["span"], "".join(labels[i][0] for i in places)) if kind is not False else ():
             letters = single if len(span[0]) == 1 else first + inside * (len(span[0]) - 2) + last
             letters = "B" + letters[1:] if CODEC["scheme"] == "iob1" and span.start() == end else letters
-            tags[start + span.start() : start + span.end()] = [f"{letter}-{kind}" for letter in letters]
+            tags[start + span.start() : start + span.end()] = [letter + kind for letter in letters]
             end = span.end()
     return tags
 
@@ -39,7 +40,8 @@ def as_in_data(labels):
 sys.stdin.reconfigure(encoding="utf-8-sig", newline="\n")
 sys.stdout.reconfigure(encoding="utf-8")
 for line_number, line in enumerate(sys.stdin, start=1):
-    sentence = [match.group() for match in WORD.finditer(line.removesuffix("\n"))]
+    line = unicodedata.normalize("NFC", line.removesuffix("\n"))
+    sentence = [match.group() for match in WORD.finditer(line)]
     if len(sentence) > MOST:
         print(f"warning: line {line_number}: of {len(sentence)} words the first {MOST} are read", file=sys.stderr)
         sentence = sentence[:MOST]

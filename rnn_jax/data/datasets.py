@@ -13,6 +13,7 @@ import numpy as np
 from etils import epy
 
 from rnn_jax.data.known_features import require_known_features
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.synthetic import SYNTHETIC
 from rnn_jax.errors import UserError
 
@@ -194,7 +195,7 @@ def field_values(examples: Sequence[Mapping[str, Any]], field: str) -> list[Any]
 
 
 def decode_texts(values: Sequence[bytes], name: str, field: str) -> list[str]:
-    """The texts of a field of the part `name`.
+    """The texts of a field of the part `name`, in NFC.
 
     Raises:
       UserError: one is not UTF-8 (names the example).
@@ -202,7 +203,7 @@ def decode_texts(values: Sequence[bytes], name: str, field: str) -> list[str]:
     texts = []
     for row, value in enumerate(values):
         try:
-            texts.append(value.decode("utf-8"))
+            texts.append(nfc(value.decode("utf-8")))
         except UnicodeDecodeError as error:
             raise UserError(f"{name}: the field {field!r} of example {row} is not UTF-8.") from error
     return texts
@@ -261,9 +262,9 @@ def is_class_field(feature: Any) -> bool:
 
 
 def class_names_of(feature: Any) -> tuple[str, ...]:
-    """The classes of a ClassLabel; () for other features and where their number isn't known."""
+    """The classes of a ClassLabel, in NFC; () for other features and where their number isn't known."""
     if isinstance(feature, tfds.features.ClassLabel) and feature.num_classes:
-        return tuple(feature.names)
+        return tuple(map(nfc, feature.names))
     return ()
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from rnn_jax.data.compressed import ending, open_bytes
 from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
-from rnn_jax.data.lines import read_lines
+from rnn_jax.data.lines import read_rows
 from rnn_jax.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
@@ -61,7 +61,7 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
 def _read_delimited(
     stream: Iterable[bytes], path: str, fields: tuple[str, str], delimiter: str
 ) -> Iterator[tuple[str, str, int]]:
-    lines = (line + "\n" for line in read_lines(stream, path))
+    lines = (line + "\n" for line in read_rows(stream, path))
     if delimiter == ",":
         rows = csv.reader(lines, strict=True)
     else:

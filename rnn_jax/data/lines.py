@@ -2,18 +2,21 @@
 
 import contextlib
 import itertools
+import re
 import sys
 from collections.abc import Iterable, Iterator
 
 from rnn_jax.data.compressed import open_bytes
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 
 LINES_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 4_000_000
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NOTE_FOR_EXCEL = re.compile(r"sep=.?", re.IGNORECASE)
 
 
 def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterator[str]:
-    r"""Yields the lines of a binary stream without their line ends, holding one line at a time.
+    r"""Yields the lines of a binary stream without their line ends, in Unicode's form NFC, holding one line at a time.
 
     A line ends at "\n" or "\r\n" and nowhere else; a UTF-8 byte order mark at the start is dropped.
 
@@ -25,7 +28,7 @@ def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterato
             line = line.removeprefix(_BYTE_ORDER_MARK)
         line = line.removesuffix(b"\n").removesuffix(b"\r")
         try:
-            yield line.decode("utf-8")
+            yield nfc(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             encoding = "UTF-16" if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff") else "another encoding"
             raise UserError(
@@ -34,14 +37,38 @@ def read_lines(stream: Iterable[bytes], name: str = "standard input") -> Iterato
             ) from error
 
 
+def read_rows(stream: Iterable[bytes], name: str) -> Iterator[str]:
+    r"""Yields lines as `read_lines` does, of data that have one row or more a line.
+
+    Raises:
+      UserError: as `read_lines`; all lines are one, as they end with "\r" alone; the first is a note for Excel.
+    """
+    for number, line in enumerate(read_lines(_divided(stream, name), name)):
+        if number == 0 and _NOTE_FOR_EXCEL.fullmatch(line):
+            raise UserError(
+                f"{name}:1: {line!r} tells Excel what stands between columns, and is no data: delete the line."
+            )
+        yield line
+
+
+def _divided(stream: Iterable[bytes], name: str) -> Iterator[bytes]:
+    for number, line in enumerate(stream):
+        if number == 0 and b"\r" in line.rstrip(b"\r") and b"\n" not in line:
+            raise UserError(
+                f"{name}: its lines end with a carriage return alone, as on old Macs, so that all of it is one line:"
+                f" write it anew with line feeds, as by tr '\\r' '\\n' < {name} > NEW."
+            )
+        yield line
+
+
 def data_lines(path: str) -> list[str]:
     """The lines of a data file, without their ends.
 
     Raises:
-      UserError: as `open_bytes` and `read_lines`.
+      UserError: as `open_bytes` and `read_rows`.
     """
     with open_bytes(path, "the data file") as stream:
-        return list(read_lines(stream, path))
+        return list(read_rows(stream, path))
 
 
 class Lines:

@@ -1,6 +1,5 @@
 """One split, one TSV file or two parallel files of text pairs, whatever the source calls its fields."""
 
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -74,7 +73,7 @@ def _read_parallel(name: str) -> TextPairs:
             f"{paths[0]} has {len(sources):,} lines and {paths[1]} {len(targets):,}: line i of one must translate line"
             " i of the other."
         )
-    return TextPairs(name, list(map(_clean, sources)), list(map(_clean, targets)))
+    return TextPairs(name, list(map(str.strip, sources)), list(map(str.strip, targets)))
 
 
 def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
@@ -109,8 +108,8 @@ def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
                 f"{path}:{number}: {len(cells)} columns; source and target are columns {columns[0]} and {columns[1]}"
                 " (counted from 0, tabs between them)."
             )
-        sources.append(_clean(cells[columns[0]]))
-        targets.append(_clean(cells[columns[1]]))
+        sources.append(cells[columns[0]].strip())
+        targets.append(cells[columns[1]].strip())
     return TextPairs(path, sources, targets)
 
 
@@ -131,11 +130,7 @@ def read_pairs_split(
     fields = _pair_of_fields(dataset, features, info.supervised_keys, source_field, target_field)
     examples, name = read_examples(source), f"{dataset} {split}"
     sources, targets = (decode_texts(field_values(examples, field), name, field) for field in fields)
-    return TextPairs(name, list(map(_clean, sources)), list(map(_clean, targets)))
-
-
-def _clean(text: str) -> str:
-    return unicodedata.normalize("NFC", text.strip())
+    return TextPairs(name, list(map(str.strip, sources)), list(map(str.strip, targets)))
 
 
 def _pair_of_fields(

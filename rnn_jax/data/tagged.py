@@ -15,6 +15,7 @@ from rnn_jax.data.datasets import (
     pick_field,
     read_examples,
 )
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.tagging import UNLABELLED
@@ -33,6 +34,7 @@ class TaggedPart(NamedTuple):
     lines: list[list[int]] | None = None  # of every word, in a file
     numbers: list[int] | None = None  # of every sentence, in its split, from 1
     num_empty: int = 0  # sentences left out, as they have no words
+    notes: tuple[str, ...] = ()  # of how it was read
 
     @property
     def num_examples(self) -> int:
@@ -60,7 +62,8 @@ def read_tagged_file(path: str, columns: tuple[str, ...], token_field: str = "",
     """Reads a CoNLL column file with labels; errors as `read_column_file`."""
     sentences = read_column_file(path, columns=columns, token_field=token_field, label_field=label_field)
     assert sentences.labels is not None, "asked for labels"
-    return TaggedPart(path, sentences.tokens, sentences.labels, lines=sentences.lines)
+    notes = (f"{path}: {sentences.note}",) if sentences.note else ()
+    return TaggedPart(path, sentences.tokens, sentences.labels, lines=sentences.lines, notes=notes)
 
 
 @once
@@ -129,6 +132,6 @@ def _names(values: Iterable[Any], class_names: tuple[str, ...], name: str, numbe
 
 def _decoded(values: Iterable[bytes], name: str, number: int) -> list[str]:
     try:
-        return [value.decode("utf-8") for value in values]
+        return [nfc(value.decode("utf-8")) for value in values]
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: a word or label of sentence {number} is not UTF-8.") from error

@@ -1,15 +1,24 @@
 """Sentences with a label for each word, from any TFDS dataset whose features fit or from the user's column files."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
 from rnn_jax.data.tagging_config import TaggedTextConfig
+from rnn_jax.data.tagging_labels import (
+    ignored_labels,
+    in_one_spelling,
+    spelling_notes,
+    spelling_of,
+    training_labels,
+)
 from rnn_jax.errors import UserError
 from rnn_jax.metrics.tagging import UNLABELLED
-from rnn_jax.tagging.spans import detect_scheme, legal_transitions, scheme_labels, spans_of
+from rnn_jax.tagging.spelling import Spelling
+
+_LONG = 500  # words of a sentence that is probably none
 
 
 class Sentences(NamedTuple):
@@ -37,26 +46,43 @@ class TaggingData:
 def load_tagging(config: TaggedTextConfig, *, seed: int = 0) -> TaggingData:
     """Reads the training, validation and test parts; `seed` draws a validation part that is cut from train.
 
+    Each part may spell spans in a scheme of its own.
+
     Raises:
-      UserError: as `read_parts`, `pick_field` and `read_column_file`; a label that training doesn't have (names the
-        place); one label only; labels that are no spans of the scheme asked for.
+      UserError: as `read_parts`, `pick_field`, `read_column_file` and `training_labels`; a label that training doesn't
+        have (names the place).
     """
     parts = read_parts(config, lambda path: _read_file(config, path), lambda split: _read_split(config, split))
-    label_names, scheme = _labels(config, parts.train)
-    train, validation = parts.train_and_validation(config.validation_fraction, seed)
+    label_names, scheme, spelling = training_labels(config, parts.train)
     as_read = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
+    notes = [*_left_out_notes(config, as_read), *(note for part in as_read for note in _whole_notes(part))]
+
+    def prepared(part: TaggedPart, is_train: bool = False) -> TaggedPart:
+        own = spelling if is_train else spelling_of(config, part) if scheme else Spelling("")
+        notes.extend(spelling_notes(config, part, own, scheme, is_train=is_train))
+        return in_one_spelling(config, part, own, label_names, scheme)
+
+    parts = dataclasses.replace(
+        parts,
+        train=prepared(parts.train, is_train=True),
+        validation=prepared(parts.validation) if parts.validation else None,
+        test=prepared(parts.test) if parts.test else None,
+    )
+    if parts.validation is None:
+        _require_several(parts.train)
+    train, validation = parts.train_and_validation(config.validation_fraction, seed)
     return TaggingData(
         label_names,
         scheme,
-        _checked(config, train, label_names),
-        _checked(config, validation, label_names),
-        _checked(config, parts.test, label_names) if parts.test else None,
-        notes=(*_left_out_notes(config, as_read), *_damage_notes(config, parts.train, scheme), *parts.notes),
+        _counting(config, train),
+        _counting(config, validation),
+        _counting(config, parts.test) if parts.test else None,
+        notes=(*notes, *parts.notes),
     )
 
 
-def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str, ...]) -> Sentences:
-    """Reads one split of the config's dataset, or one file, with the labels of a trained model.
+def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str, ...], scheme: str) -> Sentences:
+    """Reads one split of the config's dataset, or one file, with the labels of a trained model, in its scheme.
 
     Raises:
       UserError: as `load_tagging`; nothing has a label.
@@ -66,7 +92,8 @@ def load_tagged_part(config: TaggedTextConfig, name: str, label_names: tuple[str
     part = _read_file(config, name) if is_file(name) else _read_split(config, name)
     if not part.num_examples:
         raise UserError(f"The labels of {part.name} are hidden, so there is nothing to score; choose another split.")
-    return _checked(config, part, label_names)
+    spelling = spelling_of(config, part) if scheme else Spelling("")
+    return _counting(config, in_one_spelling(config, part, spelling, label_names, scheme))
 
 
 def _read_file(config: TaggedTextConfig, path: str) -> TaggedPart:
@@ -80,63 +107,36 @@ def _read_split(config: TaggedTextConfig, split: str) -> TaggedPart:
     return read_tagged_split(config.dataset, split, config.data_dir, config.token_field, config.label_field)
 
 
-def _labels(config: TaggedTextConfig, train: TaggedPart) -> tuple[tuple[str, ...], str]:
-    """The labels, without the ignored ones, and the scheme in which they spell spans.
+def _whole_notes(part: TaggedPart) -> Iterator[str]:
+    yield from part.notes
+    if part.lines and part.num_examples == 1 and len(part.tokens[0]) >= _LONG:
+        yield f"{part.name} has no blank line: its {len(part.tokens[0]):,} words are one sentence."
 
-    They are those that the source names, else those that occur, in alphabetic order. In a scheme, what is missing of
-    it (an I-PER where there is a B-PER) comes after them, and classes that are no span tags and never occur go.
-    """
-    names = train.class_names or tuple(sorted({label for row in train.labels for label in row}))
-    names = tuple(name for name in names if not _is_ignored(config, name))
-    if len(names) < 2:
-        listed = names[0] if names else "none that counts"
-        raise UserError(f"{train.name}: the only label is {listed}; a tagger needs at least two.")
-    num_words = sum(map(len, train.tokens))
-    if not train.class_names and num_words >= 50 and len(names) > num_words / 2:
+
+def _require_several(train: TaggedPart) -> None:
+    if train.num_examples == 1 and train.lines:
         raise UserError(
-            f"{train.name}: {len(names)} different labels for {num_words} words are no classes; name another column"
-            " or field with --columns or --label_field."
+            f"{train.name}: all {len(train.tokens[0]):,} words are one sentence, as there is no blank line between"
+            " them; so there is none to validate with. Put a blank line after each sentence, or give a"
+            " --validation_file."
         )
-    rows = [_counted(config, row) for row in train.labels]
-    scheme = detect_scheme(rows) if config.span_scheme == "auto" else config.span_scheme.replace("none", "")
-    if not scheme:
-        return names, ""
-    occurring = {label for row in rows for label in row}
-    names = tuple(name for name in names if name in occurring or name == "O" or name[:2] in ("B-", "I-", "E-", "S-"))
-    if config.span_scheme == "auto" and any(name[:2] in ("E-", "S-") for name in names):
-        scheme = "bioes"
-    try:
-        legal_transitions(names, scheme)
-    except UserError as error:
-        raise UserError(f"{train.name}: the labels are no spans in --span_scheme={scheme}: {error}") from error
-    return tuple(dict.fromkeys([*names, *scheme_labels(names, scheme)])), scheme
 
 
-def _counted(config: TaggedTextConfig, row: Sequence[str]) -> list[str]:
-    """The labels of a sentence that are not ignored: a span goes on behind an ignored word."""
-    return [label for label in row if not _is_ignored(config, label)]
+def _counting(config: TaggedTextConfig, part: TaggedPart) -> Sentences:
+    """The part without ignored words, or without their labels.
 
-
-def _is_ignored(config: TaggedTextConfig, label: str) -> bool:
-    return label == UNLABELLED or label in config.ignore_label
-
-
-def _checked(config: TaggedTextConfig, part: TaggedPart, label_names: tuple[str, ...]) -> Sentences:
-    known, tokens, labels = {*label_names, *config.ignore_label, UNLABELLED}, [], []
-    for i, row in enumerate(part.labels):
-        for j, label in enumerate(row):
-            if label not in known:
-                raise UserError(
-                    f"{part.where(i, j)}: the label {label!r} of {part.tokens[i][j]!r} does not occur in the training"
-                    f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
-                    f" --ignore_label={','.join([*config.ignore_label, label])} leaves such words out."
-                )
-        skipped = [_is_ignored(config, label) for label in row]
+    Raises:
+      UserError: no word is left that has a label.
+    """
+    ignored = ignored_labels(config)
+    tokens, labels = [], []
+    for words, row in zip(part.tokens, part.labels, strict=True):
+        skipped = [label in ignored for label in row]
         if config.ignored_tokens == "drop":
-            tokens.append(_without(part.tokens[i], skipped))
+            tokens.append(_without(words, skipped))
             labels.append(_without(row, skipped))
         else:
-            tokens.append(part.tokens[i])
+            tokens.append(words)
             labels.append([UNLABELLED if skip else label for label, skip in zip(row, skipped, strict=True)])
     if not any(label != UNLABELLED for row in labels for label in row):
         raise UserError(
@@ -158,25 +158,13 @@ def _left_out_notes(config: TaggedTextConfig, parts: Sequence[TaggedPart]) -> li
     def num_words(is_meant: Callable[[str], bool]) -> str:
         return listed(lambda part: sum(is_meant(label) for row in part.labels for label in row))
 
+    ignored = ignored_labels(config) - {UNLABELLED}
     fate = "dropped" if config.ignored_tokens == "drop" else "kept as context"
     notes = {
         "Sentences without words are left out": listed(lambda part: part.num_empty),
         f"Words labelled {' or '.join(config.ignore_label)} are in no loss and no metric, and {fate}": num_words(
-            lambda label: label in config.ignore_label
+            lambda label: label in ignored
         ),
         f"Words without a label are in no loss and no metric, and {fate}": num_words(lambda label: label == UNLABELLED),
     }
     return [f"{what}: {where}." for what, where in notes.items() if where]
-
-
-def _damage_notes(config: TaggedTextConfig, train: TaggedPart, scheme: str) -> list[str]:
-    if not scheme:
-        return []
-    rows = [_counted(config, row) for row in train.labels]
-    strict, lenient = (sum(len(spans_of(row, scheme, strict=strict)) for row in rows) for strict in (True, False))
-    if strict == lenient:
-        return []
-    return [
-        f"{train.name}: {strict:,} spans are spelt by the letter of {scheme}, {lenient:,} as conlleval reads them; the"
-        " model learns the latter, f1 counts the former. --span_scheme can name another scheme."
-    ]

@@ -1,4 +1,4 @@
-"""Labelled spans in tag sequences (names, chunks): reading, spelling and counting them.
+"""Labelled spans in tag sequences (names, chunks): reading, writing and counting them.
 
 | scheme | a span of type X | its neighbour of the same type |
 |---|---|---|
@@ -6,24 +6,21 @@
 | "bio" (IOB2) | B-X I-X … | B-X as well |
 | "bioes" (IOBES) | B-X I-X … E-X, or S-X for one token | B-X or S-X |
 
-All other tokens are O. A type may be any text, hyphens included. BILOU is BIOES with L for E and U for S; it is refused
-with a message that says so. Schemes: Ramshaw & Marcus 1995 (IOB1), Tjong Kim Sang & Veenstra 1999.
+All other tokens are O; `tags` says what a tag is. Where others spell it otherwise (BILOU), or nobody says how, see
+`spelling`. Schemes: Ramshaw & Marcus 1995 (IOB1), Tjong Kim Sang & Veenstra 1999.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
 from rnn_jax.errors import UserError
+from rnn_jax.tagging.tags import LETTERS, SCHEMES, UNTYPED, make_tag, parts_in_scheme, tag_parts
 
-SCHEMES = ("iob1", "bio", "bioes")
-
-_LETTERS = {"iob1": "BI", "bio": "BI", "bioes": "BIES"}
 # What a span looks like in the letters of neighbouring tokens that share a type: "BIIB" holds two in BIO.
 STRICT = {"iob1": re.compile(r"^I+|(?<=.)BI*"), "bio": re.compile(r"BI*"), "bioes": re.compile(r"S|BI*E")}
 # conlleval.pl goes on from E-X to B-X, so that two neighbours in legal BIOES would be one; in "bioes" they are two.
@@ -37,31 +34,6 @@ class Span(NamedTuple):
     type: str
     start: int
     end: int
-
-
-def detect_scheme(sentences: Iterable[Sequence[str]]) -> str:
-    """The scheme in which tags are spelled, or "" if they are not span tags.
-
-    Span tags are O and B-X, I-X, E-X, S-X with some X that is not empty; one other tag (NN, -LRB-, _, B-, U-PER) in any
-    sentence makes it "", and so does O alone. Any E- or S- makes it "bioes". Of the rest it is "iob1" if some span
-    begins with I- and B- is only ever found directly after its own type (or not at all: I- alone is "iob1"), else
-    "bio". That holds, too, for BIO with damage: some spans that begin with I- among others that begin with B-.
-    """
-    letters, openers = set(), set()  # openers: the first of neighbouring tokens that share a type
-    for tags in sentences:
-        before = ""
-        for parts in map(_parts, tags):
-            if parts is None:
-                return ""
-            letters.add(parts[0])
-            if parts[1] != before:
-                openers.add(parts[0])
-            before = parts[1]
-    if not letters - {"O"}:
-        return ""
-    if letters & {"E", "S"}:
-        return "bioes"
-    return "iob1" if "I" in openers and "B" not in openers else "bio"
 
 
 def spans_of(tags: Sequence[str], scheme: str, *, strict: bool = True) -> list[Span]:
@@ -81,7 +53,7 @@ def spans_of(tags: Sequence[str], scheme: str, *, strict: bool = True) -> list[S
     """
     _check_scheme(scheme)
     pattern = (STRICT if strict else _LENIENT)[scheme]
-    pairs = [_checked_parts(tag, scheme if strict else "bioes") for tag in tags]
+    pairs = [parts_in_scheme(tag, scheme if strict else "bioes") for tag in tags]
     spans, start = [], 0
     for kind, group in groupby(pairs, key=lambda pair: pair[1]):
         run = "".join(letter for letter, _ in group)
@@ -102,7 +74,7 @@ def to_scheme(tags: Sequence[str], scheme_from: str, scheme_to: str, *, strict: 
     for span in spans_of(tags, scheme_from, strict=strict):
         touches = before.type == span.type and before.end == span.start
         letters = _spelling(span.end - span.start, scheme_to, touches)
-        spelled[span.start : span.end] = [f"{letter}-{span.type}" for letter in letters]
+        spelled[span.start : span.end] = [make_tag(letter, span.type) for letter in letters]
         before = span
     return spelled
 
@@ -110,19 +82,20 @@ def to_scheme(tags: Sequence[str], scheme_from: str, scheme_to: str, *, strict: 
 def scheme_labels(types_or_labels: Sequence[str], scheme_to: str) -> tuple[str, ...]:
     """All tags of a scheme for the types in a list: O, then each type's B, I (E, S), types in the order given.
 
-    The list holds label names of any scheme ("O", "B-PER", "I-PER") or plain types ("PER", "LOC"), O or not.
+    The list holds label names of any scheme ("O", "B-PER", "I-PER", or "O", "B", "I") or plain types ("PER", "LOC"), O
+    or not.
 
     Raises:
       UserError: no such scheme, or a list that mixes the two.
     """
     _check_scheme(scheme_to)
     others = [name for name in types_or_labels if name != "O"]
-    tagged = [parts[1] for parts in map(_parts, others) if parts is not None]
+    tagged = [parts[1] for parts in map(tag_parts, others) if parts is not None]
     if tagged and len(tagged) < len(others):
-        odd = next(name for name in others if _parts(name) is None)
-        raise UserError(f"{odd!r} is no span tag, though other labels are: {others}.{_advice(odd)}")
+        odd = next(name for name in others if tag_parts(name) is None)
+        raise UserError(f"{odd!r} is no span tag, though other labels are: {others}.")
     types = dict.fromkeys(tagged or others)
-    return ("O", *(f"{letter}-{kind}" for kind in types for letter in _LETTERS[scheme_to]))
+    return ("O", *(make_tag(letter, kind) for kind in types for letter in LETTERS[scheme_to]))
 
 
 def legal_transitions(labels: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -136,7 +109,7 @@ def legal_transitions(labels: Sequence[str], scheme: str) -> tuple[np.ndarray, n
       UserError: no such scheme, or a label that the scheme does not have.
     """
     _check_scheme(scheme)
-    pairs = [*(_checked_parts(label, scheme) for label in labels), ("O", "")]
+    pairs = [*(parts_in_scheme(label, scheme) for label in labels), ("O", "")]
     allowed = np.array([[_may_follow(before, tag, scheme) for tag in pairs] for before in pairs], bool)
     return allowed[:-1, :-1], allowed[-1, :-1], allowed[:-1, -1]  # the edges of a sentence are as good as O
 
@@ -170,10 +143,11 @@ class SpanTotals(NamedTuple):
     def summary(self) -> dict[str, float]:
         """precision, recall and f1 over all spans (micro average), then precision_X, recall_X and f1_X of each type X.
 
-        Fractions; 0 where undefined. A type that is neither in the gold tags nor predicted is absent.
+        Fractions; 0 where undefined. A type that is neither in the gold tags nor predicted is absent, and so is the
+        only one of tags without types.
         """
         summary = {}
-        for kind in (None, *self.types()):
+        for kind in (None, *(kind for kind in self.types() if kind != UNTYPED)):
             correct, gold, predicted = self.numbers(kind)
             suffix = "" if kind is None else f"_{kind}"
             summary[f"precision{suffix}"] = correct / max(predicted, 1)
@@ -219,28 +193,6 @@ def _may_follow(before: tuple[str, str], tag: tuple[str, str], scheme: str) -> b
     if scheme == "bioes":
         return (tag[0] in "IE" and same) if before[0] in "BI" else tag[0] in "OBS"
     return same or tag[0] != ("B" if scheme == "iob1" else "I")
-
-
-@lru_cache(maxsize=4096)
-def _parts(tag: str) -> tuple[str, str] | None:
-    """Letter and type: "B-PER" → ("B", "PER"), "O" → ("O", ""), anything else → None."""
-    if tag == "O":
-        return "O", ""
-    return (tag[0], tag[2:]) if len(tag) > 2 and tag[0] in "BIES" and tag[1] == "-" else None
-
-
-def _checked_parts(tag: str, scheme: str) -> tuple[str, str]:
-    if (parts := _parts(tag)) is None:
-        raise UserError(f"{tag!r} is no span tag: those are O and B-X, I-X, E-X, S-X for a type X.{_advice(tag)}")
-    if parts[0] not in "O" + _LETTERS[scheme]:
-        raise UserError(f"The scheme {scheme!r} has no tag {tag!r}: E- and S- are tags of 'bioes'.")
-    return parts
-
-
-def _advice(tag: str) -> str:
-    if re.match(r"[LU]-.", tag):
-        return " It looks like BILOU, which is BIOES with other letters: write E- for L- (last) and S- for U- (unit)."
-    return ""
 
 
 def _check_scheme(scheme: str) -> None:

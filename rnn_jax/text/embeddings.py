@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from rnn_jax.data.compressed import open_bytes
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -50,8 +51,8 @@ def read_vectors(
     """Reads the rows whose word is in `wanted`, and the first `max_words` rows; all rows where neither is given.
 
     The file is read as a stream: memory is that of the rows that are kept; of the others only the length is checked.
-    Where a word occurs twice, its first row counts. Words that are to be found lower-cased must be `wanted` in that
-    spelling, too.
+    Words are in NFC. Where one occurs twice, its first row counts. Words that are to be found lower-cased must be
+    `wanted` in that spelling, too.
 
     Raises:
       UserError: vectors of another size (says which); a row with another length than those before it, or with something
@@ -65,7 +66,7 @@ def read_vectors(
         if index >= limit and not wanted_bytes:
             break
         word_ends = row.find(b" ") if row.count(b" ") == size else _end_of_word(row, size, path, line, index == 0)
-        word = row[:word_ends]
+        word = _in_nfc(row[:word_ends])
         if (index < limit or word in wanted_bytes) and word not in line_of:
             line_of[word] = line
             try:
@@ -95,6 +96,15 @@ def match_vectors(
     matched[found] = vectors.vectors[rows[found]]
     num_found, num_as_written = int(found.sum()), int((as_written >= 0).sum())
     return matched, found, Coverage(num_as_written, num_found - num_as_written, len(words) - num_found)
+
+
+def _in_nfc(word: bytes) -> bytes:
+    if word.isascii():
+        return word
+    try:
+        return nfc(word.decode("utf-8")).encode("utf-8")
+    except UnicodeDecodeError:  # an error where the word is kept
+        return word
 
 
 def _rows(path: str, size: int) -> Iterator[tuple[int, bytes]]:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from rnn_jax.data.batching import Ragged
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 from rnn_jax.text.language_config import UnitsConfig
 from rnn_jax.text.units import (
@@ -91,7 +92,7 @@ class LanguageCodec(Codec):
 
 def prepare(text: str, space_mark: str = "") -> str:
     """The text whose units are counted: in NFC and, with a mark for spaces, lines without spaces around them."""
-    text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     if not space_mark:
         return text
     return "\n".join(line.strip(" \t") for line in text.split("\n")).replace(" ", space_mark)

@@ -67,7 +67,7 @@ def read_sentences(
 
 def read_sentence_part(data_config: TaggedTextConfig, codec: TaggingCodec, name: str) -> SentencePart:
     """One file or split, with the labels of the codec."""
-    return sentence_part(codec, *load_tagged_part(data_config, name, codec.label_names))
+    return sentence_part(codec, *load_tagged_part(data_config, name, codec.label_names, codec.scheme))
 
 
 def place_vectors(codec: TaggingCodec, vectors: PretrainedVectors, params: PyTree) -> PyTree:

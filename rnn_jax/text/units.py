@@ -8,7 +8,6 @@ spelling; of bytes there are all 256, always the same.
 
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -16,6 +15,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from rnn_jax.data.batching import Ragged
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 from rnn_jax.text.vocabulary import PAD_ID, UNKNOWN_ID, WORD_PATTERN, encode
 
@@ -181,7 +181,7 @@ def unit_names(tokenizer: Tokenizer, ids: Sequence[int] | np.ndarray) -> list[st
 
 def _pieces(text: str, *, anywhere: bool = False) -> Iterator[str]:
     """The text in NFC as pieces that are encoded as the whole would be: cut before white space, or anywhere."""
-    text = unicodedata.normalize("NFC", text)
+    text = nfc(text)
     start = 0
     while start < len(text):
         end = start + _PIECE

@@ -15,6 +15,8 @@ Scripts that write no spaces between words stay in one piece between punctuation
 import re
 import unicodedata
 
+from rnn_jax.data.normal_form import nfc
+
 # Inside of words, though no letters to Python: combining marks (as in Arabic and Devanagari), joiners, soft hyphens.
 _MARKS = "".join(c for c in map(chr, range(0x300, 0x3100)) if unicodedata.category(c)[0] == "M") + "\u200c\u200d\xad"
 _IN_WORD = rf"[\w{_MARKS}]"
@@ -57,10 +59,10 @@ BETWEEN_SPACES = re.compile(r"[^ \t\r\v\f]+")
 
 
 def split_words(text: str) -> list[str]:
-    """The words and punctuation marks of a text in order, as above; nothing but white space is left out."""
-    return [match.group() for match in WORD.finditer(text)]
+    """The words and punctuation marks of a text in order, as above, in NFC; nothing but white space is left out."""
+    return [match.group() for match in WORD.finditer(nfc(text))]
 
 
 def split_at_spaces(text: str) -> list[str]:
-    """The words of a text in which spaces (or tabs) stand between all words; a no-break space is part of one."""
-    return BETWEEN_SPACES.findall(text)
+    """The words, in NFC, of a text with spaces (or tabs) between all words; a no-break space is part of one."""
+    return BETWEEN_SPACES.findall(nfc(text))

@@ -85,7 +85,7 @@ def test_sentences_that_cannot_be_used(tagged_dir):
     assert "Sentences without words are left out: 1 in odd train." in data.notes
     config = TaggedTextConfig(dataset="odd", data_dir=tagged_dir)
     with pytest.raises(UserError, match="labels of odd test are hidden, so there is nothing to score"):
-        load_tagged_part(config, "test", data.label_names)
+        load_tagged_part(config, "test", data.label_names, "")
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_column_files(write):
     assert data.label_names == ("B-LOC", "B-PER", "I-PER", "O", "I-LOC") and data.scheme == "bio"
     assert len(data.train.tokens) == 3 and len(data.validation.tokens) == 1
     assert data.test == ([["Rome", "fell"]], [["B-LOC", "O"]])
-    part = load_tagged_part(TaggedTextConfig(train_file=train), test, data.label_names)
+    part = load_tagged_part(TaggedTextConfig(train_file=train), test, data.label_names, "bio")
     assert part == data.test
 
 
@@ -117,7 +117,7 @@ def test_labels_that_training_does_not_have(write):
     with pytest.raises(UserError, match=r"b.conll:4: the label 'B-ORG' of 'Acme' does not occur in the training data"):
         load(train_file=train, test_file=test)
     with pytest.raises(UserError, match=r"b.conll:4: the label 'B-ORG'"):
-        load_tagged_part(TaggedTextConfig(), test, ("O", "B-LOC"))
+        load_tagged_part(TaggedTextConfig(), test, ("O", "B-LOC"), "bio")
 
 
 def test_labels_that_are_no_tags(write):
@@ -128,6 +128,125 @@ def test_labels_that_are_no_tags(write):
         load(train_file=write("b.conll", *words))
     with pytest.raises(UserError, match=r"the labels are no spans in --span_scheme=bio"):
         load(train_file=write("c.conll", [("a", "NN"), ("b", "VB")] * 3, [("a", "NN")]), span_scheme="bio")
+
+
+def tagged(text):
+    """Sentences w0 w1 … with these labels."""
+    return [[(f"w{i}", label) for i, label in enumerate(row.split())] for row in text.split("/")]
+
+
+IOB1, BIO, BIOES = (
+    "I-PER I-PER I-PER O I-LOC / I-PER B-PER O / O I-LOC",
+    "B-PER I-PER I-PER O B-LOC / B-PER B-PER O / O B-LOC",
+    "B-PER I-PER E-PER O S-LOC / S-PER S-PER O / O S-LOC",
+)
+BILOU, BMES = (BIOES.replace("E-", "L-").replace("S-", "U-"), BIOES.replace("I-", "M-"))
+
+
+class TestEachPartSpellsInItsOwnWay:
+    @pytest.mark.parametrize(("train", "scheme"), [(IOB1, "iob1"), (BIO, "bio"), (BIOES, "bioes")])
+    @pytest.mark.parametrize(
+        ("other", "name"), [(IOB1, "iob1"), (BIO, "bio"), (BIOES, "bioes"), (BILOU, "BILOU"), (BMES, "BMES")]
+    )
+    def test_all_are_read_as_training_has_them(self, write, train, scheme, other, name):
+        paths = [
+            write("a.conll", *tagged(train) * 2),
+            write("b.conll", *tagged(other)),
+            write("c.conll", *tagged(train)),
+        ]
+        data = load(train_file=paths[0], validation_file=paths[2], test_file=paths[1])
+        expected = [row.split() for row in train.split("/")]  # the same spans in the training data's own words
+        assert data.scheme == scheme and data.test.labels == data.validation.labels == expected
+        note = f"{paths[1]} spells spans in {name}: its labels are read as {scheme}, as the training data has them."
+        assert (note in data.notes) == (name != scheme)
+        config = TaggedTextConfig(train_file=paths[0])
+        assert load_tagged_part(config, paths[1], data.label_names, scheme).labels == expected
+
+    def test_other_letters_in_training(self, write):
+        path = write("a.conll", *tagged(BILOU) * 2)
+        data = load(train_file=path, validation_file=write("b.conll", *tagged(BIO)))
+        assert data.scheme == "bioes" and data.label_names[0] == "B-PER"
+        assert set(data.label_names) == {"O", *(f"{letter}-{kind}" for letter in "BIES" for kind in ("PER", "LOC"))}
+        assert data.train.labels[:3] == data.validation.labels == [row.split() for row in BIOES.split("/")]
+        assert f"{path} spells spans in BILOU: its labels are read as bioes." in data.notes
+
+    def test_a_scheme_that_is_stated_is_that_of_all_parts(self, write):
+        paths = [write("a.conll", *tagged(BIO) * 2), write("b.conll", *tagged(IOB1))]
+        data = load(train_file=paths[0], validation_file=paths[1], span_scheme="bio")
+        assert data.validation.labels == [row.split() for row in IOB1.split("/")]
+        assert any(f"{paths[1]}: 1 spans are spelt by the letter of bio, 5 as" in note for note in data.notes)
+
+    def test_a_label_is_called_as_its_file_has_it(self, write):
+        test = write("b.conll", *tagged("B-PER L-PER / U-ORG"))
+        with pytest.raises(UserError, match=r"b.conll:4: the label 'U-ORG' of 'w0' does not occur"):
+            load(train_file=write("a.conll", *tagged(BIO) * 2), test_file=test)
+
+    def test_ignored_words_keep_their_labels(self, write):
+        data = load(train_file=write("a.conll", *tagged(BIO) * 2), test_file=write("b.conll", *tagged("I-PER _ I-PER")))
+        assert data.test.labels == [["B-PER", "", "I-PER"]]
+
+
+def test_tags_without_types(write):
+    data = load(train_file=write("a.conll", *tagged("B I O / B B / O") * 4), label_field="")
+    assert (data.scheme, data.label_names) == ("bio", ("B", "I", "O"))
+    inputs = fit_tagging_codec(WordsConfig(label_scheme="bioes"), data.train.tokens, data.label_names, scheme="bio")
+    assert inputs.model_labels == ("O", "B", "I", "E", "S")
+    ids = inputs.encode([["a", "b", "c"]], [["B", "I", "O"]]).labels.row(0)
+    assert [inputs.model_labels[i] for i in ids] == ["B", "E", "O"] and inputs.tags(ids) == ["B", "I", "O"]
+    marginals = np.array([[0.125, 0.25, 0, 0, 0.625], [0.25, 0, 0.25, 0.5, 0]])  # of O B I E S
+    assert inputs.probabilities(["B", "I"], marginals) == [0.875, 0.75]
+
+
+ODD = {
+    "an underscore": ("B_PER", "Write 'B-PER'; or"),
+    "a small letter": ("o", "Write 'O'; or"),
+    "the type first": ("PER-B", "Write 'B-PER'; or"),
+    "no type": ("I", "Mend it; or"),
+    "another scheme": ("S-PER", "Mend it; or"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("in_test", [False, True])
+def test_an_odd_label_is_named_with_its_line(write, case, in_test):
+    label, advice = ODD[case]
+    good, bad = tagged(BIO) * 50, [*tagged(BIO) * 50, [("Ann", "O"), ("Lee", label)]]
+    train, test = write("a.conll", *(good if in_test else bad)), write("b.conll", *bad)
+    name, line = ("b" if in_test else "a"), 50 * 13 + 2  # 10 words and 3 blank lines each time
+    message = (
+        rf"{name}.conll:{line}: the label '{label}' of 'Lee' is no span tag of bio, .*{advice} --ignore_label=_,{label}"
+    )
+    with pytest.raises(UserError, match=message):
+        load(train_file=train, test_file=test)
+    if in_test:
+        with pytest.raises(UserError, match=message):
+            load_tagged_part(TaggedTextConfig(train_file=train), test, ("O", "B-PER", "I-PER", "B-LOC"), "bio")
+    else:
+        ignored = load(train_file=train, test_file=train, ignore_label=("_", label))
+        assert ignored.scheme == "bio" and ignored.test.labels[-1] == ["O", ""]
+        plain = load(train_file=train, test_file=train, span_scheme="none")
+        assert plain.scheme == "" and label in plain.label_names
+
+
+def test_a_header_line_is_named(write):
+    path = write("a.conll", [("word", "label"), *tagged(BIO)[0]], *tagged(BIO) * 50)
+    with pytest.raises(UserError, match=r"a.conll:1: the label 'label' of 'word' is .* or delete the line if"):
+        load(train_file=path)
+
+
+def test_tags_that_are_all_spelt_otherwise_are_noted(write):
+    path = write("a.conll", *tagged(BIO.replace("-", "_")) * 4)
+    data = load(train_file=path)
+    assert data.scheme == ""
+    assert any("plain classes, without scores of spans: write 'B-" in note for note in data.notes)
+
+
+def test_no_blank_line_between_sentences(write):
+    path = write("a.conll", [(f"w{i}", "AB"[i % 2]) for i in range(600)])
+    with pytest.raises(UserError, match=r"a.conll: all 600 words are one sentence, as there is no blank line"):
+        load(train_file=path)
+    notes = load(train_file=path, validation_file=path).notes
+    assert f"{path} has no blank line: its 600 words are one sentence." in notes
 
 
 def test_spans_that_are_not_spelt_as_stated(write):

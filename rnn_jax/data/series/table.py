@@ -13,7 +13,7 @@ import numpy as np
 from etils import epy
 
 from rnn_jax.data.compressed import ending, open_bytes
-from rnn_jax.data.lines import read_lines, standard_input
+from rnn_jax.data.lines import read_rows, standard_input
 from rnn_jax.errors import UserError
 
 with epy.lazy_imports():  # synthetic data and TFDS don't wait for it
@@ -123,7 +123,7 @@ def read_table(path: str, *, delimiter: str = "auto", decimal: str = "auto") -> 
     """
     if path == STANDARD_INPUT:
         return _read_text(
-            list(read_lines(standard_input("a table"), "standard input")), "standard input", delimiter, decimal
+            list(read_rows(standard_input("a table"), "standard input")), "standard input", delimiter, decimal
         )
     suffix = ending(path)
     if suffix not in _SUFFIXES:
@@ -131,7 +131,7 @@ def read_table(path: str, *, delimiter: str = "auto", decimal: str = "auto") -> 
     if suffix in (".parquet", ".pq"):
         return _read_parquet(path)
     with open_bytes(path, "the table") as stream:
-        return _read_text(list(read_lines(stream, path)), path, delimiter, decimal)
+        return _read_text(list(read_rows(stream, path)), path, delimiter, decimal)
 
 
 def _read_text(lines: list[str], path: str, delimiter: str, decimal: str) -> Table:
