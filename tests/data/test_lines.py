@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from rnn_jax.data.lines import open_lines, read_lines
+from rnn_jax.data.lines import open_lines, read_lines, read_rows
 from rnn_jax.errors import UserError
 
 
@@ -28,6 +28,24 @@ def test_a_byte_order_mark_is_dropped_at_the_start_only():
 
 def test_emoji_survive():
     assert lines_of("🙂 👩‍👩‍👧\n".encode()) == ["🙂 👩‍👩‍👧"]
+
+
+def test_lines_are_composed():
+    assert lines_of("Zu\u0308rich\nA\u030angstro\u0308m \u2126\n\u0301".encode()) == ["Zürich", "Ångström Ω", "\u0301"]
+
+
+def rows_of(data):
+    return list(read_rows(io.BytesIO(data), "f.csv"))
+
+
+def test_rows_of_data_say_what_is_wrong_with_all_lines():
+    with pytest.raises(UserError, match=r"^f.csv: its lines end with a carriage return alone.*all of it is one line"):
+        rows_of(b"a,b\rc,d\r")
+    with pytest.raises(UserError, match=r"^f.csv:1: 'sep=;' tells Excel .* delete the line"):
+        rows_of(b"sep=;\r\na;b\r\n")
+    assert rows_of(b"a\rb,c\nd\re\n") == ["a\rb,c", "d\re"]
+    assert rows_of(b"a\r\nsep=;\r\n") == ["a", "sep=;"] and rows_of(b"a\r") == ["a"]
+    assert lines_of(b"a\rb") == ["a\rb"]  # of a text, it may be a character
 
 
 def test_not_utf8_names_line_and_byte():

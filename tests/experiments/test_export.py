@@ -25,7 +25,7 @@ from rnn_jax.tagging.spans import SCHEMES, scheme_labels, to_scheme
 
 LINES = {
     sentiment_runs.RUNS: ["not bad at all", "", "word " * 500, "ÄÖ 🙂 so dull"],
-    tagging_runs.RUNS: ["Jordan signed the treaty.", "unseen wörds, don't (here)", "a" * 40, "", "a\r b\u00a0c"],
+    tagging_runs.RUNS: ["Jordan signed the treaty.", "unseen wo\u0308rds, don't (here)", "a" * 40, "", "a\r b\u00a0c"],
 }
 PREDICTED = {  # names in an answer of the script
     sentiment_runs.RUNS: ("text", "label"),
