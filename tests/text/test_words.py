@@ -56,7 +56,7 @@ CASES = {
     "great:) (see: this) a:b": "great|:)|(|see|:|this|)|a|:|b",
     # other scripts, combining marks, emoji
     "café Straße naïve Ærø": "café|Straße|naïve|Ærø",
-    "cafe\u0301s n\u0303": "cafe\u0301s|n\u0303",
+    "cafe\u0301s n\u0303": "caf\u00e9s|\u00f1",
     "हिन्दी भाषा, العَرَبِيَّة": "हिन्दी|भाषा|,|العَرَبِيَّة",
     "日本語のテキスト。中文,": "日本語のテキスト|。|中文|,",
     "ok👍🏽🙂 👩‍👩‍👧 🇩🇪🇫🇷 ❤️!": "ok|👍🏽|🙂|👩‍👩‍👧|🇩🇪|🇫🇷|❤️|!",
