@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rnn_jax.data.labelled import listed_classes
 from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.tagged import TaggedPart
 from rnn_jax.data.tagging_config import TaggedTextConfig
@@ -84,7 +85,7 @@ def in_one_spelling(
                 own = part.labels[i][j]
                 raise UserError(
                     f"{part.where(i, j)}: the label {own!r} of {part.tokens[i][j]!r} does not occur in the training"
-                    f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
+                    f" data, which has {listed_classes(label_names)}."
                     f" {_ignoring(config, own)} leaves such words out."
                 )
     return part._replace(labels=rows)
