@@ -121,7 +121,7 @@ def class_names_in(
 
 def _label_order(label: str) -> tuple[int, int, str]:
     is_integer = label.removeprefix("-").isdecimal()
-    return (0, int(label), "") if is_integer else (1, 0, label)
+    return (0, int(label), label) if is_integer else (1, 0, label)  # a total order: 1, 01 and 001 are three labels
 
 
 def class_numbers(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> Int32[np.ndarray, " n"]:

@@ -1,9 +1,12 @@
 """Texts and classes from datasets and files of every kind."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from rnn_jax.data.classification import LabelledTextConfig, load_classification, load_part
+from rnn_jax.data.labelled import class_names_in
 from rnn_jax.errors import UserError
 
 
@@ -168,6 +171,12 @@ def test_files_leave_the_dataset_out(write, monkeypatch):
 def test_integer_labels_of_files_are_in_numeric_order(write):
     train = write("train.csv", *(f"text {i},{label}" for i, label in enumerate([10, 2, -1, 1] * 3)))
     assert load(train_file=train).label_names == ("-1", "1", "2", "10")
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["1", "01", "001"])))
+def test_labels_of_equal_numbers_have_an_order_as_well(order):
+    """Not that of a set, which another process has in another way: a run could not be resumed."""
+    assert class_names_in("a.csv", [*order, "2", "-0", "0"], None) == ("-0", "0", "001", "01", "1", "2")
 
 
 def test_a_label_that_training_does_not_have(write):

@@ -14,6 +14,7 @@ from etils import epy
 
 from rnn_jax.data.compressed import ending, open_bytes
 from rnn_jax.data.lines import read_rows, standard_input
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 
 with epy.lazy_imports():  # synthetic data and TFDS don't wait for it
@@ -60,7 +61,7 @@ class Table(NamedTuple):
     def texts(self, name: str, first: int | None = None) -> list[str]:
         """A column (its first rows) as texts without spaces around them, "" where a cell is missing."""
         column = self.columns[name] if first is None else self.columns[name].slice(0, first)
-        return [(text or "").strip() for text in pc.cast(column, pa.string()).to_pylist()]
+        return [nfc(text or "").strip() for text in pc.cast(column, pa.string()).to_pylist()]
 
     def numbers(self, name: str, flag: str = "target") -> np.ndarray:
         """A column as float64 (n,), NaN where a cell is missing.
