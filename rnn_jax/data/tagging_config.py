@@ -24,7 +24,8 @@ class TaggedTextConfig(PartsConfig):
     train_file: str = knob("", "column file (CoNLL) to train on, instead of --dataset", short=True)
     columns: tuple[str, ...] = knob(
         (),
-        "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last)",
+        "columns of the files: numbers of word and label from 0, as 0,3 or 1,-1; or names (default: first and last, of "
+        "CoNLL-U form and upos)",
         only_if=any_of(*(when(**{file: GIVEN}) for file in ("train_file", "validation_file", "test_file", "part"))),
         short=True,
     )

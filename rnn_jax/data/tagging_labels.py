@@ -22,8 +22,8 @@ def spelling_of(config: TaggedTextConfig, part: TaggedPart) -> Spelling:
     """How a part spells spans.
 
     Raises:
-      UserError: a label that is no span tag, though most are (names the place). A model would learn it as a class, and
-        no score of spans could be had: seqeval's strict mode, which f1 equals, refuses such a tag, too.
+      UserError: a label that is no span tag, though most are (names the place). It is a slip, or a header, and no score
+        of spans would be right with it: seqeval counts "B_PER" as a span of the type "_PER", and refuses other ones.
     """
     if config.span_scheme == "none":
         return Spelling("")

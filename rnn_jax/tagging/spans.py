@@ -41,7 +41,7 @@ def spans_of(tags: Sequence[str], scheme: str, *, strict: bool = True) -> list[S
 
     strict: only what is spelled as the scheme has it (the table above); all other tags make no span. In "bio" an I-X
     with no B-X before it is in none, nor is what continues it; in "iob1" likewise a B-X that does not follow its type.
-    Equals seqeval's mode="strict" with IOB2 and IOBES.
+    Equals seqeval's mode="strict" with IOB2 and IOBES, of tags without types as well.
 
     Not strict: spans as conlleval.pl (version 2004-01-26) reads them, for numbers that compare with published ones: a
     change of type, B- after B- or I-, and I- or E- after E- begin a span, whatever the scheme. Two things differ. S-,

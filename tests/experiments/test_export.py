@@ -144,15 +144,16 @@ def test_exported_taggers_spell_spans_as_the_data_does(tmp_path):
     assert warnings == ["warning: line 2: of 132 words the first 128 are read"]
 
 
+@pytest.mark.parametrize("types", [["A", "C-D"], ["_"]])  # the latter: tags without types
 @pytest.mark.parametrize(("given", "wanted"), [*itertools.permutations(SCHEMES, 2)])
-def test_the_script_respells_any_labels(given, wanted):
+def test_the_script_respells_any_labels(given, wanted, types):
     """Against `to_scheme`, for sequences that spell spans and for those that do not."""
     script = ast.parse((Path(forms.__file__).parent / "tagging.py").read_text())
     (function,) = (node for node in script.body if isinstance(node, ast.FunctionDef) and node.name == "as_in_data")
     codec = SimpleNamespace(model_scheme=given, scheme=wanted)
     names = {"re": re, "itertools": itertools, "CODEC": {"scheme": wanted}, "SETTINGS": forms._spelling(codec)}
     exec(compile(ast.Module([function], []), "answer.py", "exec"), names)
-    labels, draw = scheme_labels(["A", "C-D"], given), random.Random(0)
+    labels, draw = scheme_labels(types, given), random.Random(0)
     for _ in range(300):
         sequence = draw.choices(labels, k=draw.randrange(12))
         assert names["as_in_data"](sequence) == to_scheme(sequence, given, wanted)
