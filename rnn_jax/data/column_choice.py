@@ -9,7 +9,7 @@ from rnn_jax.errors import UserError
 # Of CoNLL-U; in the earlier CoNLL-X, words, lemmas and the two kinds of parts of speech have the same places.
 CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _CONLL_U_WORDS, _CONLL_U_LABELS = "form", "upos"
-_TOKEN_NAMES = ("tokens", "token", "words", "word", "form", "text")
+TOKEN_NAMES = ("tokens", "token", "words", "word", "form", "text")
 _UNUSED = ("_", "-")
 
 
@@ -119,7 +119,7 @@ def _pick_names(
             raise UserError(f"--{which}={field} is none of the columns: {flag}.")
     if token_field and token_field == label_field:
         raise UserError(f"--token_field and --label_field are both {token_field!r}; they must differ.")
-    tokens = [token_field] if token_field else [n for n in names if n.lower() in _TOKEN_NAMES and n != label_field]
+    tokens = [token_field] if token_field else [n for n in names if n.lower() in TOKEN_NAMES and n != label_field]
     if not tokens:
         raise UserError(f"{flag}: none is called tokens, words, form or text; choose the words with --token_field.")
     if len(tokens) > 1:

@@ -17,13 +17,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from rnn_jax.data.column_choice import CONLL_U, ColumnChoice, choose_columns, columns_text
+from rnn_jax.data.column_choice import CONLL_U, TOKEN_NAMES, ColumnChoice, choose_columns, columns_text
 from rnn_jax.data.lines import data_lines
 from rnn_jax.errors import UserError
 
 _DOCUMENT = "-DOCSTART-"
 _BLANK = " \t\r\v\f"  # and no others: a no-break space may be inside of a word, as in "10 000"
 _BREAKS = r"\r\n|[\t\r\n]"
+_LABEL_NAMES = {*CONLL_U[3:5], "label", "labels", "tag", "tags", "pos", "ner", "chunk", "entity"}  # in headers
 _SAMPLE = 3  # sentences that tell what a file is
 
 
@@ -52,8 +53,8 @@ def read_column_file(
 
     Raises:
       UserError: the columns contradict themselves or the file; nobody says which they are, and the first one counts the
-        words; a line with another number of columns, an empty word or an empty label (file:line); no labels though
-        needed; no sentences; the file cannot be read or is not UTF-8.
+        words; a header; a line with another number of columns, an empty word or an empty label (file:line); no labels
+        though needed; no sentences; the file cannot be read or is not UTF-8.
     """
     lines = data_lines(path)
     first = next((line for block in _blocks(path, lines) for line in block if not line.text.startswith("#")), None)
@@ -67,7 +68,9 @@ def read_column_file(
             "the first column counts the words (1, 2, 3), and does not hold them: say where words and labels are,"
             " counted from 0, as in --columns=1,2."
         )
-    choice.places(len(first.fields), need_labels, first.error)
+    places = choice.places(len(first.fields), need_labels, first.error)
+    if _is_header(first, *places):
+        raise first.error("this seems to be a header, which column files have not: delete the line.")
     tokens, labels, numbers = [], [], []
     has_labels = True
     for block in _blocks(path, lines):
@@ -136,6 +139,14 @@ def _is_comment(line: _Line, width: int) -> bool:
     if not line.text.startswith("#") or len(line.fields) != width:
         return line.text.startswith("#")
     return line.fields[0].startswith("# ") or (line.fields[0] == "#" and "\t" not in line.text)
+
+
+def _is_header(line: _Line, token_at: int, label_at: int | None) -> bool:
+    """Whether the first line of a file says "word" for its word and "label" for its label."""
+    label = "" if label_at is None else line.fields[label_at].lower()
+    return line.fields[token_at].lower() in TOKEN_NAMES and (
+        label in _LABEL_NAMES or label.endswith(tuple(f"_{name}" for name in _LABEL_NAMES))
+    )
 
 
 def _counts_words(blocks: Iterator[list[_Line]]) -> bool:

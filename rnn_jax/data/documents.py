@@ -19,6 +19,7 @@ from rnn_jax.data.datasets import (
 from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.language_config import LanguageConfig
 from rnn_jax.data.lines import read_lines
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.once import once
 from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.errors import UserError
@@ -117,7 +118,7 @@ def _read_file(config: LanguageConfig, path: str) -> Documents:
         raise UserError(f"--text_field={config.text_field}: {path} is a text file, which has no fields.")
     with open_bytes(path) as stream:
         if is_json:
-            return Documents(path, list(_json_texts(stream, path, config.text_field or _TEXT)))
+            return Documents(path, list(_json_texts(stream, path, nfc(config.text_field) or _TEXT)))
         return Documents(path, ["\n".join(read_lines(_whole(stream, path), path))])
 
 

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from rnn_jax.data.compressed import ending, open_bytes
 from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.lines import read_rows
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.errors import UserError
 
 SUFFIXES = (".csv", ".tsv", *JSON_SUFFIXES)
@@ -41,7 +42,7 @@ def read_labelled_file(path: str, *, text_field: str = "", label_field: str = ""
       UserError: no such file, an unknown ending, no such column (names the columns), a malformed line (file:line),
         text that is not UTF-8, or no rows.
     """
-    fields = (text_field or "text", label_field or "label")
+    fields = (nfc(text_field) or "text", nfc(label_field) or "label")
     suffix = ending(path)
     if suffix not in SUFFIXES:
         raise UserError(

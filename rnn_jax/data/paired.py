@@ -16,6 +16,7 @@ from rnn_jax.data.datasets import (
     read_examples,
 )
 from rnn_jax.data.lines import data_lines
+from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 
@@ -78,7 +79,7 @@ def _read_parallel(name: str) -> TextPairs:
 
 def _read_table(path: str, source_field: str, target_field: str) -> TextPairs:
     lines = data_lines(path)
-    fields = (source_field or "0", target_field or "1")
+    fields = (nfc(source_field) or "0", nfc(target_field) or "1")
     if fields[0] == fields[1]:
         raise UserError(
             f"{path}: source and target are both column {fields[0]}; --source_field and --target_field name two."

@@ -1,6 +1,6 @@
 """Which labels a tagger chooses from, and the labels of all parts in one spelling: that of the training data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rnn_jax.data.labelled import listed_classes
 from rnn_jax.data.normal_form import nfc
@@ -77,7 +77,8 @@ def in_one_spelling(
     ignored = ignored_labels(config)
     rows = part.labels
     if scheme and spelling.scheme:
-        rows = [_respelled(row, ignored, spelling, scheme) for row in rows]
+        spelt = {label: spelling.canonical(label) for label in {label for row in rows for label in row}}
+        rows = [_respelled(row, ignored, spelt, spelling.scheme, scheme) for row in rows]
     known = {*label_names, *ignored}
     for i, row in enumerate(rows):
         for j, label in enumerate(row):
@@ -116,12 +117,12 @@ def spelling_notes(
     return notes
 
 
-def _respelled(row: Sequence[str], ignored: frozenset[str], spelling: Spelling, scheme: str) -> list[str]:
+def _respelled(
+    row: Sequence[str], ignored: frozenset[str], spelt: Mapping[str, str], own_scheme: str, scheme: str
+) -> list[str]:
     """A span goes on behind an ignored word."""
-    tags = [spelling.canonical(label) for label in row if label not in ignored]
-    if spelling.scheme != scheme:
-        tags = to_scheme(tags, spelling.scheme, scheme, strict=False)
-    rest = iter(tags)
+    tags = [spelt[label] for label in row if label not in ignored]
+    rest = iter(tags if own_scheme == scheme else to_scheme(tags, own_scheme, scheme, strict=False))
     return [label if label in ignored else next(rest) for label in row]
 
 

@@ -91,12 +91,13 @@ def meant(label: str) -> str:
 def spelt_otherwise(sentences: Sequence[Sequence[str]]) -> str:
     """One of the labels, if these seem to be span tags that are written in another way (b-per, B_PER, PER-B); or ""."""
     counts = Counter(label for labels in sentences for label in labels)
-    tags = {label: meant(label) for label in counts}
-    found = {label for label, tag in tags.items() if tag and tag != OUTSIDE}
-    letters = {tag[0] for tag in tags.values() if tag} | (counts.keys() & {OUTSIDE})
-    rest = sum(counts[label] for label in counts if label not in found and OUTSIDE not in (label, tags[label]))
-    are_tags = letters >= set("BIO") and rest <= _FEW * counts.total()
-    return max(found, key=lambda label: (counts[label], label)) if are_tags else ""
+    tags = {label: meant(label) or (label if tag_parts(label) else "") for label in counts}
+    letters = {tag[0] for tag in tags.values() if tag}
+    rest = sum(counts[label] for label, tag in tags.items() if not tag)
+    if not letters >= {"B", "I", OUTSIDE} or rest > _FEW * counts.total():
+        return ""
+    otherwise = (label for label, tag in tags.items() if tag not in (label, OUTSIDE))
+    return max(otherwise, key=lambda label: (counts[label], label), default="")
 
 
 def _tags(labels: Collection[str], letters: str, typed: bool) -> dict[str, tuple[str, str]]:

@@ -245,6 +245,8 @@ MALFORMED = {
     "too many names": ("a N\n", {"columns": ("form", "tag", "_")}, r"a.conll:1: 2 columns where .*form,tag,_ names 3"),
     "empty": ("", {}, r"a.conll: no sentences"),
     "comments only": ("# a\n\n#x\n-DOCSTART- O\n", {}, r"a.conll: no sentences"),
+    "a header": ("# c\nWord\tx\tPOS\na\tb\tN\n", {}, r"a.conll:2: this seems to be a header.*delete the line. .*'Word"),
+    "a longer header": ("tokens ner_tags\n\na N\n", {}, r"a.conll:1: this seems to be a header"),
     "line ends of old Macs": ("a N\rb N\r\rc O\r", {}, r"a.conll: its lines end with a carriage return alone.*by tr"),
     "a note for Excel": ("sep=;\na N\n", {}, r"a.conll:1: 'sep=;' tells Excel .*delete the line"),
     "commas": ("a,N\nb,O\n", {}, r"a.conll:1: 1 column, so the file has no labels.* with tabs or spaces between them"),

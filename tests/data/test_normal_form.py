@@ -92,6 +92,16 @@ def test_ignored_labels(write):
     assert data.label_names == ("A", "B") and data.train.labels[0] == ["A", "B", ""]
 
 
+@pytest.mark.parametrize("form", [0, 1])
+def test_names_of_columns(write, form):
+    header, flag = (f"{CAFE},{ZURICH}", COMPOSED[:2]) if form else (",".join(COMPOSED[:2]), (CAFE, ZURICH))
+    path = write("a.csv", f"{header}\na,A\nb,B\n")
+    config = LabelledTextConfig(train_file=path, validation_file=path, text_field=flag[0], label_field=flag[1])
+    assert load_classification(config).train.texts == ["a", "b"]
+    pairs = read_pairs_file(write("a.tsv", f"{header}\na,A\n".replace(",", "\t")), *flag)
+    assert (pairs.sources, pairs.targets) == (["a"], ["A"])
+
+
 def test_pairs_and_what_a_translator_reads(write):
     pairs = read_pairs_file(write("a.tsv", f"{CAFE}\t{ZURICH}\n"))
     assert (pairs.sources, pairs.targets) == ([COMPOSED[0]], [COMPOSED[1]])

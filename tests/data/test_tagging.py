@@ -229,8 +229,8 @@ def test_an_odd_label_is_named_with_its_line(write, case, in_test):
 
 
 def test_a_header_line_is_named(write):
-    path = write("a.conll", [("word", "label"), *tagged(BIO)[0]], *tagged(BIO) * 50)
-    with pytest.raises(UserError, match=r"a.conll:1: the label 'label' of 'word' is .* or delete the line if"):
+    path = write("a.conll", [("Wort", "Klasse"), *tagged(BIO)[0]], *tagged(BIO) * 50)
+    with pytest.raises(UserError, match=r"a.conll:1: the label 'Klasse' of 'Wort' is .* or delete the line if"):
         load(train_file=path)
 
 

@@ -94,6 +94,8 @@ def test_labels_that_are_spelt_otherwise_throughout():
     assert spelt_otherwise(sentences("B_PER I_PER O / B_LOC B_PER")) == "B_PER"
     assert spelt_otherwise(sentences("b-per i-per o")) in ("b-per", "i-per")
     assert spelt_otherwise(sentences("PER-B PER-I O")) in ("PER-B", "PER-I")
+    assert spelt_otherwise(sentences("B_PER I_PER O / B-PER I-PER B_PER")) == "B_PER"  # one half of them
+    assert not spelt_otherwise(sentences("B-PER I-PER O"))
     assert not spelt_otherwise(sentences("b-per i-per o nn"))
     assert not spelt_otherwise(sentences("NN DT O"))
     assert not spelt_otherwise(sentences("NN-S VB-I O"))  # nothing that begins
