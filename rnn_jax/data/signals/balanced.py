@@ -10,11 +10,17 @@ from rnn_jax.data.sources import Batch, Buckets, MakeBatch
 _STREAM = 4  # of a seed, with 0 to 3 for orders and cuts
 
 
-def class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """n / (C n_c) for each class c that occurs: all classes weigh the same together, and all examples n."""
+_POWERS = {"square_root": 0.5, "balanced": 1.0}
+
+
+def class_weights(labels: np.ndarray, num_classes: int, kind: str) -> np.ndarray:
+    """w_c ∝ n_c^−p for each class c that occurs, of n_c examples; all examples weigh n together.
+
+    kind: balanced: p = 1, classes weigh the same; square_root: p = ½, each weighs as the root of its size.
+    """
     counts = np.bincount(labels, minlength=num_classes)
-    present = int((counts > 0).sum())
-    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -_POWERS[kind], 0)
+    return (weights * len(labels) / (weights @ counts)).astype(np.float32)
 
 
 def weighted(make_batch: MakeBatch, of_class: np.ndarray) -> MakeBatch:
