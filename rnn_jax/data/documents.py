@@ -7,15 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn_jax.data.compressed import ending, open_bytes
-from rnn_jax.data.datasets import (
-    decode_texts,
-    field_values,
-    find_text_fields,
-    flat_features,
-    open_split,
-    pick_field,
-    read_examples,
-)
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import decode_texts, field_values, find_text_fields, flat_features, pick_field
 from rnn_jax.data.json_lines import JSON_SUFFIXES, is_unicode, read_json_lines
 from rnn_jax.data.language_config import LanguageConfig
 from rnn_jax.data.lines import read_lines

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int32
 
-from rnn_jax.data.datasets import (
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import (
     class_names_of,
     decode_texts,
     field_values,
@@ -18,9 +19,7 @@ from rnn_jax.data.datasets import (
     flat_features,
     is_class_field,
     is_float_field,
-    open_split,
     pick_field,
-    read_examples,
 )
 from rnn_jax.data.files import read_labelled_file
 from rnn_jax.data.once import once

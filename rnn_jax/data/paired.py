@@ -6,15 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.compressed import ending
-from rnn_jax.data.datasets import (
-    decode_texts,
-    field_values,
-    find_text_fields,
-    flat_features,
-    open_split,
-    pick_field,
-    read_examples,
-)
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import decode_texts, field_values, find_text_fields, flat_features, pick_field
 from rnn_jax.data.lines import data_lines
 from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.once import once

@@ -7,7 +7,7 @@ from rnn_jax.data.parts_config import NO_FILE, PartsConfig
 
 SCALINGS = ("standard", "sequence", "none")
 MISSING = ("refuse", "hold")
-CLASS_WEIGHTS = ("none", "balanced")
+CLASS_WEIGHTS = ("none", "square_root", "balanced")
 IMAGE_ORDERS = ("rows", "pixels", "patches")
 FRONT_ENDS = ("none", *IMAGE_ORDERS, "frames", "log_mel")
 WITH_LOG_MEL = when(front_end="log_mel")
@@ -60,7 +60,10 @@ class SignalConfig(PartsConfig):
         short=True,
     )
     class_weights: str = knob(
-        "none", "weight of each example in the loss; balanced: classes weigh the same in all", choices=CLASS_WEIGHTS
+        "none",
+        "weight of each example in the loss; balanced: classes weigh the same in all; square_root: each as the root of "
+        "its size, in between",
+        choices=CLASS_WEIGHTS,
     )
     balanced_batches: bool = knob(
         False, "draw as many examples of each class", only_if=when(class_weights="none"), short=True

@@ -6,15 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.columns import read_column_file
-from rnn_jax.data.datasets import (
-    class_names_of,
-    field_values,
-    find_sequence_fields,
-    flat_features,
-    open_split,
-    pick_field,
-    read_examples,
-)
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import class_names_of, field_values, find_sequence_fields, flat_features, pick_field
 from rnn_jax.data.normal_form import nfc
 from rnn_jax.data.once import once
 from rnn_jax.errors import UserError

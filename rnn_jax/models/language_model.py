@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.dropout import dropout, variational_dropout, word_dropout
+from rnn_jax.layers.base import split_key
 from rnn_jax.modules import RNN, Embedding, Linear
 from rnn_jax.types import Array, Bool, Carry, Cell, Float, Int, Key, Layer
 
@@ -79,7 +80,7 @@ class LanguageModel(nnx.Module):
         key: Key | None = None,
     ) -> Read:
         """tokens (B, T), going on from `carry` where it is given."""
-        keys: list[Key | None] = [None] * 4 if key is None else list(jax.random.split(key, 4))
+        keys = split_key(key, 4)
         tokens = word_dropout(tokens, self.word_dropout, keys[0], unknown_id=self.unknown_id)
         xs = self.embedding(tokens, key=keys[1]).astype(self.dtype)
         out = self.encoder.apply(xs, carry=carry, resets=resets, mask=mask, key=keys[2])

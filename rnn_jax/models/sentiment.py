@@ -1,10 +1,10 @@
 """Text classification: tokens → embedding → (convolution) → recurrent stack → pooling → classes."""
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.dropout import dropout, kept_share, word_dropout
+from rnn_jax.layers.base import split_key
 from rnn_jax.layers.pooling import mean_pool
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.models.classifier_config import NGRAM_FUSIONS
@@ -103,7 +103,7 @@ class SentimentClassifier(nnx.Module):
         key: Key | None = None,
     ) -> Float[Array, "heads B C"]:
         """The logits of the encoder's head and, with a bag beside it, of the bag's."""
-        keys: list[Key | None] = [None] * 5 if key is None else list(jax.random.split(key, 5))
+        keys = split_key(key, 5)
         mask = lengths_to_mask(lengths, tokens.shape[-1])
         words = self.embedding(
             word_dropout(tokens, self.word_dropout, keys[0], unknown_id=self.unknown_id), key=keys[1]

@@ -9,12 +9,12 @@ from flax import nnx
 
 from rnn_jax.attention import Attention, Memory
 from rnn_jax.dropout import variational_dropout, word_dropout
-from rnn_jax.layers import BidirectionalCarry, Stack, as_layer
+from rnn_jax.layers import Stack, as_layer
+from rnn_jax.layers.base import split_key
 from rnn_jax.losses import smoothed_cross_entropy
 from rnn_jax.masking import lengths_to_mask
-from rnn_jax.models.seq2seq_config import BRIDGES
+from rnn_jax.models.bridges import bridged, make_bridges
 from rnn_jax.modules import RNN, Embedding, Linear, plain_arrays
-from rnn_jax.scanning.carries import cast_like
 from rnn_jax.types import Array, Carry, Cell, Float, Int, Key, Layer
 
 
@@ -129,11 +129,11 @@ class Seq2Seq(nnx.Module):
             self.output_bias = nnx.data(nnx.Param(jnp.zeros(target_vocabulary_size, jnp.float32)))
         else:
             self.output = nnx.data(Linear(readout_size, target_vocabulary_size, rngs=rngs))
-        self.bridges: Any = nnx.data(self._make_bridges(rngs))
+        self.bridges: Any = nnx.data(make_bridges(bridge, self.encoder, self._initial_carry(1), dtype, rngs))
 
     def encode(self, source: Int[Array, "B S"], lengths: Int[Array, " B"], *, key: Key | None = None) -> Encoded:
         """Memory and initial carry: tokens (B, S), lengths (B,)."""
-        keys = _split(key, 3)
+        keys = split_key(key, 3)
         mask = lengths_to_mask(lengths, source.shape[-1])
         embedding = self.source_embedding or self.target_embedding
         tokens = word_dropout(source, self.word_dropout, keys[0], unknown_id=self.unknown_id)
@@ -141,7 +141,7 @@ class Seq2Seq(nnx.Module):
         memory = None
         if self.attention is not None:
             memory = self.attention.remember(plain_arrays(self.attention_params), encoded.ys, mask)
-        return Encoded(memory, self._bridged(encoded, len(lengths)))
+        return Encoded(memory, bridged(self.bridge, self.bridges, encoded, self._initial_carry(len(lengths))))
 
     def read_out(
         self,
@@ -157,7 +157,7 @@ class Seq2Seq(nnx.Module):
         replaced by one drawn from the model's own distribution of the step before (scheduled sampling, Bengio et al.
         2015); no gradient passes through the draw.
         """
-        word_key, row_key, stack_key, sampling_key = _split(key, 4)
+        word_key, row_key, stack_key, sampling_key = split_key(key, 4)
         table = self.target_embedding.rows(key=row_key)  # the same rows are dropped at every step
         embed = lambda tokens: jnp.take(table, tokens, axis=0).astype(self.dtype)  # noqa: E731
         dropped = word_dropout(inputs[:, 1:], self.word_dropout, word_key, unknown_id=self.unknown_id)
@@ -205,7 +205,7 @@ class Seq2Seq(nnx.Module):
 
         batch: source (B, S), lengths (B,), inputs, labels and weights (B, T); teacher_forcing (B,), where it is not 1.
         """
-        keys = _split(key, 3)
+        keys = split_key(key, 3)
         encoded = self.encode(batch["source"], batch["lengths"], key=keys[0])
         given = batch.get("teacher_forcing")
         readouts = self.read_out(encoded, batch["inputs"], teacher_forcing=given, key=keys[1]).readouts
@@ -253,42 +253,3 @@ class Seq2Seq(nnx.Module):
 
     def _initial_carry(self, batch: int) -> Carry:
         return self.decoder.initial_carry(batch, x=jax.ShapeDtypeStruct((self.decoder.input_size,), self.dtype))
-
-    def _make_bridges(self, rngs: nnx.Rngs) -> list[Linear] | None:
-        """The maps of a linear bridge, one for each leaf of the decoder's carry; checks that a copy would fit."""
-        if self.bridge not in BRIDGES:
-            raise ValueError(f"No bridge {self.bridge!r}; there are: {', '.join(BRIDGES)}.")
-        carries = self._initial_carry(1)
-        if self.bridge == "linear":
-            return [Linear(self.encoder.output_size, leaf.shape[-1], rngs=rngs) for leaf in jax.tree.leaves(carries)]
-        if self.bridge == "copy":
-            xs = jnp.zeros((1, 1, self.encoder.input_size), self.dtype)
-            _require_same_shapes(jax.eval_shape(lambda: _joined_directions(self.encoder.apply(xs).carry)), carries)
-        return None
-
-    def _bridged(self, encoded: Any, batch: int) -> Carry:
-        fresh = self._initial_carry(batch)
-        if self.bridge == "zero":
-            return fresh
-        if self.bridge == "linear":
-            given = [jnp.tanh(linear(encoded.last)) for linear in self.bridges]
-        else:
-            given = jax.tree.leaves(_joined_directions(encoded.carry))
-        return cast_like(jax.tree.unflatten(jax.tree.structure(fresh), given), fresh)
-
-
-def _joined_directions(carry: Carry) -> Carry:
-    """Both directions' carries side by side."""
-    is_pair = lambda node: isinstance(node, BidirectionalCarry)  # noqa: E731
-    join = lambda *leaves: jnp.concatenate(leaves, axis=-1)  # noqa: E731
-    return jax.tree.map(lambda node: jax.tree.map(join, *node) if is_pair(node) else node, carry, is_leaf=is_pair)
-
-
-def _require_same_shapes(given: Carry, wanted: Carry) -> None:
-    shown = [jax.tree.map(lambda leaf: leaf.shape[-1], carry) for carry in (given, wanted)]
-    if shown[0] != shown[1] or len({jax.tree.structure(carry) for carry in (given, wanted)}) > 1:
-        raise ValueError(f"The bridge cannot copy the encoder's carries, {shown[0]}, to the decoder's, {shown[1]}.")
-
-
-def _split(key: Key | None, n: int) -> tuple[Key | None, ...]:
-    return (None,) * n if key is None else tuple(jax.random.split(key, n))

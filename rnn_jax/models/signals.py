@@ -8,6 +8,7 @@ from flax import nnx
 
 from rnn_jax.augmentation import Augmentation
 from rnn_jax.dropout import dropout
+from rnn_jax.layers.base import split_key
 from rnn_jax.layers.pooling import max_pool, mean_pool
 from rnn_jax.losses.cross_entropy import smoothed_cross_entropy
 from rnn_jax.masking import lengths_to_mask
@@ -69,7 +70,7 @@ class SignalClassifier(nnx.Module):
         key: Key | None = None,
     ) -> Float[Array, "B C"]:
         """signal (B, T, *frame), lengths (B,) and static features (B, S) → logits (B, C) in float32."""
-        keys: list[Key | None] = [None] * 3 if key is None else list(jax.random.split(key, 3))
+        keys = split_key(key, 3)
         if keys[0] is not None:
             signal = self.augmentation(signal, lengths, keys[0])
         xs, mask = self.vectors(signal, lengths)

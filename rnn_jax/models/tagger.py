@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from rnn_jax.dropout import variational_dropout, word_dropout
+from rnn_jax.layers.base import split_key
 from rnn_jax.losses import cross_entropy
 from rnn_jax.masking import lengths_to_mask
 from rnn_jax.models.characters import CharacterEncoder
@@ -82,7 +83,7 @@ class Tagger(nnx.Module):
         key: Key | None = None,
     ) -> Float[Array, "B T L"]:
         """The emissions, in float32: words (B, T), their characters (B, T, C) and the lengths (B,) → (B, T, L)."""
-        keys: list[Key | None] = [None] * 5 if key is None else list(jax.random.split(key, 5))
+        keys = split_key(key, 5)
         mask = lengths_to_mask(lengths, words.shape[-1])
         xs = self.embedding(
             word_dropout(words, self.word_dropout, keys[0], unknown_id=self.unknown_id), key=keys[1]

@@ -13,6 +13,8 @@ from rnn_jax.models.sizes import describe_network, num_parameters
 
 PyTree = Any
 
+_FEW_UPDATES = 200  # below it little is learned from scratch
+
 
 class Plan(NamedTuple):
     """learning_rate: of update t = 0, 1, …, before any plateau."""
@@ -26,6 +28,12 @@ def introduction(config: Any, params: PyTree, plan: Plan, source: Any) -> Iterat
     """What is about to be trained."""
     yield from getattr(source, "notes", ())
     yield f"{describe_network(config)}{num_parameters(params):,} parameters, {plan.total_steps:,} steps."
+    if not config.run.num_steps and plan.total_steps < _FEW_UPDATES:
+        epochs = -(-_FEW_UPDATES // plan.steps_per_epoch)
+        yield (
+            f"Few updates: the training data makes {plan.steps_per_epoch:,} an epoch. Small data takes more epochs, as"
+            f" --num_epochs={epochs:,}; validation keeps the best checkpoint."
+        )
     if (waste := getattr(source, "padding_waste", None)) is not None:
         yield f"Padding is {waste:.1%} of the training batches."
 

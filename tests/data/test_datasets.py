@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rnn_jax.data.datasets import (
-    find_label_fields,
-    find_text_fields,
-    open_split,
-    pick_field,
-    prepared_datasets,
-    read_examples,
-    split_names,
-    splits_overlap,
-)
+from rnn_jax.data.datasets import open_split, prepared_datasets, read_examples, split_names, splits_overlap
+from rnn_jax.data.fields import find_label_fields, find_text_fields, pick_field
 from rnn_jax.errors import UserError
 
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from rnn_jax.data.datasets import find_text_fields, open_dataset, open_split
+from rnn_jax.data.datasets import open_dataset, open_split
+from rnn_jax.data.fields import find_text_fields
 from rnn_jax.data.known_features import require_known_features
+from rnn_jax.data.synthetic.language_choices import CHOICES
 from rnn_jax.data.synthetic.language_grammar import (
-    CHOICES,
     entropy_of,
     line_entropy,
     mean_characters,

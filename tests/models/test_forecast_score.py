@@ -199,3 +199,19 @@ def test_a_history_longer_than_the_look_back_has_the_season(config, values):
     long = read_forecasting(config, 0, None).parts["test"]
     same = forecast_score.score_part(half_of_the_last, long, LEVELS, 0, with_baselines=True)
     assert found.errors["seasonal_naive"].summary() == same.errors["seasonal_naive"].summary()
+
+
+def test_logarithms_are_scored_in_units(config, values):
+    part = read_forecasting(dataclasses.replace(config, transform="log"), 0, None).parts["test"]
+    summary = forecast_score.score_part(half_of_the_last, part, LEVELS, 0, with_baselines=True).summary()
+    logs = np.log(values)
+    location, scale = np.nanmean(logs[:TRAIN], axis=0), np.nanstd(logs[:TRAIN], axis=0)
+    scaled, errors, losses = (logs - location) / scale, [], []
+    for at in plain_windows(values):
+        forecast, truth = half(scaled, at), values[at : at + HORIZON]
+        errors.append(np.exp(forecast * scale + location) - truth)
+        for level, shift in zip(LEVELS, (-1, 0, 1), strict=True):
+            above = truth - np.exp((forecast + shift) * scale + location)
+            losses.append(np.maximum(level * above, (level - 1) * above))
+    assert summary["mae_units"] == pytest.approx(np.nanmean(np.abs(errors)), rel=1e-5)
+    assert summary["quantile_loss"] == pytest.approx(np.nanmean(losses), rel=1e-5)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_jax.data.datasets import decode_texts, field_values, flat_features, open_split, read_examples
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import decode_texts, field_values, flat_features
 from rnn_jax.data.once import once
 from rnn_jax.data.series.frequency import Frequency, Times
 from rnn_jax.data.series.series import Columns, Series, SeriesSet

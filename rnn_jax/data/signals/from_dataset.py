@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from etils import epy
 
-from rnn_jax.data.datasets import class_names_of, field_values, flat_features, open_split, pick_field, read_examples
+from rnn_jax.data.datasets import open_split, read_examples
+from rnn_jax.data.fields import class_names_of, field_values, flat_features, pick_field
 from rnn_jax.data.labelled import find_label_field, label_names
 from rnn_jax.data.once import once
 from rnn_jax.data.signals.sequences import Sequences

@@ -127,8 +127,9 @@ def _source(config: SignalConfig, whole: Callable[[], SignalPart], seed: int) ->
     if config.balanced_batches:
         return BalancedBuckets(part.lengths, part.make_batch, part.labels, **options)
     make_batch = part.make_batch
-    if config.class_weights == "balanced":
-        make_batch = weighted(make_batch, class_weights(part.labels, int(part.labels.max()) + 1))
+    if config.class_weights != "none":
+        of_class = class_weights(part.labels, int(part.labels.max()) + 1, config.class_weights)
+        make_batch = weighted(make_batch, of_class)
     return Buckets(part.lengths, make_batch, **options)
 
 

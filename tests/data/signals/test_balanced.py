@@ -17,11 +17,16 @@ def make_batch(rows, length):
 
 
 def test_classes_weigh_the_same_together():
-    weights = class_weights(LABELS, 4)
+    weights = class_weights(LABELS, 4, "balanced")
     np.testing.assert_allclose(weights, [24 / 3 / 17, 2, 24 / 9, 0], rtol=1e-6)
     assert weights[LABELS].sum() == pytest.approx(24)
     batch = weighted(make_batch, weights)(np.array([20, -1]), 1)
     np.testing.assert_allclose(batch["weights"], [2, 0])
+
+
+def test_classes_weigh_as_the_roots_of_their_sizes():
+    weights = class_weights(np.array([0] * 16 + [1] * 4), 3, "square_root")
+    np.testing.assert_allclose(weights, [20 / 24, 40 / 24, 0], rtol=1e-6)  # 16 : 4 becomes 4 : 2, and 20 in all
 
 
 def test_every_epoch_has_as_many_of_each_class_and_all_rows_come_in_turn():
