@@ -166,7 +166,9 @@ def times(x: Float[Array, " D"], weights: Float[Array, "D F"]) -> Float[Array, "
 
 
 def squash(preactivations: Float[Array, "*S GH"], activations: str) -> list[Float[Array, "*S H"]]:
-    """Equal blocks of the last axis, each through its activation: "s" σ, "t" tanh; "sst" are three gates. At least float32.
+    """Equal blocks of the last axis, each through its activation: "s" σ, "t" tanh; "sst" are three gates.
+
+    At least in float32.
 
     σ(x) = ½ + ½ tanh(x/2), so that all blocks go through one tanh: one vectorised operation in place of several.
     In float32 it is exactly 0 from about x = −18 on, where e^x would go on.

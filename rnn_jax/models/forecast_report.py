@@ -1,6 +1,6 @@
 """What is said of forecasts: who wins, by how much, at which steps and for which series."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -26,9 +26,7 @@ def verdict(name: str, errors: dict[str, Errors]) -> str:
         of_best = f"{named(best)} {number(mse[best])}"
         return f"{name}: the {named(best)} forecast wins. The MSE of {of_best}, of {model}, of {best_naive}."
     ratio = mse[naive] / mse[MODEL] if mse[MODEL] else float("inf")
-    return (
-        f"{name}: the model wins. Its MSE is {number(mse[MODEL])}, that of {best_naive} ({ratio:.2f} times as much)."
-    )
+    return f"{name}: the model wins. Its MSE is {number(mse[MODEL])}, that of {best_naive} ({ratio:.2f} times as much)."
 
 
 def report(part: ForecastPart, scores: ForecastScores) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_jax.data.video.codec import VideoCodec
 from rnn_jax.data.video.parts import VideoPart
-from rnn_jax.data.video.reading import read_array
+from rnn_jax.data.video.reading import read_array, with_channels
 from rnn_jax.errors import UserError
 from rnn_jax.files import explain_write_errors
 from rnn_jax.models.apply import Apply
@@ -52,7 +52,8 @@ def answers(apply: Apply, codec: VideoCodec, batch_size: int, paths: Iterable[st
       UserError: a file cannot be read, has other frames than the model's, or too few; none can be written beside it.
     """
     for path in (line.strip() for line in paths):
-        videos = read_array(path)
+        given = read_array(path)
+        videos = with_channels(given)
         codec.require_same(videos, path)
         if videos.shape[1] < codec.num_context:
             raise UserError(f"{path}: {videos.shape[1]} frames, and the model reads {codec.num_context}.")
@@ -60,5 +61,5 @@ def answers(apply: Apply, codec: VideoCodec, batch_size: int, paths: Iterable[st
         frames = codec.in_units(next_frames(apply, codec, videos[:, -codec.num_context :], size))
         written = Path(path).with_suffix(_ENDING)
         with explain_write_errors(written.parent):
-            np.save(written, frames)
+            np.save(written, frames if given.ndim == videos.ndim else frames[..., 0])
         yield {"path": path, "frames": str(written), "videos": len(videos), "predicted": codec.num_future}

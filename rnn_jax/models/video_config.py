@@ -36,9 +36,5 @@ class VideoModelConfig:
         short=True,
         inherited=NETWORK,
     )
-    loss: str = knob(
-        "cross_entropy", "of each pixel", choices=("cross_entropy", "mse"), short=True
-    )
-    score_batch_size: int = knob(
-        16, "videos that are scored, or predicted, at a time", minimum=1, identity=False
-    )
+    loss: str = knob("cross_entropy", "of each pixel", choices=("cross_entropy", "mse"), short=True)
+    score_batch_size: int = knob(16, "videos that are scored, or predicted, at a time", minimum=1, identity=False)

@@ -1,5 +1,6 @@
 """The frames that come next in a video: an encoder and a forecaster of image cells (Shi et al. 2015)."""
 
+import math
 from typing import Any
 
 import jax
@@ -24,7 +25,8 @@ class VideoPredictor(nnx.Module):
     then is of these as well. Differences to Shi et al.: the forecaster reads its predictions, and only the topmost
     layer is read out.
 
-    frame: (H, W, C). divisor: the value of a pixel that becomes 1.
+    frame: (H, W, C). divisor: the value of a pixel that becomes 1. mean: of pixels in 0 … 1, which σ(b) starts at: an
+    optimiser whose steps are short would take a thousand of them to make frames dark.
 
     Raises:
       ValueError: patches that do not fill a frame.
@@ -41,6 +43,7 @@ class VideoPredictor(nnx.Module):
         patch_size: int,
         num_context: int,
         divisor: float = 1.0,
+        mean: float = 0.5,
         loss: str = "cross_entropy",
         rngs: nnx.Rngs,
     ):
@@ -55,6 +58,7 @@ class VideoPredictor(nnx.Module):
         # nnx.data: NNX takes an attribute for a constant if its first value holds no arrays, as None does.
         self.forecaster: RNN | None = nnx.data(None if forecaster is None else RNN(forecaster, image, rngs=rngs))
         self.output = Linear(self.encoder.output_size[-1], size, rngs=rngs)
+        self.output.b.set_value(jnp.full(size, math.log(mean / (1 - mean)), jnp.float32))
 
     def logits(self, context: Float[Array, "B S H W C"], num_future: int, key: Key | None = None) -> Array:
         """(B, T, Y, X, P·P·C): of the frames after the first, S − 1 of the context where weights are shared, T in all.

@@ -21,7 +21,7 @@ def report(part: VideoPart, scores: VideoScores) -> str:
     codec, steps = part.codec, range(1, part.codec.num_future + 1)
     rows = [(named(name), float(np.mean(values)), *values) for name, values in scores.errors.items()]
     lines = [verdict(part.name, scores), ""]
-    lines += [f"{len(part.clips.frames):,} clips; {codec.num_context} frames are read and {codec.num_future} predicted."]
+    lines += [f"{len(part.clips.frames):,} clips: {codec.num_context} frames are read, {codec.num_future} predicted."]
     lines += ["Errors are squared, of pixels in 0 … 1, summed over a frame; means over clips, by steps ahead:", ""]
     lines += table(("prediction", "all", *map(str, steps)), rows)
     return "\n".join(lines) + "\n"

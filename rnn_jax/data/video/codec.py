@@ -28,7 +28,7 @@ class VideoCodec(Codec):
                 " channels)."
             )
         if (frames.dtype.kind == "f") != (np.dtype(self.dtype).kind == "f"):
-            raise UserError(f"{name}: pixels are {frames.dtype}, and the model was trained on {self.dtype}: convert them.")
+            raise UserError(f"{name}: pixels are {frames.dtype}, and those trained on {self.dtype}: convert them.")
         require_range(frames, self.divisor, name)
 
     def in_units(self, frames: np.ndarray) -> np.ndarray:

@@ -49,9 +49,7 @@ def read_videos(config: VideoConfig, seed: int, known: VideoCodec | None) -> Dat
     """
     if config.objects_dataset:
         return _made(config, seed, known)
-    read = read_parts(
-        config, lambda path: read_clip_file(path, config), lambda split: read_clip_split(split, config)
-    )
+    read = read_parts(config, lambda path: read_clip_file(path, config), lambda split: read_clip_split(split, config))
     train, validation = read.train_and_validation(config.validation_fraction, seed)
     scored = {"validation": validation} | ({"test": read.test} if read.test else {})
     codec = known or _codec(config, train)

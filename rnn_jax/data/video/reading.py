@@ -55,11 +55,11 @@ def read_images(config: VideoConfig) -> np.ndarray:
 
 def read_clip_file(path: str, config: VideoConfig) -> Clips:
     """Reads an array (N, T, H, W) or (N, T, H, W, C); errors as `read_array` and `cut`."""
-    return cut(path, list(read_array(path)), config.num_context_frames + config.num_future_frames)
+    return cut(path, list(with_channels(read_array(path))), config.num_context_frames + config.num_future_frames)
 
 
 def read_array(path: str) -> np.ndarray:
-    """Videos (N, T, H, W, C) of a .npy file, whose array has no last axis where frames are grey.
+    """Videos (N, T, H, W, C), or grey ones (N, T, H, W), of a .npy file.
 
     Raises:
       UserError: no such file, or no array of numbers with four or five axes.
@@ -75,8 +75,12 @@ def read_array(path: str) -> np.ndarray:
             f"{path}: numbers of the shape (videos, frames, height, width) or (videos, frames, height, width, channels)"
             f" are needed; it holds {array.dtype} of {array.shape}."
         )
-    array = array.astype(np.float32) if array.dtype == bool else array
-    return array[..., None] if array.ndim == _VIDEOS_AXES else array
+    return array.astype(np.float32) if array.dtype == bool else array
+
+
+def with_channels(videos: np.ndarray) -> np.ndarray:
+    """Videos (N, T, H, W, C)."""
+    return videos[..., None] if videos.ndim == _VIDEOS_AXES else videos
 
 
 def _is_video(feature: Any) -> bool:
