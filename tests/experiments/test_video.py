@@ -67,7 +67,7 @@ def test_predicted_frames_are_those_that_were_scored(trained, frames, tmp_path, 
 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
     splits = ("--train_split=train[:4]", "--validation_split=train[:4]", "--test_split=train[:4]")
-    flags = ("--num_steps=150", "--eval_every_steps=150", "--learning_rate=0.02", "--hidden_size=16", "--batch_size=4")
+    flags = ("--num_steps=80", "--eval_every_steps=80", "--learning_rate=0.02", "--hidden_size=16", "--batch_size=4")
     runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", *splits, *flags)
     result = metrics_of(tmp_path / "run")
     assert result["validation/squared_error"] < 0.5 * result["validation/squared_error_mean_frame"]

@@ -21,7 +21,8 @@ def predicts(value):
         del function
         frames = batch["frames"].astype(np.float32) / 255
         grey = frames[:, :1].mean(axis=(2, 3), keepdims=True) * np.ones((1, num_future, 4, 4, 1))
-        return (grey if value is None else np.full_like(grey, value)), batch["weights"].sum() * 3, batch["weights"].sum()
+        weight = batch["weights"].sum()
+        return (grey if value is None else np.full_like(grey, value)), weight * 3, weight
 
     return apply
 
