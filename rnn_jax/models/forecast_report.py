@@ -17,6 +17,8 @@ def verdict(name: str, errors: dict[str, Errors]) -> str:
     """One line: whether the model has the lowest MSE, and if not, who has."""
     mse = {forecaster: found.scaled.summary()["mse"] for forecaster, found in errors.items()}
     naive = min((forecaster for forecaster in mse if forecaster in NAIVE), key=mse.__getitem__)
+    if not np.isfinite(mse[MODEL]):
+        return f"{name}: THE MODEL'S FORECASTS ARE NOT ALL NUMBERS. The MSE of {named(naive)} {number(mse[naive])}."
     best = min(mse, key=mse.__getitem__)
     model = f"the model {number(mse[MODEL])}"
     best_naive = f"{named(naive)} {number(mse[naive])}"

@@ -64,7 +64,10 @@ def forecast(model: Forecaster, batch: dict[str, Any], key: jax.Array) -> dict[s
 def score_part(
     apply: Apply, part: ForecastPart, levels: Sequence[float], seed: int, *, with_baselines: bool
 ) -> ForecastScores:
-    """Forecasts from every window, once. levels: of the quantiles that the model forecasts, if it does."""
+    """Forecasts from every window, once. levels: of the quantiles that the model forecasts, if it does.
+
+    A forecast of the model's that is no number makes its errors NaN: nothing is left out of them.
+    """
     others = baselines(part) if with_baselines else {}
     horizon, num_series = part.timeline.horizon, len(part.series)
     totals = {name: Errors(*[PointTotals.zero(horizon, num_series)] * 3) for name in (MODEL, *others)}
@@ -76,7 +79,9 @@ def score_part(
         naive_scale = part.naive_scales[series]
         forecasts = {MODEL: found["point"]} | {name: make(rows, batch) for name, make in others.items()}
         for name, values in forecasts.items():
-            totals[name] = _add(totals[name], values, batch, series, naive_scale)
+            # A baseline has no value yet where a series begins. What a model makes that is no number is its error.
+            mask = batch["target_mask"] & (np.isfinite(values) if name != MODEL else True)
+            totals[name] = _add(totals[name], values, batch, mask, series, naive_scale)
         real = rows >= 0
         per_window[rows[real]] = _window_errors(found["point"], batch)[real]
         if "quantiles" in found:
@@ -90,8 +95,9 @@ def _read_by_models(batch: Batch) -> Batch:
     return {name: array for name, array in batch.items() if not name.startswith("target")}
 
 
-def _add(errors: Errors, forecasts: np.ndarray, batch: Batch, series: np.ndarray, naive_scale: np.ndarray) -> Errors:
-    mask = batch["target_mask"] & np.isfinite(forecasts)
+def _add(
+    errors: Errors, forecasts: np.ndarray, batch: Batch, mask: np.ndarray, series: np.ndarray, naive_scale: np.ndarray
+) -> Errors:
     location, scale = batch["location"][:, None], batch["scale"][:, None]
     found, truth = forecasts * scale + location, batch["target"] * scale + location
     naive_scale = naive_scale[:, None]

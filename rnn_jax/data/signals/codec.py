@@ -11,6 +11,7 @@ from rnn_jax.data.batching import take
 from rnn_jax.data.codec import Codec
 from rnn_jax.data.signals.sequences import Sequences
 from rnn_jax.data.signals.signals import Signals
+from rnn_jax.data.signals.wav import conversion
 from rnn_jax.data.signals_config import FrontEndConfig, SignalConfig
 from rnn_jax.data.sources import Batch
 from rnn_jax.errors import UserError
@@ -89,7 +90,10 @@ class SignalCodec(Codec):
             )
         rates = signals.form.sample_rate, self.sample_rate
         if all(rates) and rates[0] != rates[1]:
-            raise UserError(f"{name} is sound of {rates[0]:g} Hz, and the model reads {rates[1]:g} Hz: convert it.")
+            raise UserError(
+                f"{name} is sound of {rates[0]:g} Hz, and the model reads {rates[1]:g} Hz: resample it, as with"
+                f" {conversion(signals.places[0], rates[1], self.frame[-1])}."
+            )
 
 
 def fit_signal_codec(
