@@ -175,9 +175,9 @@ def squash(preactivations: Float[Array, "*S GH"], activations: str) -> list[Floa
     """
     wide = accumulating(preactivations)
     size = preactivations.shape[-1] // len(activations)
-    scale = np.repeat([0.5 if kind == "s" else 1.0 for kind in activations], size).astype(wide.dtype)
-    shift = np.repeat([0.5 if kind == "s" else 0.0 for kind in activations], size).astype(wide.dtype)
-    scale, shift = (jnp.broadcast_to(each, wide.shape) for each in (scale, shift))
+    scales = np.repeat([0.5 if kind == "s" else 1.0 for kind in activations], size).astype(wide.dtype)
+    shifts = np.repeat([0.5 if kind == "s" else 0.0 for kind in activations], size).astype(wide.dtype)
+    scale, shift = (jnp.broadcast_to(each, wide.shape) for each in (scales, shifts))
     return jnp.split(jnp.tanh(wide * scale) * scale + shift, len(activations), axis=-1)
 
 

@@ -5,7 +5,7 @@ that of our other LSTMs.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,8 @@ class ConvLSTM(LSTMFamily):
 
     def __post_init__(self):
         super().__post_init__()
-        if not isinstance(self.image_size, tuple) or len(self.image_size) != 2:
+        given: Any = self.image_size
+        if not isinstance(given, tuple) or len(given) != 2:
             raise ValueError(f"image_size is a pair, (height, width); got {self.image_size!r}.")
         for size in self.image_size:
             check_size("image_size", size)

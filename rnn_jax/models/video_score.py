@@ -55,7 +55,8 @@ def baselines(codec: VideoCodec, context: np.ndarray) -> dict[str, np.ndarray]:
 
 def score_part(apply: Apply, part: VideoPart, batch_size: int, *, with_baselines: bool) -> VideoScores:
     """Every clip once. A prediction that is no number makes the model's error NaN: nothing is left out of it."""
-    codec, sums, loss = part.codec, {}, np.zeros(2)
+    codec, loss = part.codec, np.zeros(2)
+    sums: dict[str, np.ndarray] = {}
     for real, batch in part.batches(batch_size):
         found, total, weight = jax.device_get(apply(judge, batch, num_future=codec.num_future))
         loss += total, weight
@@ -64,6 +65,6 @@ def score_part(apply: Apply, part: VideoPart, batch_size: int, *, with_baselines
         others = baselines(codec, context) if with_baselines else {}
         for name, predicted in ({MODEL: found[:real]} | others).items():
             errors = np.square(predicted - truth).sum(axis=(0, 2, 3, 4))
-            sums[name] = sums.get(name, 0) + errors
+            sums[name] = sums.get(name, np.zeros(codec.num_future)) + errors
     count = len(part.clips.frames)
     return VideoScores({name: total / count for name, total in sums.items()}, float(loss[0] / loss[1]))

@@ -1,7 +1,7 @@
 """Videos as batches to train on, and as parts to score: of a dataset, of files, or made of images that bounce."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ def _data(
     codec: VideoCodec,
     train: Clips,
     scored: dict[str, Clips],
-    source: functools.partial[Source],
+    source: Callable[[], Source],
     notes: tuple[str, ...],
     intro: str,
 ) -> Data:
