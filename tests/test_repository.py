@@ -32,7 +32,7 @@ LEVELS = (
     ("exit_codes", "files"),
     ("config",),
     ("numerics",),
-    ("masking", "dropout", "spectrogram"),
+    ("masking", "dropout", "spectrogram", "convolution"),
     ("augmentation",),
     ("cells",),  # one time step
     ("scanning",),  # over time

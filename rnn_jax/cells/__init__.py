@@ -6,6 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rnn_jax.cells.base import DenseCell, SplitCell
+from rnn_jax.cells.conv_lstm import (
+    ConvLSTM,
+    ConvLSTMCarry,
+    ConvLSTMGates,
+    ConvLSTMParams,
+    PeepholeConvLSTM,
+    PeepholeConvLSTMParams,
+)
 from rnn_jax.cells.elman import ACTIVATIONS, Elman, ElmanCarry, ElmanParams, Memoryless, MemorylessParams
 from rnn_jax.cells.gru import (
     GRU,
@@ -43,6 +51,9 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "gru_layer_norm": LayerNormGRU,
     "memoryless": Memoryless,
 }
+
+IMAGE_CELLS: dict[str, Callable[..., Cell]] = {"conv_lstm": ConvLSTM, "conv_lstm_peephole": PeepholeConvLSTM}
+"""Cells whose x, y and carry are images: they need an `image_size` beside the hidden size."""
 
 
 def make_cell(
@@ -91,8 +102,13 @@ __all__ = [
     "ACTIVATIONS",
     "CELLS",
     "GRU",
+    "IMAGE_CELLS",
     "LSTM",
     "Chrono",
+    "ConvLSTM",
+    "ConvLSTMCarry",
+    "ConvLSTMGates",
+    "ConvLSTMParams",
     "CoupledGates",
     "CoupledLSTM",
     "DenseCell",
@@ -115,6 +131,8 @@ __all__ = [
     "LearnedStartParams",
     "Memoryless",
     "MemorylessParams",
+    "PeepholeConvLSTM",
+    "PeepholeConvLSTMParams",
     "PeepholeLSTM",
     "PeepholeLSTMParams",
     "ProjectedLSTM",

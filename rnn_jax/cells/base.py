@@ -83,13 +83,17 @@ class DenseCell(SplitCell):
 
     def draw_weights(self, key: Key, input_size: InputSize) -> tuple[Array, Array, Array]:
         """w_x (D, G·H), w_h (H, G·H) and b (G·H,), every gate's block by itself."""
-        num_features = check_init(key, input_size)
-        size, (key_x, key_h, key_b) = self.hidden_size, jax.random.split(key, 3)
+        block_x, block_h = self.blocks(key, input_size)
+        key_x, key_h, key_b = jax.random.split(key, 3)
         return (
-            self.draw("w_x_init", key_x, (num_features, size)),
-            self.draw("w_h_init", key_h, (self.recurrent_size, size)),
-            self.draw("b_init", key_b, (size,)),
+            self.draw("w_x_init", key_x, block_x),
+            self.draw("w_h_init", key_h, block_h),
+            self.draw("b_init", key_b, (self.hidden_size,)),
         )
+
+    def blocks(self, key: Key, input_size: InputSize) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of one gate's block of w_x and of w_h; errors as `check_init`."""
+        return (check_init(key, input_size), self.hidden_size), (self.recurrent_size, self.hidden_size)
 
     def draw(self, field: str, key: Key, shape: tuple[int, ...]) -> Array:
         """The blocks of all gates, (…, G·H), by the initializer of that field.
@@ -161,17 +165,20 @@ def times(x: Float[Array, " D"], weights: Float[Array, "D F"]) -> Float[Array, "
     return x @ weights.astype(x.dtype)
 
 
-def squash(preactivations: Float[Array, " GH"], activations: str) -> list[Float[Array, " H"]]:
-    """Equal blocks, each through its activation: "s" σ, "t" tanh; "sst" are three gates. At least float32.
+def squash(preactivations: Float[Array, "*S GH"], activations: str) -> list[Float[Array, "*S H"]]:
+    """Equal blocks of the last axis, each through its activation: "s" σ, "t" tanh; "sst" are three gates.
+
+    At least in float32.
 
     σ(x) = ½ + ½ tanh(x/2), so that all blocks go through one tanh: one vectorised operation in place of several.
     In float32 it is exactly 0 from about x = −18 on, where e^x would go on.
     """
     wide = accumulating(preactivations)
     size = preactivations.shape[-1] // len(activations)
-    scale = np.repeat([0.5 if kind == "s" else 1.0 for kind in activations], size).astype(wide.dtype)
-    shift = np.repeat([0.5 if kind == "s" else 0.0 for kind in activations], size).astype(wide.dtype)
-    return jnp.split(jnp.tanh(wide * scale) * scale + shift, len(activations))
+    scales = np.repeat([0.5 if kind == "s" else 1.0 for kind in activations], size).astype(wide.dtype)
+    shifts = np.repeat([0.5 if kind == "s" else 0.0 for kind in activations], size).astype(wide.dtype)
+    scale, shift = (jnp.broadcast_to(each, wide.shape) for each in (scales, shifts))
+    return jnp.split(jnp.tanh(wide * scale) * scale + shift, len(activations), axis=-1)
 
 
 def accumulating(x: Array) -> Array:
@@ -179,10 +186,10 @@ def accumulating(x: Array) -> Array:
     return x.astype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
-def add_bias(x: Float[Array, " F"], bias: Float[Array, " F"]) -> Float[Array, " F"]:
+def add_bias(x: Float[Array, "*S F"], bias: Float[Array, " F"]) -> Float[Array, "*S F"]:
     """x + bias in x's dtype. Added in float32, so that the bias' derivative is summed over steps and batch in it."""
     wide = accumulating(x)
-    return (wide + bias.astype(wide.dtype)).astype(x.dtype)
+    return (wide + jnp.broadcast_to(bias.astype(wide.dtype), wide.shape)).astype(x.dtype)
 
 
 def layer_norm(x: Float[Array, " F"], scale: Float[Array, " F"], epsilon: float = 1e-5) -> Float[Array, " F"]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt64
+from jaxtyping import Float64, Int32, Int64, UInt64
 
 Lengths = Int64[np.ndarray, " n"]
 
@@ -140,9 +140,7 @@ def bucket_lengths(lengths: np.ndarray, num_buckets: int = 8, multiple_of: int =
 
 def permutation(n: int, *entropy: int) -> Int64[np.ndarray, " n"]:
     """A random permutation of 0 … n - 1, a pure function of the entropy (integers) on every platform and version."""
-    # NumPy promises the raw bits of a generator to stay, not what shuffle() makes of them.
-    seeds = np.random.SeedSequence([value % 2**64 for value in entropy])
-    bits: UInt64[np.ndarray, " n"] = np.random.PCG64(seeds).random_raw(n)
+    bits = _random_bits(n, *entropy)
     # A stable argsort of the bits. Sorting numbers is several times faster than sorting rows by them: so each carries
     # its row in place of its last bits, and the few that agree in the others are put right.
     num_bits = np.uint64(max(n, 1).bit_length())
@@ -155,6 +153,17 @@ def permutation(n: int, *entropy: int) -> Int64[np.ndarray, " n"]:
         rows = order[run[0] : run[-1] + 2]
         order[run[0] : run[-1] + 2] = rows[np.argsort(bits[rows], kind="stable")]
     return order
+
+
+def uniform(n: int, *entropy: int) -> Float64[np.ndarray, " n"]:
+    """n random numbers in [0, 1), as `permutation` a pure function of the entropy."""
+    return (_random_bits(n, *entropy) >> np.uint64(11)) * 2.0**-53
+
+
+def _random_bits(n: int, *entropy: int) -> UInt64[np.ndarray, " n"]:
+    # NumPy promises the raw bits of a generator to stay, not what its methods make of them.
+    seeds = np.random.SeedSequence([value % 2**64 for value in entropy])
+    return np.random.PCG64(seeds).random_raw(n)
 
 
 def batch_counts(lengths: np.ndarray, shapes: Shapes) -> Iterator[tuple[int, int, int]]:

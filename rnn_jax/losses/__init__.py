@@ -1,7 +1,7 @@
 """Losses as (total, weight) pairs: of classes, all or few of very many; mixtures of softmaxes; of predicted numbers."""
 
 from rnn_jax.losses.adaptive import AdaptiveParams, adaptive_cross_entropy, adaptive_log_probs, init_adaptive
-from rnn_jax.losses.cross_entropy import cross_entropy, smoothed_cross_entropy
+from rnn_jax.losses.cross_entropy import binary_cross_entropy, cross_entropy, smoothed_cross_entropy
 from rnn_jax.losses.distributions import (
     DISTRIBUTIONS,
     Distribution,
@@ -25,6 +25,7 @@ __all__ = [
     "absolute_error",
     "adaptive_cross_entropy",
     "adaptive_log_probs",
+    "binary_cross_entropy",
     "counts_proposal",
     "cross_entropy",
     "huber_error",

@@ -5,6 +5,7 @@ not exist) reaches neither values nor gradients. A logit of −∞ is a class th
 gradient 0, and as the label of a row that counts it makes the loss ∞.
 """
 
+import jax
 import jax.numpy as jnp
 
 from rnn_jax.numerics import known_number, logsumexp, wide
@@ -47,6 +48,18 @@ def smoothed_cross_entropy(
     losses = jnp.where(impossible, jnp.inf, logsumexp(logits) - jnp.where(impossible, 0, target))
     weights = wide(weights).astype(logits.dtype)
     return jnp.where(real, losses * weights, 0).sum(), weights.sum()
+
+
+def binary_cross_entropy(
+    logits: Float[Array, "*B"], target: Float[Array, "*B"], weights: Float[Array, "*B"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """(Σ w · (−y log σ(logit) − (1 − y) log(1 − σ(logit))), Σ w), y = target, in [0, 1]."""
+    real = weights > 0
+    # Before anything is computed: the derivative at a NaN is NaN, even times 0.
+    logits, target = jnp.where(real, wide(logits), 0), jnp.where(real, wide(target), 0)
+    losses = jax.nn.softplus(logits) - target * logits
+    weights = wide(weights).astype(losses.dtype)
+    return (losses * weights).sum(), weights.sum()
 
 
 def _mean_of_possible(logits: Float[Array, "*B C"]) -> Float[Array, "*B"]:

@@ -78,7 +78,10 @@ def forecast(model: Forecaster, batch: dict[str, Any], key: jax.Array) -> dict[s
 def score_part(
     apply: Apply, part: ForecastPart, levels: Sequence[float], seed: int, *, with_baselines: bool
 ) -> ForecastScores:
-    """Forecasts from every window, once. levels: of the quantiles that the model forecasts, if it does."""
+    """Forecasts from every window, once. levels: of the quantiles that the model forecasts, if it does.
+
+    A forecast of the model's that is no number makes its errors NaN: nothing is left out of them.
+    """
     others = baselines(part) if with_baselines else {}
     horizon, num_series = part.timeline.horizon, len(part.series)
     totals = {name: Errors(*[PointTotals.zero(horizon, num_series)] * 3) for name in (MODEL, *others)}
@@ -92,7 +95,9 @@ def score_part(
         naive_scale = part.naive_scales[series]
         forecasts = {MODEL: found["point"]} | {name: make(rows, batch) for name, make in others.items()}
         for name, values in forecasts.items():
-            sums = _sums(values, batch, naive_scale, in_units)
+            # A baseline has no value yet where a series begins. What a model makes that is no number is its error.
+            mask = batch["target_mask"] & (np.isfinite(values) if name != MODEL else True)
+            sums = _sums(values, batch, mask, naive_scale, in_units)
             totals[name] = Errors(*(total.add_sums(own, series) for total, own in zip(totals[name], sums, strict=True)))
             if name == MODEL:
                 real = rows >= 0
@@ -109,10 +114,9 @@ def _read_by_models(batch: Batch) -> Batch:
 
 
 def _sums(
-    forecasts: np.ndarray, batch: Batch, naive_scale: np.ndarray, in_units: InUnits
+    forecasts: np.ndarray, batch: Batch, mask: np.ndarray, naive_scale: np.ndarray, in_units: InUnits
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`point_sums` (B, H, 4) of scaled values, of values in units, and over the naive scale (B, C), as in `Errors`."""
-    mask = batch["target_mask"] & np.isfinite(forecasts)
     location, scale = batch["location"][:, None], batch["scale"][:, None]
     found, truth = (in_units(values, location, scale) for values in (forecasts, batch["target"]))
     naive_scale = naive_scale[:, None]

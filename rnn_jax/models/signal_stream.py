@@ -107,10 +107,8 @@ def advance(model: SignalClassifier, batch: dict[str, Any], *, skip: int) -> Any
     xs, mask = xs[:, skip:], mask[:, skip:]
     encoded = model.encoder.apply(xs, mask=mask, carry=carry)
     pooled = _add(model, pooled, encoded, mask)
-    joined = [_vector(model.pooling.kind, pooled)]
-    if "static" in batch:
-        joined.append(batch["static"])
-    return (encoded.carry, pooled), jax.nn.softmax(model.classes(joined))
+    features = _vector(model.pooling.kind, pooled)
+    return (encoded.carry, pooled), jax.nn.softmax(model.classes(features, batch.get("static")))
 
 
 def _add(model: SignalClassifier, pooled: Pooled, encoded: LayerOutput, mask: Bool[Array, "B T"]) -> Pooled:

@@ -24,8 +24,8 @@ class SignalClassifier(nnx.Module):
 
     x_1 … x_T' = convolutions(front_end(signal))
     ys, last = encoder(x)                                       any layer or cell of ours
-    z = pool(ys, last) ⊕ static features ⊕ statistics(signal)   ⊕ joins
-    logits = dropout(z) W + b, or with a head relu(dropout(z) V + d) W + b
+    z = dropout(pool(ys, last) ⊕ statistics(signal)) ⊕ static features   ⊕ joins
+    logits = z W + b, or with a head relu(z V + d) W + b
 
     The augmentation and every dropout need a key; without one the model is deterministic. `label_smoothing` is the
     share of the target that the loss spreads over all classes in training.
@@ -75,10 +75,9 @@ class SignalClassifier(nnx.Module):
             signal = self.augmentation(signal, lengths, keys[0])
         xs, mask = self.vectors(signal, lengths)
         pooled = self.pooling(self.encoder.apply(xs, mask=mask, key=keys[1]), mask)
-        joined = [pooled] if static is None else [pooled, static.astype(pooled.dtype)]
         if self.statistics:
-            joined.append(statistics(signal, lengths).astype(pooled.dtype))
-        return self.classes(joined, keys[2])
+            pooled = jnp.concatenate([pooled, statistics(signal, lengths).astype(pooled.dtype)], axis=-1)
+        return self.classes(pooled, static, keys[2])
 
     def vectors(
         self, signal: Float[Array, "B T ..."], lengths: Int[Array, " B"]
@@ -90,9 +89,13 @@ class SignalClassifier(nnx.Module):
             xs, lengths = self.convolutions(xs, lengths)
         return xs, lengths_to_mask(lengths, xs.shape[1])
 
-    def classes(self, joined: list[Array], key: Key | None = None) -> Float[Array, "B C"]:
-        """From what is joined behind the pooling to logits in float32."""
-        z = dropout(jnp.concatenate(joined, axis=-1), self.output_dropout, key)
+    def classes(
+        self, features: Float[Array, "B F"], static: Float[Array, "B S"] | None, key: Key | None = None
+    ) -> Float[Array, "B C"]:
+        """From the features of the signals, and the static ones, to logits in float32."""
+        z = dropout(features, self.output_dropout, key)
+        if static is not None:
+            z = jnp.concatenate([z, static.astype(z.dtype)], axis=-1)
         if self.head is not None:
             z = jax.nn.relu(self.head(z))
         return self.output(z).astype(jnp.float32)

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import plain_loop
-from oracles.foreign_cells import ConvLSTM, DecayGRU, DecayingSum
+from oracles.foreign_cells import DecayGRU, DecayingSum
 from oracles.jitting import quick_jit
 from oracles.plain_loop import Result, stack, take
 
 from rnn_jax import CELLS, Backend, Bidirectional, make_cell, scan_cell, segment_ids_to_resets
 from rnn_jax.cells import *  # noqa: F403 — eval(repr(cell)) needs the classes' names
-from rnn_jax.cells import GRU, LSTM, LearnedStart, Zoneout
+from rnn_jax.cells import GRU, LSTM, LearnedStart, PeepholeConvLSTM, Zoneout
 from rnn_jax.cells.contract import size_of, start
 
 B, T, D, H = 4, 6, 3, 4
@@ -29,7 +29,7 @@ B, T, D, H = 4, 6, 3, 4
 VECTOR, IMAGE = jax.ShapeDtypeStruct((D,), float), jax.ShapeDtypeStruct((3, 2, D), float)
 FURTHER = {
     "a user's class": (DecayingSum(H), VECTOR),
-    "images": (ConvLSTM(H, image=(3, 2)), IMAGE),
+    "images": (PeepholeConvLSTM(H, image_size=(3, 2)), IMAGE),
     "values and times": (DecayGRU(H), (VECTOR, jax.ShapeDtypeStruct((), float))),
     "zoneout": (Zoneout(LSTM(H), rate=(0.1, 0.5)), VECTOR),  # at its expectation; with keys in test_wrappers.py
     "learned start": (LearnedStart(GRU(H)), VECTOR),

@@ -131,6 +131,27 @@ def test_naive_forecasts_are_those_of_a_loop(config, values):
         assert found.errors[name].summary()["mse"] == pytest.approx(np.square(errors[:, 0]).mean(), rel=1e-4), name
 
 
+def test_a_forecast_that_is_no_number_counts(config):
+    """One value of one window, NaN: the model's errors are no numbers either, and the report says so."""
+    part = read_forecasting(config, 0, None).parts["test"]
+    calls = []
+
+    def nearly(function, batch, key):
+        found = half_of_the_last(function, batch, key)
+        if not calls:
+            found["point"][0, 1, 0] = found["quantiles"][0, 1, 0] = np.nan
+        calls.append(key)
+        return found
+
+    scores = forecast_score.score_part(nearly, part, LEVELS, 0, with_baselines=True)
+    summary = scores.summary()
+    assert all(np.isnan(summary[name]) for name in ("mse", "mae_units", "smape", "mase", "owa", "quantile_loss"))
+    assert np.isfinite(scores.errors["repeat_last"].summary()["mse"])
+    assert np.isnan(scores.per_window).sum() == 1
+    first = report(part, scores).splitlines()[0]
+    assert first.startswith("test: THE MODEL'S FORECASTS ARE NOT ALL NUMBERS. The MSE of ".replace("test", part.name))
+
+
 def test_the_first_line_says_who_wins(config):
     part = read_forecasting(config, 0, None).parts["test"]
 

@@ -101,7 +101,7 @@ def test_padding_is_not_read():
 def codec_of(size):
     none = np.zeros(0)
     classes, one = ("a", "b", "c"), np.ones(size)
-    return SignalCodec(classes, ("x",) * size, (size,), 0, 22, 0.0, 1.0, "none", one * 0, one, False, (), none, none)
+    return SignalCodec(classes, ("x",) * size, (size,), 0, 22, 0.0, 1.0, "none", one * 0, one, False, (), *[none] * 4)
 
 
 def part_of(codec, signal):
@@ -159,3 +159,13 @@ def test_what_cannot_be_streamed_is_said(model, words):
     signal = np.zeros((20, 2), np.float32)
     with pytest.raises(UserError, match=words):
         next(labels_as_it_comes(apply_of(model()), model(), codec_of(2), part_of(codec_of(2), signal), 0, 8))
+
+
+def test_static_features_are_not_dropped():
+    model = SignalClassifier(GRU(3), Flat((1,)), num_classes=2, num_static=2, output_dropout=0.9, rngs=nnx.Rngs(0))
+    signal, lengths, static = jnp.ones((1, 4, 1)), jnp.array([4]), jnp.ones((1, 2))
+    weights = np.asarray(model.output.w.get_value())[-2:]
+    for seed in range(3):
+        key = jax.random.key(seed)
+        found = jax.jacobian(lambda s: model(signal, lengths, static=s, key=key)[0])(static)  # noqa: B023
+        np.testing.assert_allclose(found[:, 0].T, weights, rtol=1e-6)

@@ -12,12 +12,14 @@ from rnn_jax.data.codec import Codec
 from rnn_jax.data.moments import moments
 from rnn_jax.data.signals.sequences import Sequences
 from rnn_jax.data.signals.signals import Signals
+from rnn_jax.data.signals.wav import conversion
 from rnn_jax.data.signals_config import FrontEndConfig, SignalConfig
 from rnn_jax.data.sources import Batch
 from rnn_jax.errors import UserError
 from rnn_jax.spectrogram import LogMel
 
 _AT_ONCE = 1_000_000  # numbers
+_OUTLIERS = 1 / 500  # of the values of a static feature
 _MOST_SOUNDS = 500  # that the scale of a spectrogram is fitted on
 
 
@@ -26,7 +28,8 @@ class SignalCodec(Codec):
     """The classes, the form of a step, and the scales.
 
     divisor: of integers, their range. mean, deviation: of each channel, or with a spectrogram of each band, which the
-    network scales. statics: of each static feature, after the ratios to groups.
+    network scales. statics: of each static feature, after the ratios to groups: outliers are clipped to low and high,
+    between which all but one in 500 training values lie, as one gap in a recording would otherwise set the scale.
     """
 
     label_names: tuple[str, ...]
@@ -41,6 +44,8 @@ class SignalCodec(Codec):
     deviation: np.ndarray
     is_spectrogram: bool
     static_names: tuple[str, ...]
+    static_low: np.ndarray
+    static_high: np.ndarray
     static_mean: np.ndarray
     static_deviation: np.ndarray
 
@@ -78,7 +83,7 @@ class SignalCodec(Codec):
 
     def static(self, values: np.ndarray) -> np.ndarray:
         """Static features (n, S) in the network's units; a missing one is the mean."""
-        scaled = (values - self.static_mean) / self.static_deviation
+        scaled = (np.clip(values, self.static_low, self.static_high) - self.static_mean) / self.static_deviation
         return np.where(np.isnan(scaled), 0, scaled).astype(np.float32)
 
     def require_same(self, signals: Signals, name: str) -> None:
@@ -90,7 +95,10 @@ class SignalCodec(Codec):
             )
         rates = signals.form.sample_rate, self.sample_rate
         if all(rates) and rates[0] != rates[1]:
-            raise UserError(f"{name} is sound of {rates[0]:g} Hz, and the model reads {rates[1]:g} Hz: convert it.")
+            raise UserError(
+                f"{name} is sound of {rates[0]:g} Hz, and the model reads {rates[1]:g} Hz: resample it, as with"
+                f" {conversion(signals.places[0], rates[1], self.frame[-1])}."
+            )
 
 
 def fit_signal_codec(
@@ -112,7 +120,7 @@ def fit_signal_codec(
     codec = SignalCodec(
         label_names, train.form.channels, sequences.frame, steps, int(lengths[-1]),
         train.form.sample_rate, divisor, config.scaling, mean, deviation, spectrogram, named[: statics.shape[1]],
-        *_fitted(statics) if len(statics) else (np.zeros(statics.shape[1]), np.ones(statics.shape[1])),
+        *_fitted_statics(statics),
     )  # fmt: skip
     if spectrogram:
         mean, deviation = _of_bands(log_mel(codec, front_end), codec, sequences)
@@ -137,6 +145,18 @@ def log_mel(codec: SignalCodec, config: FrontEndConfig) -> LogMel:
     if not 1 <= hop <= window:
         raise UserError(f"--mel_hop_ms={config.mel_hop_ms}: a hop is at least a sample, and at most a window.")
     return LogMel(codec.sample_rate, config.num_mels, window, hop)
+
+
+def _fitted_statics(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(low, high, mean, deviation) of columns; a column without values has the mean 0 and the deviation 1."""
+    size = values.shape[1]
+    low, high, mean, deviation = np.full(size, -np.inf), np.full(size, np.inf), np.zeros(size), np.ones(size)
+    for i, column in enumerate(values.T):
+        if len(known := column[~np.isnan(column)]):
+            low[i] = np.quantile(known, _OUTLIERS / 2, method="lower")  # of few values the smallest, unclipped
+            high[i] = np.quantile(known, 1 - _OUTLIERS / 2, method="higher")
+            (mean[i],), (deviation[i],) = _fitted(np.clip(known, low[i], high[i])[:, None])
+    return low, high, mean, deviation
 
 
 def _fitted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

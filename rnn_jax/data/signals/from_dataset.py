@@ -24,7 +24,7 @@ from rnn_jax.errors import UserError
 with epy.lazy_imports():
     import tensorflow_datasets as tfds
 
-_COLOURS = (1, 3, 4)  # channels of an image
+COLOURS = (1, 3, 4)  # channels of an image
 _LONGEST_FRAME = 3  # axes of an image in a video
 _RATES = ("sampling_rate_hz", "sample_rate_hz", "sampling_rate", "sample_rate")  # of a dataset's metadata
 
@@ -52,7 +52,7 @@ def read_signal_split(split: str, config: SignalConfig) -> Signals:
     name = f"{config.dataset} {split}"
     examples = read_examples(source)
     places = [f"{name}: example {i}" for i in range(len(examples))]
-    rows = [_in_steps(value, features[signal_field]) for value in field_values(examples, signal_field)]
+    rows = [in_steps(value, features[signal_field]) for value in field_values(examples, signal_field)]
     if len(frames := {row.shape[1:] for row in rows}) > 1:
         raise UserError(
             f"{name}: {signal_field!r} has steps of different shapes, {', '.join(map(str, sorted(frames)[:4]))}: bring"
@@ -86,11 +86,12 @@ def _is_signal(feature: Any) -> bool:
         return True
     if isinstance(feature, tfds.features.Sequence):
         inner = feature.feature
-        return isinstance(inner, tfds.features.Image) or (_holds_numbers(inner) and len(inner.shape) <= _LONGEST_FRAME)
-    return _holds_numbers(feature) and 1 <= len(feature.shape) <= 1 + _LONGEST_FRAME
+        return isinstance(inner, tfds.features.Image) or (holds_numbers(inner) and len(inner.shape) <= _LONGEST_FRAME)
+    return holds_numbers(feature) and 1 <= len(feature.shape) <= 1 + _LONGEST_FRAME
 
 
-def _holds_numbers(feature: Any) -> bool:
+def holds_numbers(feature: Any) -> bool:
+    """True for an array of numbers of any shape, and no class."""
     is_tensor = isinstance(feature, tfds.features.Tensor) and not isinstance(feature, tfds.features.ClassLabel)
     return is_tensor and np.dtype(feature.np_dtype).kind in ("i", "u", "f", "b")
 
@@ -99,13 +100,13 @@ def _is_single(feature: Any) -> bool:
     return isinstance(feature, tfds.features.Tensor) and feature.shape == ()
 
 
-def _in_steps(value: Any, feature: Any) -> np.ndarray:
+def in_steps(value: Any, feature: Any) -> np.ndarray:
     """One example as (T, *frame): numbers (C,), a row of an image (W, C), or an image of a video (H, W, C)."""
     row = np.asarray(value)
     row = row.astype(np.uint8) if row.dtype == bool else row
     if row.ndim == 1:
         return row[:, None]
-    is_image = isinstance(feature, tfds.features.Image) or row.shape[-1] in _COLOURS
+    is_image = isinstance(feature, tfds.features.Image) or row.shape[-1] in COLOURS
     return row[..., None] if row.ndim == 3 and not is_image else row
 
 

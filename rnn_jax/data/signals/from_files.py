@@ -15,12 +15,13 @@ from rnn_jax.data.series.table import Table, read_table
 from rnn_jax.data.series.times import looks_like_times
 from rnn_jax.data.signals.sequences import Sequences
 from rnn_jax.data.signals.signals import UNLABELLED, Form, Signals, without_missing
-from rnn_jax.data.signals.wav import read_wav
+from rnn_jax.data.signals.wav import conversion, read_wav
 from rnn_jax.data.signals_config import SignalConfig
 from rnn_jax.errors import UserError
 
 _PATH = "path"
 _LABEL = "label"
+_FILES_SHOWN = 3  # of each form, in a message
 _LOOKED_AT = 100  # first rows of a column, to see whether it holds times
 _FLAG = "signal_field"
 
@@ -68,19 +69,34 @@ def _read_list(table: Table, config: SignalConfig, need_labels: bool) -> Signals
 
 def _read_sounds(name: str, files: Sequence[str], labels: list[str], config: SignalConfig) -> Signals:
     read = [read_wav(file) for file in files]
+    _require_one_form(name, files, [(samples.shape[1], rate) for rate, samples in read])
     first_rate, first = read[0]
-    for file, (rate, samples) in zip(files, read, strict=True):
-        if (rate, samples.shape[1]) != (first_rate, first.shape[1]):
-            raise UserError(
-                f"{file} has {samples.shape[1]} channels of {rate:g} Hz, where {files[0]} has {first.shape[1]} of"
-                f" {first_rate:g} Hz: bring all to one form first."
-            )
     channels = tuple(map(str, range(first.shape[1])))
     rows = without_missing(files, [samples for _, samples in read], config.missing)
     form = Form(channels, config.sample_rate or first_rate, config.static_fields)
     none = [""] * len(files)
     statics = np.zeros((len(files), 0))
     return Signals(name, form, Sequences.from_rows(rows), labels, list(files), none, statics)
+
+
+def _require_one_form(name: str, files: Sequence[str], forms: Sequence[tuple[int, float]]) -> None:
+    """UserError where sounds differ in (channels, rate): how many files are of each, and how to convert the rarer."""
+    by_form: dict[tuple[int, float], list[str]] = {}
+    for file, form in zip(files, forms, strict=True):
+        by_form.setdefault(form, []).append(file)
+    if len(by_form) == 1:
+        return
+    commonest = max(by_form, key=lambda form: len(by_form[form]))
+    listed = [
+        f"{len(own)} of {rate:g} Hz with {channels} channel{'s' * (channels > 1)} ({', '.join(own[:_FILES_SHOWN])}"
+        f"{', …' * (len(own) > _FILES_SHOWN)})"
+        for (channels, rate), own in by_form.items()
+    ]
+    other = next(own[0] for form, own in by_form.items() if form != commonest)
+    raise UserError(
+        f"{name}: the sounds are not of one form: {'; '.join(listed)}. Bring all to one, as with"
+        f" {conversion(other, commonest[1], commonest[0])}."
+    )
 
 
 def _read_array(path: str, config: SignalConfig) -> Signals:

@@ -16,6 +16,7 @@ from rnn_jax.data.signals.from_dataset import read_signal_split
 from rnn_jax.data.signals.from_files import read_signal_file
 from rnn_jax.data.signals.groups import group_notes, train_and_validation
 from rnn_jax.data.signals.signals import Signals
+from rnn_jax.data.signals.statics import missing_statics, statics_of
 from rnn_jax.data.signals_config import FrontEndConfig, SignalConfig
 from rnn_jax.data.sources import Buckets, MakeBatch
 from rnn_jax.errors import UserError
@@ -61,11 +62,12 @@ def read_signals(config: SignalConfig, front_end: FrontEndConfig, seed: int, kno
     )
     train, validation = train_and_validation(read, config.validation_fraction, seed)
     parts = {"train": train, "validation": validation} | ({"test": read.test} if read.test else {})
-    notes = [*train.notes, *read.notes, *group_notes(parts, was_cut=read.validation is None)]
+    own = dict.fromkeys(note for part in parts.values() for note in part.notes)  # a part that was cut has its whole's
+    notes = [*own, *read.notes, *group_notes(parts, was_cut=read.validation is None), *missing_statics(parts)]
     windows, _ = train.in_windows(config.window, config.window_step)
     label_names = class_names_in(windows.name, windows.labels, windows.form.class_names, "sequences")
     codec = known and dataclasses.replace(known, label_names=label_names)
-    codec = codec or fit_signal_codec(config, front_end, windows, _statics(config, windows), label_names)
+    codec = codec or fit_signal_codec(config, front_end, windows, statics_of(config, windows), label_names)
     part_of = functools.partial(signal_part, config, codec)
     scored = {name: part_of(part) for name, part in parts.items() if name != "train"}
     whole = functools.cache(lambda: part_of(train))
@@ -96,7 +98,7 @@ def signal_part(config: SignalConfig, codec: SignalCodec, signals: Signals, *, i
     labels = np.zeros(len(windows.labels), np.int32)
     if is_scored:
         labels = class_numbers(windows.labels, codec.label_names, windows.places.__getitem__)
-    sequences, statics = windows.sequences, codec.static(_statics(config, windows))
+    sequences, statics = windows.sequences, codec.static(statics_of(config, windows))
     make_batch = functools.partial(codec.batch, sequences, labels, statics)
     return SignalPart(windows, labels, recordings, statics, _buckets(config, sequences.lengths), make_batch)
 
@@ -139,15 +141,6 @@ def _multiple_of(lengths: np.ndarray) -> int:
 
 def _buckets(config: SignalConfig, lengths: np.ndarray) -> tuple[int, ...]:
     return bucket_lengths(lengths, num_buckets=config.num_buckets, multiple_of=_multiple_of(lengths))
-
-
-def _statics(config: SignalConfig, signals: Signals) -> np.ndarray:
-    """Static features, and with --static_by_group their ratios to the means over their groups."""
-    if not config.static_by_group or not signals.statics.size:
-        return signals.statics
-    _, group = np.unique(np.asarray(signals.groups), return_inverse=True)
-    means = np.stack([signals.statics[group == one].mean(axis=0) for one in range(group.max() + 1)])[group]
-    return np.concatenate([signals.statics, signals.statics / np.where(means == 0, 1, means)], axis=1)
 
 
 def _steps(signals: Signals) -> str:

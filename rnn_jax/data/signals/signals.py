@@ -64,10 +64,13 @@ class Signals(NamedTuple):
         )
 
     def labelled(self) -> "Signals":
-        """Those that have a label."""
-        if self.num_examples == len(self.labels):
+        """Those that have a label; a note says how many have none, unless it is all of them."""
+        left_out = len(self.labels) - self.num_examples
+        if not left_out:
             return self
-        return self.take([i for i, label in enumerate(self.labels) if label != UNLABELLED])
+        said = f"{self.name}: {left_out:,} of {len(self.labels):,} examples have no label, and are left out."
+        rest = self.take([i for i, label in enumerate(self.labels) if label != UNLABELLED])
+        return rest._replace(notes=(*self.notes, said) if self.num_examples else self.notes)
 
     def in_windows(self, length: int, step: int) -> tuple["Signals", np.ndarray]:
         """Windows of the sequences, and which sequence each is of; of steps with labels, most decide.

@@ -30,6 +30,11 @@ def read_wav(path: str | Path) -> tuple[float, np.ndarray]:
     return float(rate), _fractions(samples)
 
 
+def conversion(path: str, rate: float, channels: int) -> str:
+    """A command that resamples a sound."""
+    return f"`ffmpeg -i {path} -ar {rate:g} -ac {channels} converted.wav`"
+
+
 def _fractions(samples: np.ndarray) -> np.ndarray:
     if samples.dtype == np.uint8:  # the one width that is unsigned
         return (samples.astype(np.float32) - 128) / 128

@@ -9,4 +9,5 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_language": "rnn_jax.data.synthetic.language:SyntheticLanguage",
     "synthetic_series": "rnn_jax.data.synthetic.series:SyntheticSeries",
     "synthetic_signals": "rnn_jax.data.synthetic.signals:SyntheticSignals",
+    "synthetic_videos": "rnn_jax.data.synthetic.videos:SyntheticVideos",
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import wave
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from data.builders import prepare
 
+from rnn_jax.data.signals.codec import _fitted_statics
 from rnn_jax.data.signals.from_dataset import read_signal_split
 from rnn_jax.data.signals.from_files import read_signal_file
 from rnn_jax.data.signals.parts import read_signals, to_predict
@@ -50,6 +52,13 @@ def data_dir(tmp_path_factory):
     features = {"a": tensor((None, 2)), "b": tfds.features.Sequence(np.float32), "label": LABEL}
     features |= {"who": tensor((), np.int64), "age": tensor(())}
     prepare(folder, "uneven", features, {"train": rows[:32], "test": rows[30:]})
+    hidden = [
+        {"s": RNG.normal(size=4).astype(np.float32), "label": -1 if i in (3, 6) else i % 2, "who": i // 5,
+         "age": np.nan if i in (1, 8) else 1.0 + i}
+        for i in range(14)
+    ]  # fmt: skip
+    features = {"s": tensor((4,)), "label": LABEL, "who": tensor((), np.int64), "age": tensor(())}
+    prepare(folder, "hidden", features, {"train": hidden[:10], "test": hidden[10:]})
     ended = [np.array([1, 2, np.nan, np.nan]), np.array([1, np.nan, 3, 4]), np.array([1.0, 2, 3, 4])]
     prepare(folder, "gaps", {"s": tensor((4,)), "label": LABEL},
             {"train": [{"s": s.astype(np.float32), "label": i % 2} for i, s in enumerate(ended)]})  # fmt: skip
@@ -159,8 +168,31 @@ def test_sound_comes_from_a_folder_or_from_a_list(tmp_path):
     signals = read_signal_file(listed.train_file, listed)
     assert signals.labels == ["1", "2"] and signals.groups == ["x", "y"]
     write_wav(tmp_path / "two" / "1.wav", [0], rate=16000)
-    with pytest.raises(UserError, match="16000 Hz, where .* 8000 Hz"):
-        read_signal_file(listed.train_file, dataclasses.replace(listed, signal_field=("again",)))
+    with pytest.raises(UserError) as caught:
+        read_signal_file(knobs.train_file, dataclasses.replace(knobs, signal_field=("again",)))
+    counted = r"3 of 8000 Hz with 1 channel \(.*0.wav, .*\); 1 of 16000 Hz with 1 channel \([^,]*two/1.wav\)"
+    assert re.search(counted, str(caught.value))
+    assert f"`ffmpeg -i {tmp_path}/two/1.wav -ar 8000 -ac 1 converted.wav`" in str(caught.value)
+
+
+def test_examples_without_a_label_are_counted(data_dir):
+    data = read_signals(config("hidden", data_dir, static_fields=("age",)), PLAIN, 0, None)
+    assert len(data.train_part().labels) == 7 and len(data.parts["test"].labels) == 4
+    assert "hidden train: 2 of 10 examples have no label, and are left out." in data.notes
+    assert len([note for note in data.notes if "no label" in note]) == 1
+
+
+def test_static_features_that_are_missing_are_counted_and_do_not_reach_their_group(data_dir):
+    knobs = {"static_fields": ("age",), "validation_split": "train", "group_field": "who", "static_by_group": True}
+    data = read_signals(config("hidden", data_dir, **knobs), PLAIN, 0, None)
+    (note,) = [note for note in data.notes if "static feature" in note]
+    assert "'age' is missing in some examples (2 of 8 in train, 2 of 8 in validation, 0 of 4 in test)" in note
+    train = data.train_part()
+    ages, groups = train.signals.statics[:, 0], np.asarray(train.signals.groups)
+    ratios = [age / np.nanmean(ages[groups == group]) for age, group in zip(ages, groups, strict=True)]
+    assert np.isnan(ratios).sum() == 2
+    scaled = (ratios - np.nanmean(ratios)) / np.nanstd(ratios)
+    np.testing.assert_allclose(train.statics[:, 1], np.where(np.isnan(scaled), 0, scaled), atol=1e-6)
 
 
 def test_a_file_to_predict_from_has_the_form_of_training(tmp_path):
@@ -175,3 +207,11 @@ def test_a_file_to_predict_from_has_the_form_of_training(tmp_path):
     np.save(tmp_path / "d.npy", np.zeros((4, 3)))
     with pytest.raises(UserError, match=r"the shape \(3,\), and the model reads steps of \(2,\)"):
         to_predict(knobs, codec, str(tmp_path / "d.npy"))
+
+
+def test_one_gap_does_not_set_the_scale_of_a_static_feature():
+    values = np.concatenate([np.linspace(-1, 1, 4999), [1e6]])[:, None]
+    low, high, mean, deviation = _fitted_statics(np.concatenate([values, np.full_like(values, np.nan)], axis=1))
+    assert -1 <= low[0] <= -0.997 and 0.997 <= high[0] <= 1 and abs(mean[0]) < 2e-3
+    np.testing.assert_allclose(deviation, [np.sqrt(1 / 3), 1], rtol=5e-3)
+    assert np.isinf([low[1], high[1]]).all() and mean[1] == 0
