@@ -10,6 +10,7 @@ from rnn_jax.models.forecast_pictures import DrawnForecast
 from rnn_jax.training.plots import never_fails, panels
 from rnn_jax.types import Float
 
+_OTHERS = ("tab:blue", "tab:green", "tab:red", "tab:purple", "tab:brown", "tab:pink", "tab:gray")  # than the model
 _MAX_HISTORY = 3  # horizons of it: more would squeeze the forecast
 
 
@@ -49,7 +50,9 @@ def plot_steps_ahead(
     axes = figure.subplots()
     for number, (name, values) in enumerate(errors.items()):
         steps = np.arange(1, len(values) + 1)
-        style: dict[str, Any] = {"linewidth": 1} if number else {"linewidth": 2.2, "color": "tab:orange", "zorder": 3}
+        style: dict[str, Any] = {"linewidth": 1, "color": _OTHERS[number % len(_OTHERS)]}
+        if not number:
+            style = {"linewidth": 2.2, "color": "tab:orange", "zorder": 3}
         axes.plot(steps, values, marker="o" if len(values) < 10 else None, markersize=3, label=name, **style)
     axes.set_xlabel("steps ahead")
     axes.set_ylabel(what)
