@@ -17,7 +17,7 @@ from rnn_jax.training.trained import load
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "tiny"
-    runs.run_here(*runs.TINY, f"--workdir={workdir}", "--num_layers=2", "--layer_dropout=0.1", "--shared_weights")
+    runs.run_here(*runs.TINY, f"--workdir={workdir}", "--num_layers=2", "--layer_dropout=0.1", "--noshared_weights")
     return workdir
 
 
