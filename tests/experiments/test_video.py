@@ -17,7 +17,7 @@ from rnn_jax.training.trained import load
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run") / "tiny"
-    runs.run_here(*runs.TINY, f"--workdir={workdir}", "--num_layers=2", "--layer_dropout=0.1", "--shared_weights")
+    runs.run_here(*runs.TINY, f"--workdir={workdir}", "--num_layers=2", "--layer_dropout=0.1")
     return workdir
 
 
@@ -68,7 +68,7 @@ def test_predicted_frames_are_those_that_were_scored(trained, frames, tmp_path, 
 def test_one_batch_can_be_learned_by_heart(tmp_path):
     splits = ("--train_split=train[:4]", "--validation_split=train[:4]", "--test_split=train[:4]")
     flags = ("--num_steps=80", "--eval_every_steps=80", "--learning_rate=0.02", "--hidden_size=16", "--batch_size=4")
-    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", *splits, *flags)
+    runs.run_here(*runs.TINY, f"--workdir={tmp_path / 'run'}", *splits, *flags, "--noshared_weights")
     result = metrics_of(tmp_path / "run")
     assert result["validation/squared_error"] < 0.5 * result["validation/squared_error_mean_frame"]
 
