@@ -97,12 +97,15 @@ class Buckets:
         """The batch of update `step`."""
         epoch, number = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            order = permutation(len(self._lengths), self._seed, epoch, 0)
-            batches = Batches(self._lengths, order, self.shapes)
+            batches = Batches(self._lengths, self.order(epoch), self.shapes)
             self._epoch = epoch, batches, permutation(len(batches), epoch, 1)
         _, batches, order = self._epoch
         length, rows = batches[int(order[number])]
         return self._make_batch(rows, length)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch (n,), in the order that deals them to the batches of their buckets."""
+        return permutation(len(self._lengths), self._seed, epoch, 0)
 
     def longest(self) -> Batch:
         """A batch of the longest bucket, for what is to be known before training."""
