@@ -19,7 +19,6 @@ from rnn_jax.data.batching import (
     Shapes,
     batch_counts,
     bucket_lengths,
-    doubling_lengths,
     padding_waste,
     permutation,
     take,
@@ -202,18 +201,18 @@ def map_rows(
     make_batch: MakeBatch,
     function: Callable[[Batch], Any],
     *,
-    longest: int,
+    buckets: tuple[int, ...],
     batch_size: int,
-    shortest: int = 16,
     tokens_per_batch: int | None = None,
 ) -> list[Any]:
     """function's row for each row, in order; inside, rows of like length share a batch.
 
-    function(batch) returns an array or a tree of arrays with a row for each of the batch's. Few rows make a small
-    batch (a power of two), so that a single one is answered at once.
+    function(batch) returns an array or a tree of arrays with a row for each of the batch's. buckets: lengths that rows
+    are padded to, such as `doubling_lengths`. Few rows make a small batch (a power of two), so that a single one is
+    answered at once.
     """
     num_rows = min(batch_size, 1 << max(len(lengths) - 1, 0).bit_length())
-    shapes = Shapes(doubling_lengths(longest, shortest), num_rows, tokens_per_batch)
+    shapes = Shapes(buckets, num_rows, tokens_per_batch)
     results: list[Any] = [np.empty(0)] * len(lengths)
     for rows, batch in in_order(lengths, make_batch, shapes):
         outputs = function(batch)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rnn_jax.data.batching import doubling_lengths
 from rnn_jax.data.sources import map_rows
 from rnn_jax.data.tagging_config import WordsConfig
 from rnn_jax.models.apply import Apply
@@ -92,8 +93,8 @@ def _map(
         lengths,
         functools.partial(codec.batch, encoded),
         function,
-        longest=1 << (int(lengths.max(initial=1)) - 1).bit_length(),  # the same for most inputs
-        shortest=_SHORTEST,
+        # Up to a power of two: the same for most inputs.
+        buckets=doubling_lengths(1 << (int(lengths.max(initial=1)) - 1).bit_length(), _SHORTEST),
         batch_size=config.batch_size,
         tokens_per_batch=_MORE_TOKENS * config.tokens_per_batch,
     )

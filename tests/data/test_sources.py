@@ -128,14 +128,14 @@ def test_rows_are_mapped_in_their_order():
         seen.append((int(batch["length"][0]), len(batch["rows"])))
         return {"twice": 2 * batch["rows"], "length": batch["length"]}
 
-    found = map_rows(lengths, fill, double, longest=40, batch_size=2)
+    found = map_rows(lengths, fill, double, buckets=(16, 32, 40), batch_size=2)
     assert [row["twice"] for row in found] == [0, 2, 4, 6, 8]
     # Of 3, 0 and 5, the last does not fill a batch and moves up to 20; 17, left there, moves up to 40.
     assert [row["length"] for row in found] == [16, 32, 16, 40, 32]
     assert seen == [(16, 2), (32, 2), (40, 2)]
-    one = map_rows(lengths[:1], fill, double, longest=40, batch_size=8)
+    one = map_rows(lengths[:1], fill, double, buckets=(16, 32, 40), batch_size=8)
     assert len(one) == 1 and seen[-1][1] == 1  # a single row is a batch of one
-    assert map_rows(lengths[:0], fill, double, longest=40, batch_size=8) == []
+    assert map_rows(lengths[:0], fill, double, buckets=(16, 32, 40), batch_size=8) == []
 
 
 def test_in_order_gives_rows_and_batch():
