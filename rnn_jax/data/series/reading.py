@@ -11,7 +11,7 @@ from rnn_jax.data.parts import Data
 from rnn_jax.data.series.codec import SeriesCodec, fit_series_codec
 from rnn_jax.data.series.linear import LinearForecast, fit_linear
 from rnn_jax.data.series.parts import PARTS, SeriesParts, read_series, read_series_parts
-from rnn_jax.data.series.series import Series
+from rnn_jax.data.series.series import Series, of_series
 from rnn_jax.data.series.timeline import Timeline
 from rnn_jax.data.series.windows import SeriesWindows, Windows, in_order, windows_of
 from rnn_jax.data.series_config import SeriesConfig
@@ -98,10 +98,10 @@ def require_counts(part: ForecastPart) -> None:
         wrong = (series.values < 0) | (series.values != np.round(series.values)) & np.isfinite(series.values)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            of = f" of the series {series.id!r}" if series.id else ""
             raise UserError(
                 f"--output=negative_binomial is of counts, and {part.codec.target[column]} is"
-                f" {series.values[row, column]:g} in row {row + 1}{of}. Give --output=student_t or another one."
+                f" {series.values[row, column]:g} in row {row + 1}{of_series(series.id)}. Give --output=student_t or"
+                " another one."
             )
 
 

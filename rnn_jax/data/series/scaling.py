@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnn_jax.data.codec import Codec
-from rnn_jax.data.series.series import Columns, Series
+from rnn_jax.data.series.series import Columns, Series, of_series
 from rnn_jax.errors import UserError
 
 _CONSTANT = 1e-7  # spread beside the size of the numbers, below which float32 sees none
@@ -58,10 +58,9 @@ def require_positive(series: Sequence[Series], names: Sequence[str], transform: 
     for one in series if transform == "log" else ():
         if (one.values <= 0).any():
             row, column = np.argwhere(one.values <= 0)[0]
-            of = f" of the series {one.id!r}" if one.id else ""
             raise UserError(
                 f"--transform=log is of positive values, and {names[column]} is {one.values[row, column]:g} in row"
-                f" {row + 1}{of}. Give --transform=none, or leave such rows out."
+                f" {row + 1}{of_series(one.id)}. Give --transform=none, or leave such rows out."
             )
 
 
