@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Ragged, Shapes, bucket_lengths, permutation
-from rnn_jax.data.sources import Buckets, Rows, Windows, in_order, map_rows
+from rnn_jax.data.sources import Buckets, Rows, in_order, map_rows
 from rnn_jax.errors import UserError
 
 
@@ -74,8 +74,6 @@ def test_no_rows_are_refused():
         buckets_of([])
     with pytest.raises(UserError, match="the training part is empty"):
         Rows({"x": np.zeros((0, 3))}, 2, seed=0)
-    with pytest.raises(UserError, match="the series has 3 rows, and a window 4"):
-        Windows(np.zeros((3, 1)), 2, 4)
 
 
 def test_digests_tell_rows_and_their_order_apart():
@@ -104,20 +102,6 @@ def test_rows_of_any_rank_once_an_epoch():
             np.testing.assert_array_equal(batch["image"][real], columns["image"][batch["label"][real]])
     assert batches[-1]["weights"].tolist() == [1, 0] and not batches[-1]["image"][1].any()
     assert [source.batch(i)["label"].tolist() for i in (4, 1)] == [source.batch(i)["label"].tolist() for i in (4, 1)]
-
-
-def test_windows_of_a_series():
-    values = np.arange(10.0)[:, None]
-    ordered = Windows(values, 2, 4, stride=2)
-    assert ordered.num_windows == 4 and ordered.steps_per_epoch == 2
-    firsts = [ordered.batch(step)["window"][:, 0, 0].tolist() for step in range(3)]
-    assert firsts == [[0, 2], [4, 6], [0, 2]]
-    np.testing.assert_array_equal(ordered.batch(1)["window"][1, :, 0], [6, 7, 8, 9])
-    shuffled = Windows(values, 3, 4, seed=0)  # seven windows, in batches of three
-    seen = [shuffled.batch(step) for step in range(6)]
-    for epoch in (seen[:3], seen[3:]):
-        assert sorted(np.concatenate([b["window"][b["weights"] > 0][:, 0, 0] for b in epoch])) == list(range(7))
-    assert seen[2]["weights"].tolist() == [1, 0, 0]
 
 
 def test_rows_are_mapped_in_their_order():
