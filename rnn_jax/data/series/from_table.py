@@ -116,15 +116,10 @@ def _cut(name: str, values: np.ndarray, times: Times | None, columns: Columns, s
 
 def _groups(table: Table, column: str) -> dict[str, np.ndarray]:
     """The rows of each series, in the order of the file."""
-    if not column:
-        return {"": np.arange(table.num_rows)}
-    ids = table.texts(column)
-    if "" in ids:
-        raise UserError(f"{table.where(ids.index(''))}: the column {column!r} says no series. Fill it in.")
-    names, first, group = np.unique(np.array(ids), return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(group))[:-1])
-    return {str(names[i]): rows[i] for i in np.argsort(first)}
+    groups = table.rows_by(column)
+    if column and "" in groups:
+        raise UserError(f"{table.where(int(groups[''][0]))}: the column {column!r} says no series. Fill it in.")
+    return groups
 
 
 def _constant(table: Table, column: str, rows: np.ndarray, name: str) -> float | str:
