@@ -14,6 +14,7 @@ from rnn_jax.data.lines import chunks
 from rnn_jax.data.sources import Batch, in_order, map_rows
 from rnn_jax.data.translation_config import SubwordConfig
 from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
+from rnn_jax.metrics.means import mean_of
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.decoding_config import DecodingConfig
 from rnn_jax.models.seq2seq import Seq2Seq
@@ -151,7 +152,7 @@ def mean_loss(apply: Apply, config: SubwordConfig, codec: TranslationCodec, enco
     fill = functools.partial(codec.batch, encoded, round_up=round_up)
     sums = [apply(Seq2Seq.loss, batch) for _, batch in in_order(encoded.lengths, fill, shapes)]
     total, weight = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
-    return float(total) / max(float(weight), 1.0)
+    return mean_of(float(total), float(weight))
 
 
 def decode(model: Seq2Seq, batch: dict[str, Any], numbers: dict[str, Any], *, settings: Settings) -> Hypotheses:
