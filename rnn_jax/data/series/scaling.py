@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.moments import moments
 from rnn_jax.data.series.series import Columns, Series, of_series
 from rnn_jax.errors import UserError
 
@@ -91,17 +92,13 @@ def fit_scaler(
 
 
 def _statistics(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    known = np.isfinite(values)
-    counts = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, values, 0.0)
-    location, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if kind == "standard":
-        location = filled.sum(axis=0) / counts
-        scale = np.sqrt(np.square(np.where(known, values - location, 0.0)).sum(axis=0) / counts)
+        location, scale = moments(values)
         return location, np.where(_is_flat(values), 1.0, scale)
+    location, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if kind == "mean_abs":
-        scale = np.abs(filled).sum(axis=0) / counts
-        return location, np.where(scale > 0, scale, 1.0)
+        scale, _ = moments(np.abs(values))
+        scale = np.where(scale > 0, scale, 1.0)
     return location, scale
 
 
