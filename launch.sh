@@ -283,9 +283,8 @@ run_lowest() {
     return
   fi
   make_environment lowest lowest.txt
-  # How users' programs are compiled was tried above; quickly will do here (as in tests/conftest.py).
-  local -x XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-  XLA_FLAGS+=" --xla_cpu_parallel_codegen_split_count=1"
+  # How users' programs are compiled was tried above; quickly will do here.
+  local -x RNN_JAX_TESTS_QUICKLY=1
   run_part "the lowest versions that pyproject.toml allows (requirements/lowest.txt)" "${lowest_tests[@]}"
 }
 

@@ -5,16 +5,14 @@ import gc
 import os
 from pathlib import Path
 
+from oracles import quick
+
 # Before the first import of jax. launch.sh sets it too; a plain `python -m pytest` should mean the same.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Tests compile much and run little: quick compilation takes a seventh of the time, and computes the same.
-if os.environ.get("RNN_JAX_TESTS_AS_USERS") != "1":
-    os.environ.setdefault(
-        "XLA_FLAGS",
-        "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-        " --xla_cpu_parallel_codegen_split_count=1",
-    )
+if os.environ.get("RNN_JAX_TESTS_AS_USERS") != "1" or os.environ.get("RNN_JAX_TESTS_QUICKLY") == "1":
+    os.environ.setdefault("XLA_FLAGS", quick.XLA_FLAGS)
 # Where in the source an operation came from is for people who read programs; tests lower some ten thousand.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 

@@ -71,7 +71,7 @@ def answer(trained: Trained, inputs: Iterable[str]) -> Iterator[dict]:
     for texts in chunks(inputs):
         part = text_part(config, trained.codec, texts)
         probabilities = lambda batch: jax.device_get(trained(judge, batch)[2])  # noqa: E731
-        shapes = {"longest": config.max_tokens, "batch_size": config.batch_size}
+        shapes = {"buckets": doubling_lengths(config.max_tokens), "batch_size": config.batch_size}
         rows = map_rows(part.tokens.lengths, part.make_batch, probabilities, **shapes)
         for text, row in zip(texts, rows, strict=True):
             by_name = dict(zip(names, map(float, row), strict=True))

@@ -1,8 +1,7 @@
 """A page that shows what a language model does with a passage: the loss of every token, and units over the same text.
 
 The pictures of Karpathy et al. 2015, "Visualizing and understanding recurrent networks", in one HTML file that opens
-offline and runs no script. There, units were found by eye, and −1 is red, +1 blue; here `choose_units` ranks them, and
-negative is blue, as it is in most maps of two signs.
+offline and runs no script. There, −1 is red, +1 blue; here negative is blue, as it is in most maps of two signs.
 
 What makes white space visible is drawn by the style sheet: the text of the page is the text of the passage.
 """
@@ -14,7 +13,7 @@ from html import escape
 
 import numpy as np
 
-from rnn_jax.numerics import check_integer
+from rnn_jax.analysis.passage_style import STYLE
 from rnn_jax.types import Array, Float
 
 Numbers = Float[np.ndarray, "_"] | Float[Array, "_"]
@@ -26,41 +25,6 @@ _SWATCHES = 5  # of a legend, from one end of its colours to the other
 _TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # would set what follows in another order
 _DRAWN = {"\n": "break", "\t": "tab"}
 _SIGNS = {"\n": "⏎", "\t": "⇥", " ": "·"}  # of white space, in a tooltip
-
-
-def choose_units(activations: Float[np.ndarray, "T U"] | Float[Array, "T U"], number: int, lag: int = 5) -> list[int]:
-    """Numbers of the units that hold most over time, the best first.
-
-    By the autocovariance 1/T Σ_t (a_t − ā) (a_{t+lag} − ā), t = 1 … T − lag, which is variance times autocorrelation:
-    large for a unit that swings widely and has not changed its mind `lag` tokens later. For activations in [−1, 1], it
-    is near its most, 1, where the unit is saturated in both directions, for long stretches, half of the time each: what
-    such a unit says can be read off its picture. Noise, however loud, has about 0.
-
-    It compares units of one range: of cell states, which have none, give the tanh, as Karpathy et al. show it.
-
-    Args:
-      activations: one row a token.
-      number: most units to choose. Fewer, if there are fewer that change and are finite at every token: the others are
-        left out. Of equal ones, the lower number comes first.
-      lag: tokens; 5 characters are about a word. In a shorter passage, T − 1.
-
-    Raises:
-      ValueError: activations that are no (T, U); a number or lag that is no integer of at least 1.
-    """
-    check_integer("number", number, 1)
-    check_integer("lag", lag, 1)
-    values = np.asarray(activations, np.float64)
-    if values.ndim != 2:
-        raise ValueError(f"activations are (T, U), a row for each token; got shape {values.shape}.")
-    length = len(values)
-    if length < 2:
-        return []  # nothing changes
-    steady = np.isfinite(values).all(axis=0)
-    candidates = np.flatnonzero(steady & (values != values[:1]).any(axis=0))
-    centred = values[:, candidates] - values[:, candidates].mean(axis=0, keepdims=True)
-    apart = min(lag, length - 1)
-    scores = (centred[:-apart] * centred[apart:]).sum(axis=0) / length
-    return candidates[np.argsort(-scores, kind="stable")][:number].tolist()
 
 
 def passage_page(
@@ -221,42 +185,3 @@ def _number(number: float, form: str) -> str:
     if math.isnan(number):
         return "NaN"
     return (format(number, form) if math.isfinite(number) else "∞" if number > 0 else "−∞").replace("-", "−")
-
-
-# Colours are laid over the paper, by how much --a says. Each is far enough from the ink for text to be read on it.
-STYLE = """
-:root { color-scheme: light dark;
-  --ink: 28 32 36; --soft: 91 101 109; --paper: 255 255 255; --unknown: 196 202 208;
-  --loss: 255 140 50; --plus: 248 113 113; --minus: 96 155 250; }
-@media (prefers-color-scheme: dark) { :root {
-  --ink: 228 232 235; --soft: 154 165 175; --paper: 21 24 27; --unknown: 74 82 90;
-  --loss: 160 74 0; --plus: 170 44 44; --minus: 36 88 184; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: rgb(var(--paper)); color: rgb(var(--ink)); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 0.5rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 0.6rem; }
-h3 { font-size: 1rem; margin: 1.6rem 0 0.2rem; }
-.status { font-weight: 600; }
-.legend { color: rgb(var(--soft)); font-size: 0.875rem; margin: 0 0 0.6rem; }
-.legend span { color: rgb(var(--ink)); padding: 0.15rem 0.6rem; font-variant-numeric: tabular-nums; }
-.text { font: 1rem/1.75 ui-monospace, "DejaVu Sans Mono", monospace; margin: 0 0 1rem; unicode-bidi: plaintext;
-  white-space: break-spaces; overflow-wrap: anywhere; }
-.text, .legend { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
-.losses > span { box-shadow: inset 1px 0 rgb(var(--paper)); }
-.loss { background: rgb(var(--loss) / var(--a)); }
-.plus { background: rgb(var(--plus) / var(--a)); }
-.minus { background: rgb(var(--minus) / var(--a)); }
-.unknown { background: rgb(var(--unknown)); }
-i { font-style: normal; }
-i::before { color: rgb(var(--ink) / 0.5); }
-.space { position: relative; }
-.space::before { content: "·"; position: absolute; inset-inline: 0; text-align: center; }
-.break::before { content: "⏎"; }
-.tab::before { content: "⇥"; }
-.code { font-size: 0.75em; }
-.empty::before { content: "∅"; color: rgb(var(--ink) / 0.5); }
-.mark::before { content: "◌"; }
-"""
-
-__all__ = ["choose_units", "passage_page"]

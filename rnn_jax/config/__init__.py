@@ -1,4 +1,4 @@
-"""Configurations: declared once (`knobs`), composed of groups, as flags (`flags`) and as JSON (`stored`)."""
+"""Configurations: knobs (`knobs`) and their `values`, composed of groups, as flags (`flags`) and as JSON (`stored`)."""
 
 from rnn_jax.config.conditions import ABOVE_ONE, ABOVE_ZERO, GIVEN, NOT_GIVEN, any_of, when
 from rnn_jax.config.flags import config_from_flags, define_flags, given_flags, refuse_empty
@@ -6,15 +6,11 @@ from rnn_jax.config.idle import refuse_idle, refuse_idle_changes
 from rnn_jax.config.knobs import (
     NETWORK,
     VOCABULARY,
-    Field,
-    check_value,
-    did_you_mean,
     fields_of,
     flat_values,
     group,
     knob,
     knob_of,
-    parse_text,
     value_of,
 )
 from rnn_jax.config.stored import (
@@ -26,6 +22,7 @@ from rnn_jax.config.stored import (
     validate,
     with_overrides,
 )
+from rnn_jax.config.values import Field, check_value, did_you_mean, parse_text
 
 __all__ = [
     "ABOVE_ONE",

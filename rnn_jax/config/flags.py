@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from absl import flags
 
-from rnn_jax.config.knobs import Field, check_value, fields_of, from_flat, parse_text
+from rnn_jax.config.knobs import fields_of, from_flat
+from rnn_jax.config.values import Field, check_value, parse_text
 from rnn_jax.errors import UserError
 
 Config = TypeVar("Config")

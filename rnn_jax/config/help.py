@@ -3,7 +3,8 @@
 import textwrap
 from collections.abc import Container
 
-from rnn_jax.config.knobs import Field, fields_of
+from rnn_jax.config.knobs import fields_of
+from rnn_jax.config.values import Field
 
 HELP_FLAGS = ("help", "helpshort", "helpfull", "h")
 MODE = "mode"  # the heading of knobs that are in no group

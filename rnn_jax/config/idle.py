@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rnn_jax.config.knobs import Field, fields_of, flat_values
+from rnn_jax.config.knobs import fields_of, flat_values
+from rnn_jax.config.values import Field
 from rnn_jax.errors import UserError
 
 

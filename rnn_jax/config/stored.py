@@ -5,7 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from rnn_jax.config.knobs import Field, check_value, did_you_mean, fields_of, flat_values, from_flat, parse_text
+from rnn_jax.config.knobs import fields_of, flat_values, from_flat
+from rnn_jax.config.values import Field, check_value, did_you_mean, parse_text
 from rnn_jax.errors import UserError
 
 Config = TypeVar("Config")

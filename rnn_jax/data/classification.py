@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from rnn_jax.data.classification_config import LabelledTextConfig
-from rnn_jax.data.labelled import UNLABELLED, LabelledPart, read_file, read_split
+from rnn_jax.data.labelled import UNLABELLED, LabelledPart, class_names_in, class_numbers, read_file, read_split
 from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.errors import UserError
 
@@ -45,7 +45,7 @@ def load_classification(config: LabelledTextConfig, *, seed: int = 0) -> Classif
         lambda path: read_file(path, *fields),
         lambda split: _only_labelled(read_split(config.dataset, split, config.data_dir, *fields), notes),
     )
-    label_names = _label_names(parts.train)
+    label_names = class_names_in(parts.train.name, parts.train.labels, parts.train.class_names, "texts")
     numbered = functools.partial(_numbered, label_names=label_names)
     train, validation = parts.train_and_validation(config.validation_fraction, seed)
     test = numbered(parts.test) if parts.test else None
@@ -77,30 +77,5 @@ def _only_labelled(part: LabelledPart, notes: list[str]) -> LabelledPart:
     return part.take(rows)
 
 
-def _label_names(train: LabelledPart) -> tuple[str, ...]:
-    """The classes as the source names them, else the labels that occur, in numeric or alphabetic order."""
-    names = train.class_names or tuple(sorted(set(train.labels), key=_label_order))
-    if len(names) < 2:
-        raise UserError(f"{train.name}: all labels are {names[0]!r}; a classifier needs at least two classes.")
-    if not train.class_names and len(train.texts) >= 20 and len(names) > len(train.texts) / 2:
-        raise UserError(
-            f"{train.name}: {len(names)} different labels for {len(train.texts)} texts are no classes; "
-            "name another field with --label_field."
-        )
-    return names
-
-
-def _label_order(label: str) -> tuple[int, int, str]:
-    is_integer = label.removeprefix("-").isdecimal()
-    return (0, int(label), "") if is_integer else (1, 0, label)
-
-
 def _numbered(part: LabelledPart, label_names: tuple[str, ...]) -> LabelledTexts:
-    index = {name: i for i, name in enumerate(label_names)}
-    for row, label in enumerate(part.labels):
-        if label not in index:
-            raise UserError(
-                f"{part.where(row)}: the label {label!r} does not occur in the training data, which has "
-                f"{', '.join(label_names[:20])}{' …' if len(label_names) > 20 else ''}."
-            )
-    return LabelledTexts(part.texts, np.array([index[label] for label in part.labels], np.int32))
+    return LabelledTexts(part.texts, class_numbers(part.labels, label_names, part.where))

@@ -1,9 +1,13 @@
-"""One split or file of texts with the names of their labels, whatever the source calls its fields and types."""
+"""One split or file of texts with the names of their labels, whatever the source calls its fields and types.
 
-from collections.abc import Sequence
+`class_names_in` and `class_numbers` make numbers of the labels of anything.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Int32
 
 from rnn_jax.data.datasets import (
     class_names_of,
@@ -23,6 +27,8 @@ from rnn_jax.data.once import once
 from rnn_jax.errors import UserError
 
 UNLABELLED = ""
+_MOST_SHOWN = 20  # names of classes in a message
+_FEW = 20  # examples that say nothing of how many classes there are
 
 
 class LabelledPart(NamedTuple):
@@ -90,6 +96,53 @@ def label_names(values: Sequence[Any], feature: Any, name: str, field: str) -> l
     if all(value == -1 for value in values):
         return [UNLABELLED] * len(values)
     return [str(value) for value in values]
+
+
+def class_names_in(
+    name: str, labels: Sequence[str], known: Sequence[str] | None, examples: str = "examples"
+) -> tuple[str, ...]:
+    """The classes as the source of the part `name` knows them, else the labels that occur, numbers by their size.
+
+    examples: what they are called in messages.
+
+    Raises:
+      UserError: there is one class; or, where the source knows none, nearly as many labels as examples.
+    """
+    names = tuple(known or sorted(set(labels), key=_label_order))
+    if len(set(labels)) < 2:
+        raise UserError(f"{name}: all labels are {labels[0]!r}; a classifier needs at least two classes.")
+    if not known and len(labels) >= _FEW and len(names) > len(labels) / 2:
+        raise UserError(
+            f"{name}: {len(names)} different labels for {len(labels)} {examples} are no classes; "
+            "name another field with --label_field."
+        )
+    return names
+
+
+def _label_order(label: str) -> tuple[int, int, str]:
+    is_integer = label.removeprefix("-").isdecimal()
+    return (0, int(label), "") if is_integer else (1, 0, label)
+
+
+def class_numbers(labels: Sequence[str], names: Sequence[str], where: Callable[[int], str]) -> Int32[np.ndarray, " n"]:
+    """The places of labels among the names of the classes; where: the place of a row, for messages.
+
+    Raises:
+      UserError: a label is no class.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    for row, label in enumerate(labels):
+        if label not in index:
+            raise UserError(
+                f"{where(row)}: the label {label!r} does not occur in the training data, which has"
+                f" {listed_classes(names)}."
+            )
+    return np.array([index[label] for label in labels], np.int32)
+
+
+def listed_classes(names: Sequence[str]) -> str:
+    """The first of them, for messages."""
+    return f"{', '.join(names[:_MOST_SHOWN])}{' …' if len(names) > _MOST_SHOWN else ''}"
 
 
 def _text_field(dataset: str, features: dict[str, Any], given: str, label_field: str) -> str:

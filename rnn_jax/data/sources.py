@@ -2,9 +2,8 @@
 
 Buckets   rows of different lengths, in batches of a few static shapes
 Rows      rows of one shape
-Windows   windows of a long series
 
-`lanes.py` has the one for long texts.
+`lanes.py` has the one for long texts, `series/windows.py` that for windows of series.
 """
 
 import functools
@@ -19,7 +18,6 @@ from rnn_jax.data.batching import (
     Shapes,
     batch_counts,
     bucket_lengths,
-    doubling_lengths,
     padding_waste,
     permutation,
     take,
@@ -97,12 +95,15 @@ class Buckets:
         """The batch of update `step`."""
         epoch, number = divmod(step, self.steps_per_epoch)
         if self._epoch is None or self._epoch[0] != epoch:
-            order = permutation(len(self._lengths), self._seed, epoch, 0)
-            batches = Batches(self._lengths, order, self.shapes)
+            batches = Batches(self._lengths, self.order(epoch), self.shapes)
             self._epoch = epoch, batches, permutation(len(batches), epoch, 1)
         _, batches, order = self._epoch
         length, rows = batches[int(order[number])]
         return self._make_batch(rows, length)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch (n,), in the order that deals them to the batches of their buckets."""
+        return permutation(len(self._lengths), self._seed, epoch, 0)
 
     def longest(self) -> Batch:
         """A batch of the longest bucket, for what is to be known before training."""
@@ -115,6 +116,29 @@ class Buckets:
         return digest_of(*self._content)
 
 
+class Dealt:
+    """Rows of one shape dealt to batches in random order; what lacks of the last batch of an epoch is −1."""
+
+    def __init__(self, num_rows: int, batch_size: int, *, seed: int):
+        self._num_rows, self._batch_size, self._seed = num_rows, batch_size, seed
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches hold every row once."""
+        return -(-self._num_rows // self._batch_size)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Those of update `step`, (B,)."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, permutation(self._num_rows, self._seed, epoch, 0)
+        chosen = self._epoch[1][number * self._batch_size : (number + 1) * self._batch_size]
+        rows = np.full(self._batch_size, -1)
+        rows[: len(chosen)] = chosen
+        return rows
+
+
 class Rows:
     """Rows of one shape in random order; the last batch of an epoch is filled with rows of weight 0.
 
@@ -125,67 +149,26 @@ class Rows:
     """
 
     def __init__(self, columns: Mapping[str, np.ndarray], batch_size: int, *, seed: int):
-        self._columns, self._batch_size, self._seed = columns, batch_size, seed
-        self._num_rows = len(next(iter(columns.values())))
-        if not self._num_rows:
+        self._columns = columns
+        num_rows = len(next(iter(columns.values())))
+        if not num_rows:
             raise UserError(_NOTHING)
-        self._epoch: tuple[int, np.ndarray] | None = None
+        self._dealt = Dealt(num_rows, batch_size, seed=seed)
 
     @property
     def steps_per_epoch(self) -> int:
         """How many batches hold everything once."""
-        return -(-self._num_rows // self._batch_size)
+        return self._dealt.steps_per_epoch
 
     def batch(self, step: int) -> Batch:
         """The batch of update `step`."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = epoch, permutation(self._num_rows, self._seed, epoch, 0)
-        chosen = self._epoch[1][number * self._batch_size : (number + 1) * self._batch_size]
-        rows = np.full(self._batch_size, -1)
-        rows[: len(chosen)] = chosen
+        rows = self._dealt.rows(step)
         batch = {name: take(column, rows) for name, column in self._columns.items()}
         return batch | {"weights": (rows >= 0).astype(np.float32)}
 
     def digest(self) -> str:
         """Of all columns."""
         return digest_of(*(self._columns[name] for name in sorted(self._columns)))
-
-
-class Windows:
-    """Windows of `length` rows of a long series (T, …), `stride` apart, in random order, or in theirs (seed None).
-
-    Raises:
-      UserError: the series is shorter than a window.
-    """
-
-    def __init__(self, values: np.ndarray, batch_size: int, length: int, *, stride: int = 1, seed: int | None = None):
-        self._values, self._batch_size, self._length, self._stride = values, batch_size, length, stride
-        self._seed, self._epoch = seed, -1
-        self.num_windows = (len(values) - length) // stride + 1
-        if len(values) < length:
-            raise UserError(f"There is nothing to train on: the series has {len(values)} rows, and a window {length}.")
-        self._order = np.arange(self.num_windows)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """How many batches hold every window once."""
-        return -(-self.num_windows // self._batch_size)
-
-    def batch(self, step: int) -> Batch:
-        """window (B, length, …); weights (B,)."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        if self._seed is not None and epoch != self._epoch:
-            self._epoch, self._order = epoch, permutation(self.num_windows, self._seed, epoch, 0)
-        chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-        window = np.zeros((self._batch_size, self._length, *self._values.shape[1:]), self._values.dtype)
-        for i, first in enumerate(chosen * self._stride):
-            window[i] = self._values[first : first + self._length]
-        return {"window": window, "weights": (np.arange(self._batch_size) < len(chosen)).astype(np.float32)}
-
-    def digest(self) -> str:
-        """Of the series."""
-        return digest_of(self._values)
 
 
 def in_order(lengths: np.ndarray, make_batch: MakeBatch, shapes: Shapes) -> Iterator[tuple[np.ndarray, Batch]]:
@@ -199,18 +182,18 @@ def map_rows(
     make_batch: MakeBatch,
     function: Callable[[Batch], Any],
     *,
-    longest: int,
+    buckets: tuple[int, ...],
     batch_size: int,
-    shortest: int = 16,
     tokens_per_batch: int | None = None,
 ) -> list[Any]:
     """function's row for each row, in order; inside, rows of like length share a batch.
 
-    function(batch) returns an array or a tree of arrays with a row for each of the batch's. Few rows make a small
-    batch (a power of two), so that a single one is answered at once.
+    function(batch) returns an array or a tree of arrays with a row for each of the batch's. buckets: lengths that rows
+    are padded to, such as `doubling_lengths`. Few rows make a small batch (a power of two), so that a single one is
+    answered at once.
     """
     num_rows = min(batch_size, 1 << max(len(lengths) - 1, 0).bit_length())
-    shapes = Shapes(doubling_lengths(longest, shortest), num_rows, tokens_per_batch)
+    shapes = Shapes(buckets, num_rows, tokens_per_batch)
     results: list[Any] = [np.empty(0)] * len(lengths)
     for rows, batch in in_order(lengths, make_batch, shapes):
         outputs = function(batch)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rnn_jax.data.labelled import listed_classes
 from rnn_jax.data.parts import is_file, read_parts
 from rnn_jax.data.tagged import TaggedPart, read_tagged_file, read_tagged_split
 from rnn_jax.data.tagging_config import TaggedTextConfig
@@ -128,7 +129,7 @@ def _checked(config: TaggedTextConfig, part: TaggedPart, label_names: tuple[str,
             if label not in known:
                 raise UserError(
                     f"{part.where(i, j)}: the label {label!r} of {part.tokens[i][j]!r} does not occur in the training"
-                    f" data, which has {', '.join(label_names[:30])}{' …' if len(label_names) > 30 else ''}."
+                    f" data, which has {listed_classes(label_names)}."
                     f" --ignore_label={','.join([*config.ignore_label, label])} leaves such words out."
                 )
         skipped = [_is_ignored(config, label) for label in row]

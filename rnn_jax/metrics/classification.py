@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_jax.metrics.means import mean_of
+
 
 class ClassificationTotals(NamedTuple):
     """Sums over examples: the loss in nats, their weight, and confusion[label, prediction]."""
@@ -25,18 +27,14 @@ class ClassificationTotals(NamedTuple):
 
     def summary(self) -> dict[str, float]:
         """Mean loss in nats, accuracy, and F1 averaged over classes (0 for one never seen nor predicted)."""
-        hits = np.diag(self.confusion)
-        pairs = self.confusion.sum(axis=0) + self.confusion.sum(axis=1)
-        f1 = np.divide(2.0 * hits, pairs, out=np.zeros(len(hits)), where=pairs > 0)
-        weight = max(self.weight, 1.0)
-        return {"loss": self.loss / weight, "accuracy": float(hits.sum()) / weight, "macro_f1": float(f1.mean())}
+        loss, hits = (mean_of(total, self.weight) for total in (self.loss, float(np.trace(self.confusion))))
+        return {"loss": loss, "accuracy": hits, "macro_f1": float(per_class(self.confusion)[:, 2].mean())}
 
 
 def balanced_accuracy(confusion: np.ndarray) -> float:
     """The mean recall of the classes that occur, of confusion[label, prediction]; 0 where none does."""
     occurs = confusion.sum(axis=1) > 0
-    recalls = np.diag(confusion)[occurs] / confusion.sum(axis=1)[occurs]
-    return float(recalls.mean()) if occurs.any() else 0.0
+    return float(per_class(confusion)[occurs, 1].mean()) if occurs.any() else 0.0
 
 
 def per_class(confusion: np.ndarray) -> np.ndarray:

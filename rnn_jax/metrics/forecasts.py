@@ -139,8 +139,23 @@ def coverage(
     return mean_where(((lower <= target) & (target <= upper)).astype(np.float64), _known(target, mask), axis)
 
 
+def point_sums(forecast: np.ndarray, target: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(W, H, 4): sums over columns of (y − ŷ)², |y − ŷ| and sMAPE, and their count."""
+    forecast, target = np.where(mask, _wide(forecast), 0.0), np.where(mask, target, 0.0)
+    errors = forecast - target
+    kinds = (np.square(errors), np.abs(errors), _symmetric(forecast, target), mask)
+    return np.stack([kind.sum(axis=-1, dtype=np.float64) for kind in kinds], axis=-1)
+
+
+def point_means(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """mse, mae, rmse and smape (…) of `point_sums` (…, 4), added up over whatever; NaN where nothing is known."""
+    counts = sums[..., 3]
+    means = [np.where(counts > 0, sums[..., i] / np.maximum(counts, 1), np.nan) for i in range(3)]
+    return {"mse": means[0], "mae": means[1], "rmse": np.sqrt(means[0]), "smape": means[2]}
+
+
 class PointTotals(NamedTuple):
-    """Sums of (y − ŷ)², |y − ŷ|, sMAPE and their count: for each step ahead (H, 4), and each series (n, 4).
+    """Totals of `point_sums`: for each step ahead (H, 4), and each series (n, 4).
 
     Sums of batches of any sizes, divided once, are the errors of the whole.
     """
@@ -155,31 +170,25 @@ class PointTotals(NamedTuple):
 
     def add(self, forecast: np.ndarray, target: np.ndarray, mask: np.ndarray, series: np.ndarray) -> "PointTotals":
         """With one more batch, (B, H, C), of the series (B,); windows that only fill it have a mask that is False."""
-        forecast, target = np.where(mask, _wide(forecast), 0.0), np.where(mask, target, 0.0)
-        errors = forecast - target
-        kinds = (np.square(errors), np.abs(errors), _symmetric(forecast, target), mask)
-        sums = np.stack([kind.sum(axis=-1, dtype=np.float64) for kind in kinds], axis=-1)  # (B, H, 4)
+        return self.add_sums(point_sums(forecast, target, mask), series)
+
+    def add_sums(self, sums: np.ndarray, series: np.ndarray) -> "PointTotals":
+        """With the `point_sums` (B, H, 4) of one more batch, of the series (B,)."""
         by_series = self.series.copy()
         np.add.at(by_series, series, sums.sum(axis=1))
         return PointTotals(self.steps + sums.sum(axis=0), by_series)
 
     def summary(self) -> dict[str, float]:
         """mse, mae, rmse and smape over everything."""
-        return {name: float(value) for name, value in _divided(self.steps.sum(axis=0)).items()}
+        return {name: float(value) for name, value in point_means(self.steps.sum(axis=0)).items()}
 
     def by_step(self) -> dict[str, np.ndarray]:
         """The same of each step ahead, (H,)."""
-        return _divided(self.steps)
+        return point_means(self.steps)
 
     def by_series(self) -> dict[str, np.ndarray]:
         """The same of each series, (n,)."""
-        return _divided(self.series)
-
-
-def _divided(sums: np.ndarray) -> dict[str, np.ndarray]:
-    counts = sums[..., 3]
-    means = [np.where(counts > 0, sums[..., i] / np.maximum(counts, 1), np.nan) for i in range(3)]
-    return {"mse": means[0], "mae": means[1], "rmse": np.sqrt(means[0]), "smape": means[2]}
+        return point_means(self.series)
 
 
 def _wide(values: np.ndarray) -> np.ndarray:

@@ -7,11 +7,10 @@ import numpy as np
 from rnn_jax.data.series.reading import ForecastPart
 from rnn_jax.data.series.seasonal import drift, naive2, repeat_last, seasonal_naive
 from rnn_jax.data.sources import Batch
-from rnn_jax.models.linear_forecast import fit_linear
 
 REPEAT_LAST, SEASONAL_NAIVE, DRIFT, NAIVE2, LINEAR = "repeat_last", "seasonal_naive", "drift", "naive2", "linear"
 NAIVE = (REPEAT_LAST, SEASONAL_NAIVE, DRIFT, NAIVE2)
-"""Forecasts that learn nothing. The linear one does: see `linear_forecast`."""
+"""Forecasts that learn nothing. The linear one does: see `data.series.linear`."""
 MOST_NAIVE2 = 5_000  # columns of windows: it decomposes the whole history of each
 
 Baseline = Callable[[np.ndarray, Batch], np.ndarray]
@@ -31,8 +30,7 @@ def baselines(part: ForecastPart) -> dict[str, Baseline]:
     found[DRIFT] = lambda rows, batch: drift(_known(batch), horizon)
     if len(part.windows) * len(part.codec.target) <= MOST_NAIVE2:
         found[NAIVE2] = lambda rows, batch: _naive2(part, rows, batch)
-    if any(batch["target_mask"].all(axis=1).any() for batch in part.train()):
-        linear = fit_linear(part.train(), part.validation())
+    if (linear := part.linear()) is not None:
         found[LINEAR] = lambda rows, batch: linear(batch)
     return found
 

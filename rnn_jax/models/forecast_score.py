@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_jax.data.series.reading import ForecastPart
 from rnn_jax.data.sources import Batch
-from rnn_jax.metrics.forecasts import PointTotals, owa, quantile_losses
+from rnn_jax.metrics.forecasts import PointTotals, owa, point_means, point_sums, quantile_losses
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.forecast_baselines import NAIVE2, baselines
 from rnn_jax.models.forecaster import Forecaster
@@ -34,15 +34,27 @@ class Errors(NamedTuple):
 
 
 class ForecastScores(NamedTuple):
-    """errors: by forecaster, the model first. per_window: (W,), the model's MSE of scaled values.
+    """errors: by forecaster, the model first.
 
+    scaled, relative: (W, 4), of each window the model's `point_sums` of scaled values, and over the naive scale.
     quantiles: sums over values of the pinball loss of each level, and of those inside of the outer two; their count.
     """
 
     errors: dict[str, Errors]
-    per_window: np.ndarray
+    scaled: np.ndarray
+    relative: np.ndarray
     quantiles: np.ndarray | None
     levels: tuple[float, ...]
+
+    @property
+    def per_window(self) -> np.ndarray:
+        """(W,), the model's MSE of scaled values; NaN where nothing is known."""
+        return point_means(self.scaled)["mse"]
+
+    def over(self, windows: np.ndarray | slice) -> dict[str, float]:
+        """The model's mse, mae and mase over these windows."""
+        scaled, relative = (point_means(sums[windows].sum(axis=0)) for sums in (self.scaled, self.relative))
+        return {"mse": float(scaled["mse"]), "mae": float(scaled["mae"]), "mase": float(relative["mae"])}
 
     def summary(self) -> dict[str, float]:
         """The model's metrics, by name."""
@@ -71,7 +83,8 @@ def score_part(
     horizon, num_series = part.timeline.horizon, len(part.series)
     totals = {name: Errors(*[PointTotals.zero(horizon, num_series)] * 3) for name in (MODEL, *others)}
     in_units = part.codec.target_scaler.in_units
-    per_window, quantiles = np.full(len(part.windows), np.nan), None
+    scaled, relative = np.zeros((2, len(part.windows), 4))
+    quantiles = None
     for rows, batch in part.batches():
         found = jax.device_get(apply(forecast, _read_by_models(batch), jax.random.key(seed)))
         found = {name: values[: len(rows)] for name, values in found.items()}
@@ -79,13 +92,15 @@ def score_part(
         naive_scale = part.naive_scales[series]
         forecasts = {MODEL: found["point"]} | {name: make(rows, batch) for name, make in others.items()}
         for name, values in forecasts.items():
-            totals[name] = _add(totals[name], values, batch, series, naive_scale, in_units)
-        real = rows >= 0
-        per_window[rows[real]] = _window_errors(found["point"], batch)[real]
+            sums = _sums(values, batch, naive_scale, in_units)
+            totals[name] = Errors(*(total.add_sums(own, series) for total, own in zip(totals[name], sums, strict=True)))
+            if name == MODEL:
+                real = rows >= 0
+                scaled[rows[real]], relative[rows[real]] = (own.sum(axis=1)[real] for own in (sums[0], sums[2]))
         if "quantiles" in found:
-            sums = _quantile_sums(found["quantiles"], levels, batch, in_units)
-            quantiles = sums if quantiles is None else quantiles + sums
-    return ForecastScores(totals, per_window, quantiles, tuple(levels) if quantiles is not None else ())
+            more = _quantile_sums(found["quantiles"], levels, batch, in_units)
+            quantiles = more if quantiles is None else quantiles + more
+    return ForecastScores(totals, scaled, relative, quantiles, tuple(levels) if quantiles is not None else ())
 
 
 def _read_by_models(batch: Batch) -> Batch:
@@ -93,9 +108,10 @@ def _read_by_models(batch: Batch) -> Batch:
     return {name: array for name, array in batch.items() if not name.startswith("target")}
 
 
-def _add(
-    errors: Errors, forecasts: np.ndarray, batch: Batch, series: np.ndarray, naive_scale: np.ndarray, in_units: InUnits
-) -> Errors:
+def _sums(
+    forecasts: np.ndarray, batch: Batch, naive_scale: np.ndarray, in_units: InUnits
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`point_sums` (B, H, 4) of scaled values, of values in units, and over the naive scale (B, C), as in `Errors`."""
     mask = batch["target_mask"] & np.isfinite(forecasts)
     location, scale = batch["location"][:, None], batch["scale"][:, None]
     found, truth = (in_units(values, location, scale) for values in (forecasts, batch["target"]))
@@ -105,19 +121,11 @@ def _add(
     def relative(values: np.ndarray) -> np.ndarray:
         return np.divide(values, naive_scale, where=defined, out=np.zeros_like(values))
 
-    return Errors(
-        errors.scaled.add(forecasts, batch["target"], mask, series),
-        errors.units.add(found, truth, mask, series),
-        errors.relative.add(relative(found), relative(truth), defined, series),
+    return (
+        point_sums(forecasts, batch["target"], mask),
+        point_sums(found, truth, mask),
+        point_sums(relative(found), relative(truth), defined),
     )
-
-
-def _window_errors(forecasts: np.ndarray, batch: Batch) -> np.ndarray:
-    """(B,): the mean over what is known of a window; NaN where nothing is."""
-    mask = batch["target_mask"]
-    squares = np.where(mask, np.square(forecasts - batch["target"]), 0).sum(axis=(1, 2))
-    counts = mask.sum(axis=(1, 2))
-    return np.divide(squares, counts, where=counts > 0, out=np.full(len(counts), np.nan))
 
 
 def _quantile_sums(quantiles: np.ndarray, levels: Sequence[float], batch: Batch, in_units: InUnits) -> np.ndarray:

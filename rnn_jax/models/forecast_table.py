@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rnn_jax.data.series.codec import SeriesCodec, read_like
-from rnn_jax.data.series.series import Series
+from rnn_jax.data.series.series import Series, of_series
 from rnn_jax.data.series.spacing import counted, written
 from rnn_jax.data.series.timeline import Timeline
 from rnn_jax.data.series.windows import in_order, windows_after
@@ -56,10 +56,9 @@ def _notes(series: Sequence[Series], codec: SeriesCodec, config: SeriesConfig) -
         codec.require_future(one, config.horizon)
         missing = int(np.isnan(one.values[-config.context_length :]).sum())
         if missing and not codec.has_missing:
-            of = f" of the series {one.id!r}" if one.id else ""
             yield (
-                f"warning: {counted(missing, 'value')}{of} missing where the forecast looks back, and the model was"
-                " trained on data without gaps."
+                f"warning: {counted(missing, 'value')}{of_series(one.id)} missing where the forecast looks back,"
+                " and the model was trained on data without gaps."
             )
 
 

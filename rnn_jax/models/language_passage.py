@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_jax.analysis.passage import choose_units, passage_page
+from rnn_jax.analysis.passage import passage_page
+from rnn_jax.analysis.units import choose_units
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.language_model import LanguageModel, nats_of
 from rnn_jax.text.language_codec import END_ID, LanguageCodec

@@ -26,8 +26,7 @@ def scored(
         metrics |= _of_baselines(scores)
     if is_final and (size := config.published_batch_size):
         rest = len(part.windows) % size
-        whole = part.only(np.arange(len(part.windows) - rest))
-        published = score_part(apply, whole, levels, config.sampling_seed, with_baselines=False).summary()
+        published = scores.over(slice(len(part.windows) - rest))
         metrics |= {f"{name}_published": published[name] for name in ("mse", "mae")} | {"windows_left_out": rest}
     return metrics, scores
 
@@ -53,9 +52,8 @@ def _backtest(
     for back in reversed(range(config.backtest)):
         of_origin = np.flatnonzero(before[numbers] == back * step)
         if len(of_origin):
-            found = score_part(apply, chosen.only(of_origin), levels, config.sampling_seed, with_baselines=False)
-            summary = {name: found.summary()[name] for name in ("mse", "mae", "mase")}
-            origins.append({"origin": _when(chosen, int(of_origin[0])), "windows": len(of_origin)} | summary)
+            found = scores.over(of_origin)
+            origins.append({"origin": _when(chosen, int(of_origin[0])), "windows": len(of_origin)} | found)
     return scores.summary() | _of_baselines(scores) | {"origins": origins}, scores
 
 

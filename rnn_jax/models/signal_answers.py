@@ -11,7 +11,7 @@ from rnn_jax.data.batching import Shapes
 from rnn_jax.data.signals.codec import SignalCodec
 from rnn_jax.data.signals.parts import SignalPart, to_predict
 from rnn_jax.data.signals_config import SignalConfig
-from rnn_jax.data.sources import in_order
+from rnn_jax.data.sources import in_order, map_rows
 from rnn_jax.losses import cross_entropy
 from rnn_jax.metrics.classification import ClassificationTotals, balanced_accuracy, by_recording, per_class
 from rnn_jax.models.apply import Apply
@@ -85,7 +85,9 @@ def answers(
                 for steps, probabilities in labels_as_it_comes(apply, model, codec, part, row, stream_every):
                     yield place | {"steps": steps} | _said(codec, probabilities)
             continue
-        log_probs = _log_probs(apply, part, config.batch_size)
+        judged = lambda batch: np.asarray(apply(judge, batch)[2], np.float64)  # noqa: E731
+        shapes: Any = {"buckets": part.buckets, "batch_size": config.batch_size}
+        log_probs = np.stack(map_rows(part.lengths, part.make_batch, judged, **shapes))
         for recording in np.unique(part.recordings):
             own = np.flatnonzero(part.recordings == recording)
             mean = log_probs[own].mean(axis=0)
@@ -100,16 +102,6 @@ def answers(
 
 def _is_one_of(part: SignalPart) -> bool:
     return bool(part.recordings.max() > 0)
-
-
-def _log_probs(apply: Apply, part: SignalPart, batch_size: int) -> np.ndarray:
-    found = [np.zeros(0)] * len(part.labels)
-    num_rows = min(batch_size, 1 << max(len(part.labels) - 1, 0).bit_length())
-    for rows, batch in in_order(part.lengths, part.make_batch, Shapes(part.buckets, num_rows)):
-        for row, own in zip(rows, np.asarray(apply(judge, batch)[2], np.float64)):
-            if row >= 0:
-                found[row] = own
-    return np.stack(found)
 
 
 def _said(codec: SignalCodec, probabilities: np.ndarray) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rnn_jax.data.batching import doubling_lengths
 from rnn_jax.data.sources import map_rows
 from rnn_jax.data.tagging_config import WordsConfig
+from rnn_jax.metrics.means import mean_of
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.tagger import Tagger
 from rnn_jax.tagging.spans import spans_of
@@ -55,7 +57,7 @@ def tag(apply: Apply, config: WordsConfig, codec: TaggingCodec, encoded: Encoded
     rows = _map(tags, config, codec, encoded)
     total, weight = np.sum(sums, axis=0) if sums else (0.0, 0.0)
     named = [codec.tags(row[:length]) for row, length in zip(rows, encoded.forms.lengths, strict=True)]
-    return Tagged(named, float(total) / max(float(weight), 1.0))
+    return Tagged(named, mean_of(float(total), float(weight)))
 
 
 def answers(
@@ -92,8 +94,8 @@ def _map(
         lengths,
         functools.partial(codec.batch, encoded),
         function,
-        longest=1 << (int(lengths.max(initial=1)) - 1).bit_length(),  # the same for most inputs
-        shortest=_SHORTEST,
+        # Up to a power of two: the same for most inputs.
+        buckets=doubling_lengths(1 << (int(lengths.max(initial=1)) - 1).bit_length(), _SHORTEST),
         batch_size=config.batch_size,
         tokens_per_batch=_MORE_TOKENS * config.tokens_per_batch,
     )

@@ -14,6 +14,7 @@ from rnn_jax.data.lines import chunks
 from rnn_jax.data.sources import Batch, in_order, map_rows
 from rnn_jax.data.translation_config import SubwordConfig
 from rnn_jax.decoding import Hypotheses, beam_search, greedy, sample
+from rnn_jax.metrics.means import mean_of
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.decoding_config import DecodingConfig
 from rnn_jax.models.seq2seq import Seq2Seq
@@ -86,8 +87,7 @@ def search(
         sources.lengths,
         fill,
         lambda batch: jax.device_get(apply(decode, batch, numbers, settings=settings)),
-        longest=round_up(int(sources.lengths.max(initial=1))),
-        shortest=SHORTEST,
+        buckets=_buckets(sources.lengths),
         batch_size=max(1, config.decoding_batch_size // settings.num),
     )
     return [_listed(rows, n_best) if length else [] for rows, length in zip(found, sources.lengths, strict=True)]
@@ -148,12 +148,11 @@ def warn_of_cuts(number: int, limit: int, where: str = "") -> None:
 
 def mean_loss(apply: Apply, config: SubwordConfig, codec: TranslationCodec, encoded: EncodedPairs) -> float:
     """In nats a target token, the end token included."""
-    longest = round_up(int(encoded.lengths.max(initial=1)))
-    shapes = Shapes(doubling_lengths(longest, SHORTEST), config.batch_size, 2 * config.tokens_per_batch)
+    shapes = Shapes(_buckets(encoded.lengths), config.batch_size, 2 * config.tokens_per_batch)
     fill = functools.partial(codec.batch, encoded, round_up=round_up)
     sums = [apply(Seq2Seq.loss, batch) for _, batch in in_order(encoded.lengths, fill, shapes)]
     total, weight = np.sum(jax.device_get(sums), axis=0) if sums else (0.0, 0.0)
-    return float(total) / max(float(weight), 1.0)
+    return mean_of(float(total), float(weight))
 
 
 def decode(model: Seq2Seq, batch: dict[str, Any], numbers: dict[str, Any], *, settings: Settings) -> Hypotheses:
@@ -186,6 +185,10 @@ def _listed(found: Any, n_best: int) -> list[Translation]:
         Translation(found.tokens[k, : found.lengths[k]], float(found.log_probs[k]), float(found.scores[k]))
         for k in rows
     ]
+
+
+def _buckets(lengths: np.ndarray) -> tuple[int, ...]:
+    return doubling_lengths(round_up(int(lengths.max(initial=1))), SHORTEST)
 
 
 def round_up(length: int) -> int:

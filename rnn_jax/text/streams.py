@@ -12,8 +12,7 @@ from rnn_jax.data.language_config import LanguageConfig
 from rnn_jax.data.parts import Data
 from rnn_jax.text.language_codec import END_ID, UNKNOWN_ID, LanguageCodec, fit_language_codec, prepare
 from rnn_jax.text.language_config import UnitsConfig
-
-_MANY_UNKNOWN = 0.01
+from rnn_jax.text.vocabulary import MANY_UNKNOWN, share_unknown
 
 
 class LanguagePart(NamedTuple):
@@ -99,8 +98,8 @@ def _notes(config: UnitsConfig, codec: LanguageCodec, train: Documents, parts: d
             f" --vocabulary_size={config.vocabulary_size:,}."
         )
     for name, part in parts.items():
-        share = part.num_unknown / max(part.num_tokens, 1)
-        free = "; their spelling costs nothing, so bits_per_character looks too good" if share > _MANY_UNKNOWN else ""
+        share = share_unknown(part.documents.values)
+        free = "; their spelling costs nothing, so bits_per_character looks too good" if share > MANY_UNKNOWN else ""
         notes.append(f"{name}: {part.num_tokens:,} {codec.unit}s, {share:.2%} of them unknown{free}.")
     if len(parts["validation"].documents) == 1:
         notes.append(

@@ -14,10 +14,9 @@ from rnn_jax.data.parts import Data
 from rnn_jax.data.sources import Buckets, MakeBatch
 from rnn_jax.text.text_codec import TextCodec, fit_text_codec
 from rnn_jax.text.text_config import TokenConfig
-from rnn_jax.text.vocabulary import UNKNOWN_ID, encode
+from rnn_jax.text.vocabulary import MANY_UNKNOWN, encode, share_unknown
 
 _LENGTHS_MULTIPLE_OF = 8  # bucket lengths: fewer programs, little more padding
-_MANY_UNKNOWN = 0.01  # of the tokens: said, for a vocabulary that comes from another run may not fit
 
 
 class TextPart(NamedTuple):
@@ -66,8 +65,8 @@ def read_texts(data_config: LabelledTextConfig, config: TokenConfig, seed: int, 
 
 def _unknown(parts: Mapping[str, TextPart]) -> Iterator[str]:
     for name, part in parts.items():
-        share = float((part.tokens.values == UNKNOWN_ID).mean()) if len(part.tokens.values) else 0.0
-        if share > _MANY_UNKNOWN:
+        share = share_unknown(part.tokens.values)
+        if share > MANY_UNKNOWN:
             yield f"{name}: {share:.1%} of the tokens are unknown to the vocabulary."
 
 

@@ -15,6 +15,7 @@ from rnn_jax.errors import UserError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
+MANY_UNKNOWN = 0.01  # of the tokens: said, for the vocabulary may not fit
 TOKENIZER_KINDS = ("word", "bpe", "char")
 TRUNCATIONS = ("head", "tail", "both")
 
@@ -113,6 +114,11 @@ def encode(
 
     how = ("encoded", tokenizer.to_str(), str(max_tokens), truncation, *([] if end is None else [str(end)]))
     return Ragged(**kept(texts, how, make))
+
+
+def share_unknown(ids: np.ndarray) -> float:
+    """Of token ids those that the vocabulary lacks; 0 of none."""
+    return float((ids == UNKNOWN_ID).mean()) if len(ids) else 0.0
 
 
 def start_ids(tokenizer: Tokenizer) -> list[int]:

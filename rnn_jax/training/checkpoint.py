@@ -10,12 +10,8 @@ written under a temporary name and renamed when complete. A folder with its fina
 at any moment; after a power failure or a bad disk the checksums tell, and the previous checkpoint is used.
 """
 
-import contextlib
-import errno
-import re
 import shutil
 import sys
-import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +23,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 
 from rnn_jax.errors import UserError
+from rnn_jax.training.checkpoint_folder import CheckpointFolder, is_disk_full, require_space
 from rnn_jax.training.checkpoint_format import (
     CorruptError,
     as_saved,
@@ -44,10 +41,7 @@ from rnn_jax.training.checkpoint_format import (
 
 PyTree = Any
 
-_NAME = re.compile(r"(latest|best)_(\d+)(?:\.(\d+))?")
-_TEMPORARY = ".tmp_"
 _BLOCK = 4096  # of a disk: what a file may take beyond its bytes
-_DISK_FULL = re.compile("no space left|disk quota|file too large|RESOURCE_EXHAUSTED", re.IGNORECASE)
 
 
 # What a thread of Orbax raises reaches us by the call that waits for it; the traceback that it logs besides is noise.
@@ -60,14 +54,6 @@ class Restored(NamedTuple):
     step: int
     tree: PyTree
     extra: dict[str, Any]
-
-
-class _Saved(NamedTuple):
-    """A finished checkpoint folder. `attempt` counts saves of the same step: a newer one never overwrites in place."""
-
-    step: int
-    attempt: int
-    path: Path
 
 
 class Checkpointer:
@@ -87,6 +73,7 @@ class Checkpointer:
         warn: Callable[[str], None] | None = None,
     ):
         self.directory = Path(directory).expanduser().absolute()  # Orbax refuses relative paths
+        self._folder = CheckpointFolder(self.directory)
         self.config_hash = config_hash
         self.keep_latest = max(1, keep_latest)
         self._warn = warn or (lambda message: print(f"warning: {message}", file=sys.stderr, flush=True))
@@ -119,16 +106,16 @@ class Checkpointer:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             if not self._cleaned:  # not at opening: a reader must not delete what a running training is writing
-                self._remove_temporaries()
+                self._folder.remove_temporaries()
                 self._cleaned = True
-            _require_space(self.directory, sum(array.nbytes + _BLOCK for array in arrays.values()) * (1 + best))
+            require_space(self.directory, sum(array.nbytes + _BLOCK for array in arrays.values()) * (1 + best))
             self._write(step, arrays, described, extra, best)
         except Exception as error:
-            self._remove_temporaries()
-            if _is_disk_full(error):
+            self._folder.remove_temporaries()
+            if is_disk_full(error):
                 raise UserError(self._disk_full_message(step)) from error
             raise
-        self._rotate(step, best)
+        self._folder.rotate(step, best, self.keep_latest)
 
     def restore_latest(self, template: PyTree, *, optional: tuple[str, ...] = ()) -> Restored | None:
         """The newest readable checkpoint, None where none was ever saved.
@@ -164,12 +151,12 @@ class Checkpointer:
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint (not yet verified), None without one."""
-        found = self._find("latest")
+        found = self._folder.find("latest")
         return found[0].step if found else None
 
     def restore_step(self, step: int, template: PyTree) -> Restored | None:
         """The checkpoint of this step; None, with a warning, where it is broken. Other errors as `restore_latest`."""
-        for saved in self._find("latest"):
+        for saved in self._folder.find("latest"):
             if saved.step == step:
                 try:
                     return self._read(saved.path, template)
@@ -180,7 +167,7 @@ class Checkpointer:
     def extras(self) -> dict[int, dict[str, Any]]:
         """The host state of each checkpoint, by step; broken ones are left out with a warning."""
         found: dict[int, dict[str, Any]] = {}
-        for saved in self._find("latest"):
+        for saved in self._folder.find("latest"):
             try:
                 found.setdefault(saved.step, read_manifest(saved.path)["extra"])
             except CorruptError as error:
@@ -191,12 +178,12 @@ class Checkpointer:
     def remove_all_but(self, steps: Collection[int]) -> None:
         """Deletes the checkpoints of other steps."""
         if jax.process_index() == 0:
-            self._remove([saved for saved in self._find("latest") if saved.step not in steps])
+            self._folder.remove([saved for saved in self._folder.find("latest") if saved.step not in steps])
 
     def withdraw(self, step: int) -> None:
         """Deletes the latest checkpoint of this step, where there is one: what it holds turned out to be no good."""
         if jax.process_index() == 0:
-            self._remove([saved for saved in self._find("latest") if saved.step == step])
+            self._folder.remove([saved for saved in self._folder.find("latest") if saved.step == step])
 
     def close(self) -> None:
         """Releases Orbax's threads."""
@@ -215,7 +202,7 @@ class Checkpointer:
     def _write(
         self, step: int, arrays: dict[str, np.ndarray], described: dict[str, Any], extra: dict[str, Any], best: bool
     ) -> None:
-        folder = self._temporary()
+        folder = self._folder.temporary()
         folder.mkdir()
         stored = {path: array for path, array in arrays.items() if array.size}  # Orbax refuses arrays of size 0
         self._checkpointer().save(folder / "arrays", stored)
@@ -230,40 +217,10 @@ class Checkpointer:
         if best:
             # A copy, not a hard link: damage to one must not be damage to both. And before the latest: a run resumed
             # from this step relies on the best it knows of being there.
-            copy = self._temporary()
+            copy = self._folder.temporary()
             shutil.copytree(folder, copy)
-            copy.rename(self._free_name("best", step))
-        folder.rename(self._free_name("latest", step))
-
-    def _temporary(self) -> Path:
-        return self.directory / f"{_TEMPORARY}{time.time_ns()}"
-
-    def _free_name(self, kind: str, step: int) -> Path:
-        attempts = [saved.attempt for saved in self._find(kind) if saved.step == step]
-        name = f"{kind}_{step:09d}"
-        return self.directory / (f"{name}.{max(attempts) + 1}" if attempts else name)
-
-    def _rotate(self, step: int, best: bool) -> None:
-        """Deletes what the checkpoint just saved makes superfluous, including steps of a future that was abandoned."""
-        latest = self._find("latest")
-        kept = {saved.step: saved for saved in reversed(latest) if saved.step <= step}  # newest attempt of each step
-        keep = sorted(kept.values(), reverse=True)[: self.keep_latest]
-        superfluous = [saved for saved in latest if saved not in keep]
-        if best:
-            own = next(saved for saved in self._find("best") if saved.step == step)
-            superfluous += [saved for saved in self._find("best") if saved != own]
-        self._remove(superfluous)
-
-    def _remove(self, superfluous: list[_Saved]) -> None:
-        for saved in superfluous:
-            doomed = self._temporary()
-            with contextlib.suppress(OSError):
-                saved.path.rename(doomed)  # first the name: a folder half deleted must not look like a checkpoint
-                shutil.rmtree(doomed, ignore_errors=True)
-
-    def _remove_temporaries(self) -> None:
-        for path in self.directory.glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(path, ignore_errors=True)
+            copy.rename(self._folder.free_name("best", step))
+        folder.rename(self._folder.free_name("latest", step))
 
     def _disk_full_message(self, step: int) -> str:
         earlier = self.latest_step()
@@ -288,28 +245,11 @@ class Checkpointer:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def _find(self, kind: str) -> list[_Saved]:
-        """Finished checkpoints, newest first."""
-        if not self.directory.is_dir():
-            return []
-        matches = [(path, _NAME.fullmatch(path.name)) for path in self.directory.iterdir()]
-        found = [_Saved(int(m[2]), int(m[3] or 0), path) for path, m in matches if m is not None and m[1] == kind]
-        return sorted(found, reverse=True)
-
-    def _candidates(self, kind: str) -> list[_Saved]:
-        found = self._find(kind)
-        latest = self._find("latest")
-        if kind == "best" and latest:
-            # A best checkpoint newer than the latest belongs to steps that a kill took back.
-            known = [saved for saved in found if saved.step <= latest[0].step]
-            return known or found
-        return found
-
     def _restore(
         self, kind: str, template: PyTree, *, subset: bool = False, optional: tuple[str, ...] = ()
     ) -> Restored | None:
         problems = []
-        for saved in self._candidates(kind):
+        for saved in self._folder.candidates(kind):
             try:
                 restored = self._read(saved.path, template, subset=subset, optional=optional)
             except CorruptError as error:
@@ -368,21 +308,3 @@ class Checkpointer:
 
 class _AllCorruptError(UserError):
     """Checkpoints exist, and none can be read."""
-
-
-def _require_space(directory: Path, size: int) -> None:
-    """Fails before Orbax does: of several writes that fail, its threads leave tracebacks that nobody can catch."""
-    usage = shutil.disk_usage(directory)
-    if usage.total and usage.free < size:  # some network file systems know no sizes
-        raise OSError(errno.ENOSPC, "No space left on device", str(directory))
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Orbax wraps the system's error in its own types, so the chain and the text are searched."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return True
-        if _DISK_FULL.search(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -1,9 +1,14 @@
 """A run from its configuration to its result."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from rnn_jax.config import fields_of, value_of
+from rnn_jax.errors import UserError
 from rnn_jax.models.sizes import num_parameters
 from rnn_jax.training import fit
 from rnn_jax.training.devices import wait_for_all
@@ -34,6 +39,17 @@ def train_in(task: Task, workdir: str | Path, config: Any, *, seeds_mode: str = 
         return result
 
 
+@contextlib.contextmanager
+def _going_on(what: str) -> Iterator[None]:
+    """What goes wrong in here is logged, as in drawing: it is not worth a result. A UserError is for the user."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        logging.warning("could not make %s: %s: %s", what, type(error).__name__, error)
+
+
 def report(prepared: Prepared, run: Run, seeds_mode: str = "") -> dict[str, Any]:
     """Scores the checkpoint that validation chose, on all parts, tests this once; pictures and result.json."""
     wait_for_all("training is over")
@@ -48,9 +64,11 @@ def report(prepared: Prepared, run: Run, seeds_mode: str = "") -> dict[str, Any]
         scored = task.score(trained, part)
         result |= prefixed(name, scored.metrics)
         if task.illustrate is not None:
-            task.illustrate(trained, name, part, scored.details, run)
+            with _going_on(f"the pictures of {name}"):
+                task.illustrate(trained, name, part, scored.details, run)
     if task.examples is not None:
-        for line in task.examples(trained, prepared.data.parts.get("test", prepared.data.parts["validation"])):
-            run.say(line)
+        with _going_on("the examples"):
+            for line in task.examples(trained, prepared.data.parts.get("test", prepared.data.parts["validation"])):
+                run.say(line)
     run.draw(plot_curves, run.path / "metrics.jsonl", "curves.png")
     return run.finish(result)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_jax.models.forecast_pictures import DrawnForecast
-from rnn_jax.training.plots import never_fails
+from rnn_jax.training.plots import never_fails, panels
 from rnn_jax.types import Float
 
 _MAX_HISTORY = 3  # horizons of it: more would squeeze the forecast
@@ -16,13 +16,8 @@ _MAX_HISTORY = 3  # horizons of it: more would squeeze the forecast
 @never_fails
 def plot_forecasts(figure: Any, drawn: Sequence[DrawnForecast], png_path: str | Path) -> None:
     """A panel each."""
-    columns = min(2, len(drawn))
-    rows = -(-len(drawn) // columns)
-    figure.set_size_inches(6.4 * columns, 2.6 * rows)
-    for axes, one in zip(figure.subplots(rows, columns, squeeze=False).flat, drawn, strict=False):
+    for axes, one in zip(panels(figure, len(drawn), 6.4, 2.6), drawn, strict=True):
         _draw_window(axes, one)
-    for axes in figure.axes[len(drawn) :]:
-        axes.remove()
     figure.axes[0].legend(fontsize=8, loc="upper left")
 
 

@@ -17,6 +17,7 @@ _FIRST_PANELS = ("loss", "accuracy", "gradient_norm", "learning_rate")
 _NOT_PLOTTED = ("step", "epoch", "seconds")
 _BESIDE = {"nats": "loss", "perplexity_floor": "perplexity"}  # metrics that are lines of another one's panel
 _MAX_PANELS = 12
+_PANELS_A_ROW = 2
 _MAX_ANNOTATED_CLASSES = 20
 
 
@@ -46,22 +47,26 @@ def never_fails(draw: Callable[Concatenate[Any, P], None]) -> Callable[P, bool]:
     return wrapper
 
 
+def panels(figure: Any, count: int, width: float, height: float) -> list[Any]:
+    """So many axes, of which two lie side by side, each of a width and a height in inches, margins included."""
+    columns = min(_PANELS_A_ROW, count)
+    rows = -(-count // columns)
+    figure.set_size_inches(width * columns, height * rows)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for left_over in grid[count:]:
+        left_over.remove()
+    return grid[:count]
+
+
 @never_fails
 def plot_curves(figure: Any, metrics_path: str | Path, png_path: str | Path) -> None:
     """One panel per metric of a metrics.jsonl over steps, with a line each for train, validation, …"""
     curves = collect_curves(read_metrics(Path(metrics_path)))
-    panels = sorted(curves, key=lambda name: (_FIRST_PANELS.index(name) if name in _FIRST_PANELS else 99, name))
-    panels = panels[:_MAX_PANELS]
-    if not panels:
+    names = sorted(curves, key=lambda name: (_FIRST_PANELS.index(name) if name in _FIRST_PANELS else 99, name))
+    names = names[:_MAX_PANELS]
+    if not names:
         raise ValueError("there are no metrics yet")
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    width, height = 5.0 * columns, 3.2 * rows
-    figure.set_size_inches(width, height)
-    # Margins by hand, in inches: to compute them would draw everything three times: a second at the end of every run.
-    figure.set_layout_engine(None)
-    figure.subplots_adjust(0.8 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.35 / height, wspace=0.22, hspace=0.42)
-    for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
+    for axes, panel in zip(panels(figure, len(names), 5.0, 3.2), names, strict=True):
         for name, (steps, values) in curves[panel].items():
             axes.plot(steps, values, marker="o" if len(steps) < 40 else None, markersize=3, label=name)
         axes.set_title(panel.replace("_", " "))
@@ -72,8 +77,10 @@ def plot_curves(figure: Any, metrics_path: str | Path, png_path: str | Path) -> 
             axes.set_yscale("log")
         if set(curves[panel]) != {""}:
             axes.legend()
-    for axes in figure.axes[len(panels) :]:
-        axes.remove()
+    # Margins by hand, in inches: to compute them would draw everything three times: a second at the end of every run.
+    width, height = figure.get_size_inches()
+    figure.set_layout_engine(None)
+    figure.subplots_adjust(0.8 / width, 0.5 / height, 1 - 0.15 / width, 1 - 0.35 / height, wspace=0.22, hspace=0.42)
 
 
 def collect_curves(lines: Sequence[dict[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
@@ -128,17 +135,11 @@ def plot_attention(
 ) -> None:
     """One panel for each (weights, source tokens, target tokens): a row a target token, dark where it looks."""
     longest = max(len(tokens) for _, *sides in maps for tokens in sides)
-    columns = min(2, len(maps))
-    rows = -(-len(maps) // columns)
     size = min(2.0 + 0.25 * longest, 14.0)
-    figure.set_size_inches(size * columns, size * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (weights, source, target) in zip(panels, maps, strict=False):
+    for axes, (weights, source, target) in zip(panels(figure, len(maps), size, size), maps, strict=True):
         axes.imshow(weights, cmap="Greys", vmin=0.0, vmax=1.0, aspect="auto")
         axes.set_xticks(range(len(source)), source, rotation=90, fontsize=8)
         axes.set_yticks(range(len(target)), target, fontsize=8)
         axes.xaxis.tick_top()
         axes.set_xlabel("source")
         axes.set_ylabel("written")
-    for axes in figure.axes[len(maps) :]:
-        axes.remove()

@@ -9,7 +9,7 @@ import jax
 from rich import progress as rich_progress
 from rich.console import Console
 
-from rnn_jax.training.window import mean_of
+from rnn_jax.metrics.means import mean_of
 
 _SECONDS_BETWEEN_DRAWS = 0.1
 _SECONDS_OF_SPEED = 20.0

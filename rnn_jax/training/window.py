@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from rnn_jax.metrics.means import mean_of
+
 Sums = Mapping[str, tuple[Any, Any]]
 Window = list[dict[str, tuple[float, float]]]
 """Of each update, name → (total, weight)."""
@@ -43,11 +45,6 @@ def means(window: Window) -> dict[str, float]:
     """Σ total / Σ weight over all updates, of each name."""
     totals = {name: [sums[name] for sums in window] for name in window[0]}
     return {name: mean_of(sum(t for t, _ in pairs), sum(w for _, w in pairs)) for name, pairs in totals.items()}
-
-
-def mean_of(total: float, weight: float) -> float:
-    """total / weight; the total itself, which is then 0, where nothing has weight."""
-    return total / weight if weight else total
 
 
 def prefixed(name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_jax.analysis.passage import STYLE, choose_units, passage_page
+from rnn_jax.analysis.passage import passage_page
+from rnn_jax.analysis.passage_style import STYLE
+from rnn_jax.analysis.units import choose_units
 
 TOKENS = [
     "To",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_jax.data.batching import Ragged, Shapes, bucket_lengths, permutation
-from rnn_jax.data.sources import Buckets, Rows, Windows, in_order, map_rows
+from rnn_jax.data.sources import Buckets, Rows, in_order, map_rows
 from rnn_jax.errors import UserError
 
 
@@ -74,8 +74,6 @@ def test_no_rows_are_refused():
         buckets_of([])
     with pytest.raises(UserError, match="the training part is empty"):
         Rows({"x": np.zeros((0, 3))}, 2, seed=0)
-    with pytest.raises(UserError, match="the series has 3 rows, and a window 4"):
-        Windows(np.zeros((3, 1)), 2, 4)
 
 
 def test_digests_tell_rows_and_their_order_apart():
@@ -106,20 +104,6 @@ def test_rows_of_any_rank_once_an_epoch():
     assert [source.batch(i)["label"].tolist() for i in (4, 1)] == [source.batch(i)["label"].tolist() for i in (4, 1)]
 
 
-def test_windows_of_a_series():
-    values = np.arange(10.0)[:, None]
-    ordered = Windows(values, 2, 4, stride=2)
-    assert ordered.num_windows == 4 and ordered.steps_per_epoch == 2
-    firsts = [ordered.batch(step)["window"][:, 0, 0].tolist() for step in range(3)]
-    assert firsts == [[0, 2], [4, 6], [0, 2]]
-    np.testing.assert_array_equal(ordered.batch(1)["window"][1, :, 0], [6, 7, 8, 9])
-    shuffled = Windows(values, 3, 4, seed=0)  # seven windows, in batches of three
-    seen = [shuffled.batch(step) for step in range(6)]
-    for epoch in (seen[:3], seen[3:]):
-        assert sorted(np.concatenate([b["window"][b["weights"] > 0][:, 0, 0] for b in epoch])) == list(range(7))
-    assert seen[2]["weights"].tolist() == [1, 0, 0]
-
-
 def test_rows_are_mapped_in_their_order():
     lengths = np.array([3, 20, 0, 17, 5])
     seen = []
@@ -128,14 +112,14 @@ def test_rows_are_mapped_in_their_order():
         seen.append((int(batch["length"][0]), len(batch["rows"])))
         return {"twice": 2 * batch["rows"], "length": batch["length"]}
 
-    found = map_rows(lengths, fill, double, longest=40, batch_size=2)
+    found = map_rows(lengths, fill, double, buckets=(16, 32, 40), batch_size=2)
     assert [row["twice"] for row in found] == [0, 2, 4, 6, 8]
     # Of 3, 0 and 5, the last does not fill a batch and moves up to 20; 17, left there, moves up to 40.
     assert [row["length"] for row in found] == [16, 32, 16, 40, 32]
     assert seen == [(16, 2), (32, 2), (40, 2)]
-    one = map_rows(lengths[:1], fill, double, longest=40, batch_size=8)
+    one = map_rows(lengths[:1], fill, double, buckets=(16, 32, 40), batch_size=8)
     assert len(one) == 1 and seen[-1][1] == 1  # a single row is a batch of one
-    assert map_rows(lengths[:0], fill, double, longest=40, batch_size=8) == []
+    assert map_rows(lengths[:0], fill, double, buckets=(16, 32, 40), batch_size=8) == []
 
 
 def test_in_order_gives_rows_and_batch():

@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 
 from rnn_jax.data.datasets import find_text_fields, open_dataset, open_split
 from rnn_jax.data.known_features import require_known_features
+from rnn_jax.data.synthetic.language_choices import CHOICES
 from rnn_jax.data.synthetic.language_grammar import (
-    CHOICES,
     entropy_of,
     line_entropy,
     mean_characters,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from experiments import tagging
 from rnn_jax.config import config_from_flags, config_hash, define_flags, fields_of, value_of, with_overrides
-from rnn_jax.config.knobs import LARGEST_INT32
+from rnn_jax.config.values import LARGEST_INT32
 from rnn_jax.errors import UserError
 from rnn_jax.sweeps.commands import command_of, shell_line
 from rnn_jax.sweeps.rows import expand

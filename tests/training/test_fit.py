@@ -17,6 +17,7 @@ from training.toy_task import TASK, Config, LanguageModel, Poisoned, SizelessCon
 
 from rnn_jax.config import with_overrides
 from rnn_jax.errors import UserError
+from rnn_jax.files import read_json
 from rnn_jax.training import fit
 from rnn_jax.training.build import build
 from rnn_jax.training.complete import train_in
@@ -38,6 +39,28 @@ def test_what_is_learned_is_found_again(tmp_path):
     assert TASK.score(trained, TASK.read(Config(), None).parts["test"]).metrics == {
         "loss": result["test/loss"], "accuracy": result["test/accuracy"]
     }  # fmt: skip
+
+
+def test_what_goes_wrong_in_pictures_costs_no_result(tmp_path, caplog):
+    """But a message for people ends the run, which goes on from there."""
+
+    def illustrate(trained, name, part, details, run):
+        raise RuntimeError(f"no ink for {name}")
+
+    def examples(trained, part):
+        yield "one"
+        raise MemoryError("no paper")
+
+    def unwritable(trained, name, part, details, run):
+        raise UserError("the disk is full")
+
+    config = configured(num_steps=2)
+    with pytest.raises(UserError, match="the disk is full"):
+        train_in(TASK._replace(illustrate=unwritable), tmp_path, config)
+    result = train_in(TASK._replace(illustrate=illustrate, examples=examples), tmp_path, config)
+    assert read_json(tmp_path / "result.json")["test/loss"] == result["test/loss"]
+    for what in ("the pictures of test: RuntimeError: no ink for test", "the examples: MemoryError: no paper"):
+        assert f"could not make {what}" in caplog.text
 
 
 def test_updates_are_those_of_a_plain_loop():

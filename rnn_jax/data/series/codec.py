@@ -10,7 +10,7 @@ from rnn_jax.data.series.calendar import calendar_features, resolve_calendar
 from rnn_jax.data.series.frequency import Frequency, parse_frequency, times_at
 from rnn_jax.data.series.parts import SeriesParts, read_series
 from rnn_jax.data.series.scaling import Scaler, StaticCodec, fit_scaler, fit_static, require_positive
-from rnn_jax.data.series.series import Columns, Series, SeriesSet
+from rnn_jax.data.series.series import Columns, Series, SeriesSet, of_series
 from rnn_jax.data.series.spacing import shown
 from rnn_jax.data.series_config import NO_TIMES, SeriesConfig
 from rnn_jax.errors import UserError
@@ -112,10 +112,10 @@ class SeriesCodec(Codec):
         step = int(np.argmax(np.isnan(known).any(axis=1))) if np.isnan(known).any() else len(known)
         at = len(series) + step
         when = f" ({shown(self.times(series, at + 1)[at])})" if self.step else ""
-        of = f" of the series {series.id!r}" if series.id else ""
         raise UserError(
             f"A forecast of {horizon} steps needs {', '.join(self.future)} for all of them: step {step + 1} after the"
-            f" last value{of}{when} has none. Add rows with these columns filled in and {', '.join(self.target)} empty."
+            f" last value{of_series(series.id)}{when} has none. Add rows with these columns filled in and"
+            f" {', '.join(self.target)} empty."
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_jax.data.once import once
 from rnn_jax.data.series.frequency import Frequency, Times
-from rnn_jax.data.series.series import Columns, Series, SeriesSet
+from rnn_jax.data.series.series import Columns, Series, SeriesSet, of_series
 from rnn_jax.data.series.spacing import Rules, Where, counted, frequency_of, place, rules_of, time_order
 from rnn_jax.data.series.table import Table, read_table
 from rnn_jax.data.series.times import looks_like_times, read_times
@@ -108,22 +108,18 @@ def _cut(name: str, values: np.ndarray, times: Times | None, columns: Columns, s
     if columns.future and not observed.all() and not np.isnan(future[-1]).all():
         length = int(np.max(np.flatnonzero(observed), initial=-1)) + 1
     if not length or not observed.any():
-        of = f" of the series {name!r}" if name else ""
-        raise UserError(f"{table.path}: all values of {', '.join(columns.target[:_MOST_NAMES])}{of} are missing.")
+        raise UserError(
+            f"{table.path}: all values of {', '.join(columns.target[:_MOST_NAMES])}{of_series(name)} are missing."
+        )
     return Series(name, target[:length], None if times is None else times[:length], past[:length], future, static)
 
 
 def _groups(table: Table, column: str) -> dict[str, np.ndarray]:
     """The rows of each series, in the order of the file."""
-    if not column:
-        return {"": np.arange(table.num_rows)}
-    ids = table.texts(column)
-    if "" in ids:
-        raise UserError(f"{table.where(ids.index(''))}: the column {column!r} says no series. Fill it in.")
-    names, first, group = np.unique(np.array(ids), return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    rows = np.split(order, np.cumsum(np.bincount(group))[:-1])
-    return {str(names[i]): rows[i] for i in np.argsort(first)}
+    groups = table.rows_by(column)
+    if column and "" in groups:
+        raise UserError(f"{table.where(int(groups[''][0]))}: the column {column!r} says no series. Fill it in.")
+    return groups
 
 
 def _constant(table: Table, column: str, rows: np.ndarray, name: str) -> float | str:

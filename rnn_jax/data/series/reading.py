@@ -9,8 +9,9 @@ import numpy as np
 
 from rnn_jax.data.parts import Data
 from rnn_jax.data.series.codec import SeriesCodec, fit_series_codec
+from rnn_jax.data.series.linear import LinearForecast, fit_linear
 from rnn_jax.data.series.parts import PARTS, SeriesParts, read_series, read_series_parts
-from rnn_jax.data.series.series import Series
+from rnn_jax.data.series.series import Series, of_series
 from rnn_jax.data.series.timeline import Timeline
 from rnn_jax.data.series.windows import SeriesWindows, Windows, in_order, windows_of
 from rnn_jax.data.series_config import SeriesConfig
@@ -26,8 +27,8 @@ class ForecastPart(NamedTuple):
     """Windows to score, and what the naive forecasts of them need.
 
     series: whole, in the units of the data. naive_scales: (n, C), the seasonal naive forecast's error before the part.
-    whole: the same windows with a look-back of at least two seasons. train, validation: all windows of these parts,
-    from which the linear forecast is solved.
+    whole: the same windows with a look-back of at least two seasons. linear: the linear forecast, solved on the first
+    call for all parts; None where no training window is wholly observed.
     """
 
     name: str
@@ -37,8 +38,7 @@ class ForecastPart(NamedTuple):
     whole: Timeline
     windows: Windows
     naive_scales: np.ndarray
-    train: Callable[[], Iterator[Batch]]
-    validation: Callable[[], Iterator[Batch]]
+    linear: Callable[[], LinearForecast | None]
 
     def batches(self) -> Iterator[tuple[np.ndarray, Batch]]:
         """Every window once: (numbers of windows, −1 for one that only fills the batch; the batch)."""
@@ -98,10 +98,10 @@ def require_counts(part: ForecastPart) -> None:
         wrong = (series.values < 0) | (series.values != np.round(series.values)) & np.isfinite(series.values)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            of = f" of the series {series.id!r}" if series.id else ""
             raise UserError(
                 f"--output=negative_binomial is of counts, and {part.codec.target[column]} is"
-                f" {series.values[row, column]:g} in row {row + 1}{of}. Give --output=student_t or another one."
+                f" {series.values[row, column]:g} in row {row + 1}{of_series(series.id)}. Give --output=student_t or"
+                " another one."
             )
 
 
@@ -124,7 +124,7 @@ def read_forecast_part(config: SeriesConfig, codec: SeriesCodec, name: str) -> F
     of_training = _parts_of(own, codec, config, trained)("validation")
     part = _parts_of(parts, codec, config, {"test": found})("test")
     scales = _naive_scales(data.series, lengths, codec.season)
-    return part._replace(name=name, naive_scales=scales, train=of_training.train, validation=of_training.validation)
+    return part._replace(name=name, naive_scales=scales, linear=of_training.linear)
 
 
 def _parts_of(
@@ -139,13 +139,12 @@ def _parts_of(
         found = windows[part]
         return (batch for _, batch in in_order(timeline(), found, _SCORE_BATCH_SIZE))
 
+    linear = functools.cache(lambda: fit_linear(batches("train"), batches("validation")))
+
     def make(part: str) -> ForecastPart:
         before = parts.bounds[:, max(PARTS.index(part), 1)]
         scales = _naive_scales(series, before, codec.season)
-        return ForecastPart(
-            part, codec, series, timeline(), whole(), windows[part], scales,
-            functools.partial(batches, "train"), functools.partial(batches, "validation"),
-        )  # fmt: skip
+        return ForecastPart(part, codec, series, timeline(), whole(), windows[part], scales, linear)
 
     return make
 

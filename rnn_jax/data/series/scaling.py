@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnn_jax.data.codec import Codec
-from rnn_jax.data.series.series import Columns, Series
+from rnn_jax.data.moments import moments
+from rnn_jax.data.series.series import Columns, Series, of_series
 from rnn_jax.errors import UserError
 
 _CONSTANT = 1e-7  # spread beside the size of the numbers, below which float32 sees none
@@ -58,10 +59,9 @@ def require_positive(series: Sequence[Series], names: Sequence[str], transform: 
     for one in series if transform == "log" else ():
         if (one.values <= 0).any():
             row, column = np.argwhere(one.values <= 0)[0]
-            of = f" of the series {one.id!r}" if one.id else ""
             raise UserError(
                 f"--transform=log is of positive values, and {names[column]} is {one.values[row, column]:g} in row"
-                f" {row + 1}{of}. Give --transform=none, or leave such rows out."
+                f" {row + 1}{of_series(one.id)}. Give --transform=none, or leave such rows out."
             )
 
 
@@ -92,17 +92,13 @@ def fit_scaler(
 
 
 def _statistics(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    known = np.isfinite(values)
-    counts = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, values, 0.0)
-    location, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if kind == "standard":
-        location = filled.sum(axis=0) / counts
-        scale = np.sqrt(np.square(np.where(known, values - location, 0.0)).sum(axis=0) / counts)
+        location, scale = moments(values)
         return location, np.where(_is_flat(values), 1.0, scale)
+    location, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if kind == "mean_abs":
-        scale = np.abs(filled).sum(axis=0) / counts
-        return location, np.where(scale > 0, scale, 1.0)
+        scale, _ = moments(np.abs(values))
+        scale = np.where(scale > 0, scale, 1.0)
     return location, scale
 
 

@@ -75,6 +75,11 @@ class SeriesSet:
         return digest_of(*(array for one in self.series for array in _arrays(one)))
 
 
+def of_series(identity: str) -> str:
+    """Which one a message is about; nothing where there is no id."""
+    return f" of the series {identity!r}" if identity else ""
+
+
 def _arrays(series: Series) -> Sequence[np.ndarray]:
     times = np.zeros(0, np.int64) if series.times is None else series.times.astype(np.int64)
     names = np.frombuffer(repr((series.id, series.static)).encode(), np.uint8)

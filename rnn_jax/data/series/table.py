@@ -82,6 +82,15 @@ class Table(NamedTuple):
             )
         return values
 
+    def rows_by(self, column: str) -> dict[str, np.ndarray]:
+        """The rows of each text of a column, texts and rows in the order of the file; of no column, all under ""."""
+        if not column:
+            return {"": np.arange(self.num_rows)}
+        texts, first, number = np.unique(np.array(self.texts(column)), return_index=True, return_inverse=True)
+        order = np.argsort(number, kind="stable")
+        rows = np.split(order, np.cumsum(np.bincount(number))[:-1])
+        return {str(texts[i]): rows[i] for i in np.argsort(first)}
+
     def is_numeric(self, name: str) -> bool:
         """Are all cells numbers, or missing?"""
         return self._as_numbers(name) is not None

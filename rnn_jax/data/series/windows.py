@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from rnn_jax.data.batching import permutation
 from rnn_jax.data.digest import digest_of
 from rnn_jax.data.series.parts import PARTS, SeriesParts
 from rnn_jax.data.series.spacing import counted
 from rnn_jax.data.series.timeline import Timeline
-from rnn_jax.data.sources import Batch
+from rnn_jax.data.sources import Batch, Dealt
 from rnn_jax.errors import UserError
 
 
@@ -84,23 +83,16 @@ class SeriesWindows:
             )
         self.notes = windows.notes
         self._timeline, self._windows = timeline, windows
-        self._batch_size, self._seed = batch_size, seed
-        self._epoch: tuple[int, np.ndarray] | None = None
+        self._dealt = Dealt(len(windows), batch_size, seed=seed)
 
     @property
     def steps_per_epoch(self) -> int:
         """How many batches hold every window once."""
-        return -(-len(self._windows) // self._batch_size)
+        return self._dealt.steps_per_epoch
 
     def batch(self, step: int) -> Batch:
         """The batch of update `step`: the arrays of `Timeline.gather`."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = epoch, permutation(len(self._windows), self._seed, epoch, 0)
-        chosen = self._epoch[1][number * self._batch_size : (number + 1) * self._batch_size]
-        rows = np.full(self._batch_size, -1)
-        rows[: len(chosen)] = chosen
-        return _gather(self._timeline, self._windows, rows)
+        return _gather(self._timeline, self._windows, self._dealt.rows(step))
 
     def digest(self) -> str:
         """Of all that windows are made of, and of which there are."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_jax.data.batching import Batches, permutation
+from rnn_jax.data.batching import permutation
 from rnn_jax.data.sources import Batch, Buckets, MakeBatch
 
 _STREAM = 4  # of a seed, with 0 to 3 for orders and cuts
@@ -37,10 +37,9 @@ class BalancedBuckets(Buckets):
     def __init__(self, lengths: np.ndarray, make_batch: MakeBatch, labels: np.ndarray, *, seed: int, **options: Any):
         super().__init__(lengths, make_batch, seed=seed, **options)
         self._of_class = [np.flatnonzero(labels == one) for one in np.unique(labels)]
-        self._drawn: tuple[int, np.ndarray, Batches, np.ndarray] | None = None
 
-    def rows(self, epoch: int) -> np.ndarray:
-        """The rows of an epoch (n,), class after class."""
+    def order(self, epoch: int) -> np.ndarray:
+        """The rows of an epoch (n,), as many of every class."""
         shares = np.full(len(self._of_class), len(self._lengths) // len(self._of_class))
         shares[: len(self._lengths) - shares.sum()] += 1
         drawn = []
@@ -51,16 +50,4 @@ class BalancedBuckets(Buckets):
                 int(turn): permutation(len(own), self._seed, int(turn), _STREAM, number) for turn in np.unique(rounds)
             }
             drawn += [own[orders[int(turn)][place % len(own)]] for turn, place in zip(rounds, places, strict=True)]
-        return np.array(drawn)
-
-    def batch(self, step: int) -> Batch:
-        """The batch of update `step`."""
-        epoch, number = divmod(step, self.steps_per_epoch)
-        if self._drawn is None or self._drawn[0] != epoch:
-            rows = self.rows(epoch)
-            order = permutation(len(rows), self._seed, epoch, 0)
-            batches = Batches(self._lengths[rows], order, self.shapes)
-            self._drawn = epoch, rows, batches, permutation(len(batches), epoch, 1)
-        _, rows, batches, order = self._drawn
-        length, chosen = batches[int(order[number])]
-        return self._make_batch(np.where(chosen >= 0, rows[chosen], -1), length)
+        return np.array(drawn)[super().order(epoch)]

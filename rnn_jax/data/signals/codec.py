@@ -9,6 +9,7 @@ import numpy as np
 
 from rnn_jax.data.batching import take
 from rnn_jax.data.codec import Codec
+from rnn_jax.data.moments import moments
 from rnn_jax.data.signals.sequences import Sequences
 from rnn_jax.data.signals.signals import Signals
 from rnn_jax.data.signals_config import FrontEndConfig, SignalConfig
@@ -140,10 +141,8 @@ def log_mel(codec: SignalCodec, config: FrontEndConfig) -> LogMel:
 
 def _fitted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(mean, deviation) of columns, missing ones left out; 1 for a column that does not vary."""
-    known = ~np.isnan(values)
-    mean = np.where(known.any(axis=0), np.sum(values, axis=0, where=known) / np.maximum(known.sum(axis=0), 1), 0)
-    square = np.sum((values - mean) ** 2, axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
-    return mean, np.where(square > 0, np.sqrt(square), 1.0)
+    mean, deviation = moments(values)
+    return mean, np.where(deviation > 0, deviation, 1.0)
 
 
 def _of_channels(values: np.ndarray, divisor: float) -> tuple[np.ndarray, np.ndarray]:

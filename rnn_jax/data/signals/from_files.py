@@ -98,12 +98,8 @@ def _read_array(path: str, config: SignalConfig) -> Signals:
 
 def _read_long(table: Table, config: SignalConfig, channels: tuple[str, ...], need_labels: bool) -> Signals:
     has_ids = config.id_field in table.columns
-    ids = table.texts(config.id_field) if has_ids else [""] * table.num_rows
-    names = list(dict.fromkeys(ids))
-    number = {name: i for i, name in enumerate(names)}
-    owner = np.array([number[one] for one in ids])
-    order = np.argsort(owner, kind="stable")
-    lengths = np.bincount(owner)
+    rows_of = table.rows_by(config.id_field if has_ids else "")
+    order, lengths = np.concatenate(list(rows_of.values())), np.array([len(rows) for rows in rows_of.values()])
     labels = _labels(table, config, need_labels)
     starts = np.cumsum(lengths) - lengths
     first = order[starts]
@@ -112,9 +108,9 @@ def _read_long(table: Table, config: SignalConfig, channels: tuple[str, ...], ne
         table.require(column, _FLAG)
     notes = (f"{table.path}: the column {clock!r} only counts steps or times, and is left out.",) if clock else ()
     values = np.stack([table.numbers(column, _FLAG) for column in columns], axis=1)[order].astype(np.float32)
-    places = [f"{table.path}, {config.id_field} {name!r}" if has_ids else table.path for name in names]
+    places = [f"{table.path}, {config.id_field} {name!r}" if has_ids else table.path for name in rows_of]
     rows = without_missing(places, np.split(values, np.cumsum(lengths)[:-1]), config.missing)
-    step_labels, own = None, [UNLABELLED] * len(names)
+    step_labels, own = None, [UNLABELLED] * len(rows_of)
     if labels:
         in_order = np.asarray(labels)[order]
         pieces = np.split(in_order, np.cumsum(lengths)[:-1])

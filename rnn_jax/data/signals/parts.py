@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_jax.data.batching import bucket_lengths
+from rnn_jax.data.labelled import class_names_in, class_numbers, listed_classes
 from rnn_jax.data.parts import Data, is_file, read_parts
 from rnn_jax.data.signals.balanced import BalancedBuckets, class_weights, weighted
 from rnn_jax.data.signals.codec import SignalCodec, fit_signal_codec
@@ -20,7 +21,6 @@ from rnn_jax.data.sources import Buckets, MakeBatch
 from rnn_jax.errors import UserError
 
 _LENGTHS_MULTIPLE_OF = 8  # bucket lengths of sequences that differ: fewer programs, little more padding
-_SHOWN = 20  # class names
 
 
 class SignalPart(NamedTuple):
@@ -63,7 +63,7 @@ def read_signals(config: SignalConfig, front_end: FrontEndConfig, seed: int, kno
     parts = {"train": train, "validation": validation} | ({"test": read.test} if read.test else {})
     notes = [*train.notes, *read.notes, *group_notes(parts, was_cut=read.validation is None)]
     windows, _ = train.in_windows(config.window, config.window_step)
-    label_names = _label_names(windows)
+    label_names = class_names_in(windows.name, windows.labels, windows.form.class_names, "sequences")
     codec = known and dataclasses.replace(known, label_names=label_names)
     codec = codec or fit_signal_codec(config, front_end, windows, _statics(config, windows), label_names)
     part_of = functools.partial(signal_part, config, codec)
@@ -71,7 +71,7 @@ def read_signals(config: SignalConfig, front_end: FrontEndConfig, seed: int, kno
     whole = functools.cache(lambda: part_of(train))
     sizes = f"{len(windows.labels):,} to train on, {len(scored['validation'].labels):,} to validate"
     shape = f"{' × '.join(map(str, codec.frame))} numbers a step"
-    intro = f"{config.source}: {sizes}, {_steps(windows)} steps, {shape}, classes {_listed(label_names)}."
+    intro = f"{config.source}: {sizes}, {_steps(windows)} steps, {shape}, classes {listed_classes(label_names)}."
     source = functools.partial(_source, config, whole, seed)
     return Data(source, scored, codec, (*notes, intro, *_class_notes(windows, label_names)), train_part=whole)
 
@@ -95,7 +95,7 @@ def signal_part(config: SignalConfig, codec: SignalCodec, signals: Signals, *, i
     windows, recordings = signals.in_windows(config.window, config.window_step)
     labels = np.zeros(len(windows.labels), np.int32)
     if is_scored:
-        labels = _numbered(windows, codec.label_names)
+        labels = class_numbers(windows.labels, codec.label_names, windows.places.__getitem__)
     sequences, statics = windows.sequences, codec.static(_statics(config, windows))
     make_batch = functools.partial(codec.batch, sequences, labels, statics)
     return SignalPart(windows, labels, recordings, statics, _buckets(config, sequences.lengths), make_batch)
@@ -149,35 +149,6 @@ def _statics(config: SignalConfig, signals: Signals) -> np.ndarray:
     return np.concatenate([signals.statics, signals.statics / np.where(means == 0, 1, means)], axis=1)
 
 
-def _label_names(train: Signals) -> tuple[str, ...]:
-    names = train.form.class_names or tuple(sorted(set(train.labels), key=_label_order))
-    if len(set(train.labels)) < 2:
-        raise UserError(f"{train.name}: all labels are {names[0]!r}; a classifier needs at least two classes.")
-    if not train.form.class_names and len(train.labels) >= 20 and len(names) > len(train.labels) / 2:
-        raise UserError(
-            f"{train.name}: {len(names)} different labels for {len(train.labels)} sequences are no classes; name"
-            " another field with --label_field."
-        )
-    return names
-
-
-def _label_order(label: str) -> tuple[int, int, str]:
-    is_integer = label.removeprefix("-").isdecimal()
-    return (0, int(label), "") if is_integer else (1, 0, label)
-
-
-def _numbered(signals: Signals, label_names: tuple[str, ...]) -> np.ndarray:
-    index = {name: i for i, name in enumerate(label_names)}
-    for place, label in zip(signals.places, signals.labels, strict=True):
-        if label not in index:
-            raise UserError(f"{place}: the label {label!r} is none of the training data's, {_listed(label_names)}.")
-    return np.array([index[label] for label in signals.labels], np.int32)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
-
-
 def _steps(signals: Signals) -> str:
     shortest, longest = int(signals.sequences.lengths.min()), int(signals.sequences.lengths.max())
     return f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
@@ -185,4 +156,4 @@ def _steps(signals: Signals) -> str:
 
 def _class_notes(train: Signals, label_names: tuple[str, ...]) -> Iterator[str]:
     if absent := [name for name in label_names if name not in set(train.labels)]:
-        yield f"No training example has the label {', '.join(absent[:_SHOWN])}."
+        yield f"No training example has the label {listed_classes(absent)}."

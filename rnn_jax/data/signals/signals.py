@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_jax.data.holding import held
 from rnn_jax.data.signals.sequences import Sequences
 from rnn_jax.errors import UserError
 
@@ -126,14 +127,7 @@ def _known(place: str, values: np.ndarray, missing: str) -> np.ndarray:
             raise UserError(
                 f"{place}: a value is missing at step {step}. --missing=hold puts the last known value in its place."
             )
-        flat = _held(flat, unknown, place)
+        if unknown.all(axis=0).any():
+            raise UserError(f"{place}: a channel has no value at all. Leave the sequence out, or the channel.")
+        flat = held(flat, ~unknown, axis=0)
     return flat.reshape(len(flat), *values.shape[1:])
-
-
-def _held(flat: np.ndarray, unknown: np.ndarray, place: str) -> np.ndarray:
-    if unknown.all(axis=0).any():
-        raise UserError(f"{place}: a channel has no value at all. Leave the sequence out, or the channel.")
-    steps = np.arange(len(flat))[:, None]
-    last = np.maximum.accumulate(np.where(unknown, -1, steps), axis=0)
-    first = np.argmax(~unknown, axis=0)[None]
-    return np.take_along_axis(flat, np.where(last < 0, first, last), axis=0)

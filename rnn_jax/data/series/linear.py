@@ -10,14 +10,14 @@ columns, in closed form (Toner & Darlow 2024, "An analysis of linear time series
 than the same model trained by SGD).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from rnn_jax.data.holding import held
+from rnn_jax.data.sources import Batch
 from rnn_jax.types import Float
-
-Batch = Mapping[str, np.ndarray]
 
 RIDGES = (1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """λ, as multiples of the mean square that a place of the look-back has over all training windows."""
@@ -32,20 +32,16 @@ class LinearForecast(NamedTuple):
 
     def __call__(self, batch: Batch) -> Float[np.ndarray, "B H C"]:
         """The forecasts of a batch; a value that is missing from the look-back is taken for the one before it."""
-        past = filled(batch["past"], batch["past_mask"])
+        past = held(batch["past"], batch["past_mask"], axis=1)
         last = past[:, -1:]
         return np.einsum("blc,lh->bhc", past - last, self.weights) + self.bias[None, :, None] + last
 
 
-def fit_linear(train: Iterable[Batch], validation: Iterable[Batch]) -> LinearForecast:
-    """Solves for W and b on the training windows; targets that are not wholly observed are left out.
-
-    Raises:
-      ValueError: no training window has all of its target.
-    """
+def fit_linear(train: Iterable[Batch], validation: Iterable[Batch]) -> LinearForecast | None:
+    """Solves for W and b on the training windows whose targets are wholly observed; None where there are none."""
     products, crossed, count = _moments(train)
     if not count:
-        raise ValueError("no training window has all of its target")
+        return None
     means = products[-1, :-1] / count, crossed[-1] / count  # of x and of y
     covariance = products[:-1, :-1] / count - np.outer(means[0], means[0])
     crossed = crossed[:-1] / count - np.outer(*means)
@@ -62,18 +58,10 @@ def fit_linear(train: Iterable[Batch], validation: Iterable[Batch]) -> LinearFor
     return found[int(errors.argmin())]
 
 
-def filled(values: Float[np.ndarray, "B L C"], mask: np.ndarray) -> np.ndarray:
-    """Values in which a missing one is the last before it that is not; before the first one, that."""
-    steps = np.arange(values.shape[1])[None, :, None]
-    before = np.maximum.accumulate(np.where(mask, steps, -1), axis=1)
-    first = mask.argmax(axis=1)[:, None, :]
-    return np.take_along_axis(values, np.where(before < 0, first, before), axis=1)
-
-
 def _rows(batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(n, L) and (n, H) of each batch, float64, less the last value of the look-back."""
     for batch in batches:
-        past = filled(batch["past"], batch["past_mask"])
+        past = held(batch["past"], batch["past_mask"], axis=1)
         whole = batch["target_mask"].all(axis=1) & (batch["weights"] > 0)[:, None]  # (B, C)
         last = past[:, -1]
         x, y = ((values - last[:, None]).swapaxes(1, 2)[whole] for values in (past, batch["target"]))
