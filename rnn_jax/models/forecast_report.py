@@ -17,17 +17,15 @@ def verdict(name: str, errors: dict[str, Errors]) -> str:
     mse = {forecaster: found.scaled.summary()["mse"] for forecaster, found in errors.items()}
     naive = min((forecaster for forecaster in mse if forecaster in NAIVE), key=mse.__getitem__)
     best = min(mse, key=mse.__getitem__)
-    model = f"the model {_number(mse[MODEL])}"
-    best_naive = f"{_named(naive)} {_number(mse[naive])}"
+    model = f"the model {number(mse[MODEL])}"
+    best_naive = f"{named(naive)} {number(mse[naive])}"
     if best in NAIVE:
         return f"{name}: A NAIVE FORECAST WINS. The MSE of {best_naive}, of {model}."
     if best != MODEL:
-        of_best = f"{_named(best)} {_number(mse[best])}"
-        return f"{name}: the {_named(best)} forecast wins. The MSE of {of_best}, of {model}, of {best_naive}."
+        of_best = f"{named(best)} {number(mse[best])}"
+        return f"{name}: the {named(best)} forecast wins. The MSE of {of_best}, of {model}, of {best_naive}."
     ratio = mse[naive] / mse[MODEL] if mse[MODEL] else float("inf")
-    return (
-        f"{name}: the model wins. Its MSE is {_number(mse[MODEL])}, that of {best_naive} ({ratio:.2f} times as much)."
-    )
+    return f"{name}: the model wins. Its MSE is {number(mse[MODEL])}, that of {best_naive} ({ratio:.2f} times as much)."
 
 
 def report(part: ForecastPart, scores: ForecastScores) -> str:
@@ -36,11 +34,11 @@ def report(part: ForecastPart, scores: ForecastScores) -> str:
     lines = [verdict(part.name, errors), "", f"{len(part.windows):,} windows of {part.timeline.context_length} steps"]
     lines[-1] += f" and {part.timeline.horizon} to forecast. mse and mae are of scaled values; mase is relative to the"
     lines[-1] += f" seasonal naive error before the part (a season of {part.codec.season} steps)."
-    lines += ["", *_table(("forecast", *_COLUMNS), _summaries(errors)), ""]
+    lines += ["", *table(("forecast", *_COLUMNS), _summaries(errors)), ""]
     steps = _chosen_steps(part.timeline.horizon)
     by_step = {name: found.scaled.by_step()["mse"] for name, found in errors.items()}
-    rows = [(_named(name), *(values[step - 1] for step in steps)) for name, values in by_step.items()]
-    lines += ["MSE by steps ahead:", "", *_table(("forecast", *map(str, steps)), rows), ""]
+    rows = [(named(name), *(values[step - 1] for step in steps)) for name, values in by_step.items()]
+    lines += ["MSE by steps ahead:", "", *table(("forecast", *map(str, steps)), rows), ""]
     if scores.quantiles is not None:
         lines += list(_of_intervals(scores))
     if len(part.series) > 1:
@@ -51,7 +49,7 @@ def report(part: ForecastPart, scores: ForecastScores) -> str:
 def _summaries(errors: dict[str, Errors]) -> Iterator[tuple]:
     for name, found in errors.items():
         summary = found.summary()
-        yield _named(name), *(summary[column] for column in _COLUMNS)
+        yield named(name), *(summary[column] for column in _COLUMNS)
 
 
 def _of_intervals(scores: ForecastScores) -> Iterator[str]:
@@ -59,7 +57,7 @@ def _of_intervals(scores: ForecastScores) -> Iterator[str]:
     wanted = scores.levels[-1] - scores.levels[0]
     yield (
         f"The interval of {wanted:.0%} covers {summary['coverage']:.1%}; the quantile loss is"
-        f" {_number(summary['quantile_loss'])}, in units of the data."
+        f" {number(summary['quantile_loss'])}, in units of the data."
     )
     yield ""
 
@@ -77,7 +75,7 @@ def _of_series(part: ForecastPart, errors: dict[str, Errors]) -> Iterator[str]:
         yield f"The {what} series, by MSE:"
         yield ""
         rows = ((part.series[i].id, *(values[i] for values in by_series.values())) for i in chosen)
-        yield from _table(("series", *map(_named, by_series)), rows)
+        yield from table(("series", *map(named, by_series)), rows)
         yield ""
 
 
@@ -85,16 +83,19 @@ def _chosen_steps(horizon: int) -> list[int]:
     return sorted({round(step) for step in np.linspace(1, horizon, min(horizon, _MOST_STEPS))})
 
 
-def _table(header: Sequence[str], rows: Iterator[tuple] | Sequence[tuple]) -> Iterator[str]:
+def table(header: Sequence[str], rows: Iterator[tuple] | Sequence[tuple]) -> Iterator[str]:
+    """Lines of Markdown; the first entry of each row is its name."""
     yield f"| {' | '.join(header)} |"
     yield f"|{'---|' * len(header)}"
     for first, *numbers in rows:
-        yield f"| {first} | {' | '.join(map(_number, numbers))} |"
+        yield f"| {first} | {' | '.join(map(number, numbers))} |"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Four digits; a dash where there is none."""
     return f"{value:.4g}" if np.isfinite(value) else "–"
 
 
-def _named(name: str) -> str:
+def named(name: str) -> str:
+    """As it is written in text."""
     return name.replace("_", " ")
