@@ -36,8 +36,9 @@ def _draw(above: Any, below: Any, one: DrawnSeries, *, with_legend: bool) -> Non
         axes.set_xlim(one.times[0], one.times[-1])
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-    if with_legend:
+    if with_legend and len(one.true):
         above.legend(fontsize=7, loc="upper left")
+    if with_legend:
         below.legend(fontsize=7, loc="upper left", ncols=3)
 
 
