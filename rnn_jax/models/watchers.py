@@ -74,11 +74,11 @@ class StepForecaster(nnx.Module):
         """
         _, found = self.forecasts(batch, key=key)
         targets = jnp.clip(batch["values"], -self.clip, self.clip)
-        counts = (batch["counts"] > 0)[..., None] & batch["known"]
+        counts = _counts(batch)
         total, weight = jnp.float32(0), jnp.float32(0)
         for h in range(1, self.horizon + 1):
             first = max(self.warm_up, h)
-            weights = counts[:, first:] * batch["weights"][:, None, None]
+            weights = counts[:, first:]
             errors = found[:, first - h : targets.shape[1] - h, h - 1] - targets[:, first:]
             total += (jnp.square(errors) * weights).sum()
             weight += weights.sum()
@@ -129,9 +129,14 @@ class WindowAutoencoder(nnx.Module):
     def loss(self, batch: Batch, key: Key | None = None) -> Loss:
         """(Σ squared error, number) of the known values of normal rows."""
         targets = jnp.clip(batch["values"], -self.clip, self.clip)
-        weights = (batch["counts"] > 0)[..., None] & batch["known"]
-        weights = weights * batch["weights"][:, None, None]
+        weights = _counts(batch)
         return (jnp.square(self.reconstructions(batch, key) - targets) * weights).sum(), weights.sum()
+
+
+def _counts(batch: Batch) -> Float[Array, "B T C"]:
+    """What each value weighs in the loss."""
+    counts = (batch["counts"] > 0)[..., None] & batch["known"]
+    return jnp.where(counts, batch["weights"][:, None, None], 0)
 
 
 def last_known(values: Float[Array, "B T C"], known: Array, before: Float[Array, "B C"]) -> Float[Array, "B T C"]:
