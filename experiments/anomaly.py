@@ -5,7 +5,7 @@ r"""Anomalies in numeric series: a network learns what is normal; what it does n
     ./launch.sh anomaly --train_file=normal.csv --test_file=marked.csv --mark_column=fault --workdir=runs/pump
     ./launch.sh anomaly --train_file=load.csv --train_share=0.3 --workdir=runs/load     # its first rows are normal
     ./launch.sh anomaly --mode=predict --workdir=runs/pump --input=today.csv > flags.csv
-    tail -f pump.csv | ./launch.sh anomaly --mode=predict --workdir=runs/pump --stream
+    tail -f -n +1 pump.csv | ./launch.sh anomaly --mode=predict --workdir=runs/pump --stream
 
 The report's first line says whether a baseline ranks rows better. Expect that on synthetic_anomalies the VUS-PR of the
 model is far above that of the best baseline. README.md has the results table.
