@@ -47,30 +47,30 @@ class Codec:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def save(self, directory: Path) -> None:
-        """Writes codec.json, whole or not at all."""
-        write_atomically(directory / FILE, self.document)
+    def save(self, directory: Path, name: str = FILE) -> None:
+        """Writes codec.json, or a file of another name, whole or not at all."""
+        write_atomically(directory / name, self.document)
 
     @classmethod
-    def load(cls: type[C], directory: Path) -> C:
+    def load(cls: type[C], directory: Path, name: str = FILE) -> C:
         """Reads what `save` wrote, or the files that earlier releases wrote.
 
         Raises:
           UserError: a file is missing or damaged.
         """
         try:
-            if not (directory / FILE).exists():
-                if not any((directory / name).exists() for name in cls.earlier_files):
+            if not (directory / name).exists():
+                if not any((directory / file).exists() for file in cls.earlier_files):
                     raise UserError(
-                        f"{directory} has no {FILE}: put the run's own back, or delete the run directory to start over."
+                        f"{directory} has no {name}: put the run's own back, or delete the run directory to start over."
                     )
                 return cls.load_earlier(directory)
-            return _rich(cls, json.loads((directory / FILE).read_text(encoding="utf-8")))
+            return _rich(cls, json.loads((directory / name).read_text(encoding="utf-8")))
         except UserError:
             raise
         except Exception as error:  # tokenizers raises bare Exception for whatever is wrong with a document
             raise UserError(
-                f"{directory} has no readable {FILE}: {error}. Restore it, or delete the run directory to start over."
+                f"{directory} has no readable {name}: {error}. Restore it, or delete the run directory to start over."
             ) from error
 
     @classmethod

@@ -140,7 +140,7 @@ def _rewards(inside: np.ndarray, profile: NabProfile) -> np.ndarray:
         width = stop - start
         rewards[start:stop] = profile.found * _sigmoid(-np.arange(width, 0, -1) / width) / AT_START
         behind = np.arange(1, following - stop + 1) / max(width - 1, 1)
-        rewards[stop:following] = profile.false * np.where(behind > FAR, -1.0, _sigmoid(behind))
+        rewards[stop:following] = profile.false * np.where(behind > FAR, -1.0, _sigmoid(np.minimum(behind, FAR)))
     return rewards
 
 

@@ -41,6 +41,7 @@ def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
             writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()
         writer.writerow({name: "" if value != value else value for name, value in row.items()})
+        sys.stdout.flush()  # rows may come as they are read, from what is measured now
 
 
 def answer_lines(trained: Trained, path: str = "") -> None:

@@ -17,7 +17,7 @@ from rnn_jax.training.prepare import Prepared, prepare
 from rnn_jax.training.run import Run, open_run
 from rnn_jax.training.run_files import result_line, scored_with, what_next
 from rnn_jax.training.task import Task
-from rnn_jax.training.trained import load
+from rnn_jax.training.trained import FITTED, load
 from rnn_jax.training.window import prefixed
 
 
@@ -55,6 +55,9 @@ def report(prepared: Prepared, run: Run, seeds_mode: str = "") -> dict[str, Any]
     wait_for_all("training is over")
     task = prepared.task
     trained = load(task, run.path)
+    if task.fit_after is not None:
+        trained = trained._replace(fitted=task.fit_after(trained, prepared.data))
+        run.write(FITTED, trained.fitted.document)
     result: dict[str, Any] = {"num_parameters": num_parameters(trained.params)}
     if "hidden_size" in fields_of(task.config):
         width = value_of(prepared.network.config, "hidden_size")  # what --num_params came to

@@ -66,6 +66,8 @@ class Task(NamedTuple):
       each with what makes of a configuration and the run's directory what is taken over.
     illustrate: writes pictures and listings of a scored part into the run directory. examples: of a part, lines that
       show what was learned. samples: of an evaluation's details, a text that is kept at every evaluation.
+    fit_after: trained model, data → what is fitted to a trained network's outputs, as thresholds are: a codec of the
+      class `fitted`, kept in fitted.json, and part of what is trained from then on (`Trained.fitted`).
     render: how an answer is printed. exported: what --mode=export makes of a trained model.
     """
 
@@ -91,12 +93,15 @@ class Task(NamedTuple):
     examples: Callable[["Trained", Any], Iterable[str]] | None = None
     render: Callable[[Any, dict], str] | None = None
     exported: Callable[["Trained"], Exported] | None = None
+    fit_after: Callable[["Trained", Data], Codec] | None = None
+    fitted: type[Codec] | None = None
 
 
 class Trained(NamedTuple):
     """A model that can be applied: trained(function, batch) is function(model, batch), compiled once for all.
 
     is_final: False for the evaluations that choose a checkpoint while training goes on.
+    fitted: what `Task.fit_after` returned; None before, and for tasks without it.
     """
 
     task: Task
@@ -105,6 +110,7 @@ class Trained(NamedTuple):
     graph: Any
     params: PyTree
     is_final: bool = True
+    fitted: Any = None
 
     def __call__(self, function: Callable, batch: PyTree, *more: PyTree, **static: Any) -> Any:
         """What function(model, batch, *more, **static) gives, on every device; static: hashable settings.

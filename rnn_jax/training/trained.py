@@ -23,6 +23,7 @@ from rnn_jax.training.state import TrainState, evaluation_params
 from rnn_jax.training.task import Task, Trained
 
 PyTree = Any
+FITTED = "fitted.json"  # of `Task.fit_after`
 
 
 def load(task: Task, workdir: str | Path, config: Any = None) -> Trained:
@@ -43,7 +44,8 @@ def load(task: Task, workdir: str | Path, config: Any = None) -> Trained:
         for extra in checkpoints.extras().values():
             _require_own_files(codec, extra.get("codec", codec.digest), run.path)
     params = restore_params(run, network.shapes, stored)
-    return Trained(task, config or stored, codec, network.graph, params)
+    fitted = task.fitted.load(run.path, FITTED) if task.fitted and (run.path / FITTED).exists() else None
+    return Trained(task, config or stored, codec, network.graph, params, fitted=fitted)
 
 
 def load_donor(task: Task, config: Any, run: Run | None = None) -> Pretrained | None:

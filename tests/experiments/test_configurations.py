@@ -18,8 +18,10 @@ EXPERIMENTS = (
     "tagging",
     "seq2seq",
     "language_model",
+    "forecasting",
     "signals",
     "video",
+    "anomaly",
     "gradient_flow",
     "benchmark",
 )

@@ -47,7 +47,8 @@ def read_series_split(split: str, config: SeriesConfig) -> SeriesSet:
     statics = _statics(columns.static, examples, name)
     read = _Reader(name, columns, rules_of(config), config.frequency)
     series, frequency, notes = read.all(ids, tables, times, statics)
-    unused = [other for other in others if other not in (*columns.past, *columns.future, *columns.target)]
+    used = {column.partition("/")[0] for column in (*columns.past, *columns.future, *columns.target)}
+    unused = [other for other in others if other.partition("/")[0] not in used]
     if unused:
         notes.append(f"{name}: not used: {', '.join(map(repr, unused))}.")
     season = metadata.get("seasonal_period") if isinstance(metadata, Mapping) else None

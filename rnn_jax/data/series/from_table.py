@@ -17,7 +17,7 @@ _LOOKED_AT = 100  # first rows of a column, to see whether it holds times
 _MOST_NAMES = 10  # in a note
 
 
-class _Chosen(NamedTuple):
+class Chosen(NamedTuple):
     """Which columns are what; "" for none."""
 
     time: str
@@ -40,7 +40,7 @@ def read_series_table(path: str, config: SeriesConfig) -> SeriesSet:
     """
     table = read_table(path, delimiter=config.delimiter, decimal=config.decimal)
     given = Columns(config.target, config.past_columns, config.known_future, config.static_columns)
-    chosen = _choose(table, config.time_column, config.id_column, given)
+    chosen = choose_columns(table, config.time_column, config.id_column, given)
     times, notes = None, list(chosen.notes)
     if table.has_comma:
         notes.append(f"{table.path}: numbers have decimal commas.")
@@ -57,7 +57,7 @@ def read_series_table(path: str, config: SeriesConfig) -> SeriesSet:
 
 
 def _assemble(
-    table: Table, chosen: _Chosen, times: Times | None, frequency: str, rules: Rules, notes: list[str]
+    table: Table, chosen: Chosen, times: Times | None, frequency: str, rules: Rules, notes: list[str]
 ) -> SeriesSet:
     columns = chosen.columns
     kinds = {"target": columns.target, "past_columns": columns.past, "known_future": columns.future}
@@ -139,7 +139,7 @@ def _constant(table: Table, column: str, rows: np.ndarray, name: str) -> float |
     return value
 
 
-def _choose(table: Table, time: str, identity: str, given: Columns) -> _Chosen:
+def choose_columns(table: Table, time: str, identity: str, given: Columns) -> Chosen:
     """Resolves which columns are what."""
     flags: dict[str, tuple[str, ...]] = {
         "time_column": (time,) if time not in ("", NO_TIMES) else (),
@@ -164,7 +164,7 @@ def _choose(table: Table, time: str, identity: str, given: Columns) -> _Chosen:
     if given.target:
         if rest:
             notes.append(f"{table.path}: not used: {_listed(rest)}.")
-        return _Chosen(time if time != NO_TIMES else "", identity, given, tuple(notes))
+        return Chosen(time if time != NO_TIMES else "", identity, given, tuple(notes))
     counters = [name for name in rest if _is_counter(table, name)]
     texts = [name for name in rest if name not in counters and not table.is_numeric(name)]
     targets = tuple(name for name in rest if name not in (*counters, *texts))
@@ -177,7 +177,7 @@ def _choose(table: Table, time: str, identity: str, given: Columns) -> _Chosen:
         table.numbers(texts[0])  # says which cell is no number
     if not targets:
         raise UserError(f"{table.path}: no column of numbers to forecast, of {_listed(list(table.columns))}.")
-    return _Chosen(time if time != NO_TIMES else "", identity, given._replace(target=targets), tuple(notes))
+    return Chosen(time if time != NO_TIMES else "", identity, given._replace(target=targets), tuple(notes))
 
 
 def _is_counter(table: Table, name: str) -> bool:

@@ -148,7 +148,7 @@ def _read_text(lines: list[str], path: str, delimiter: str, decimal: str) -> Tab
     kept = [number for number, line in enumerate(lines, start=1) if line.strip()]
     if not kept:
         raise UserError(f"{path} is empty. The first line of a table names its columns.")
-    between = DELIMITERS.get(delimiter) or _guess_delimiter(lines[kept[0] - 1], ending(path))
+    between = DELIMITERS.get(delimiter) or guess_delimiter(lines[kept[0] - 1], ending(path))
     columns = _parse([lines[number - 1] for number in kept], between, path, kept)
     if len(kept) == 1:
         raise UserError(f"{path}: no rows under the header, which names {', '.join(columns)}.")
@@ -158,7 +158,8 @@ def _read_text(lines: list[str], path: str, delimiter: str, decimal: str) -> Tab
     return table._replace(has_comma=_has_comma(table, decimal))
 
 
-def _guess_delimiter(header: str, suffix: str) -> str:
+def guess_delimiter(header: str, suffix: str) -> str:
+    """What is between the names in a header."""
     if suffix == ".tsv":
         return "\t"
     unquoted = re.sub(r'"[^"]*"', "", header)
@@ -219,6 +220,11 @@ def _read_parquet(path: str) -> Table:
         raise UserError(f"{path}: no rows.")
     _check_header(whole.column_names, path)
     return Table(path, dict(zip(whole.column_names, whole.columns, strict=True)), None)
+
+
+def is_missing(text: str) -> bool:
+    """Does a cell hold nothing, or one of the usual words for it?"""
+    return text in _MISSING
 
 
 def _has_comma(table: Table, decimal: str) -> bool:

@@ -7,6 +7,7 @@ SYNTHETIC: dict[str, str] = {
     "synthetic_dates": "rnn_jax.data.synthetic.dates:SyntheticDates",
     "synthetic_memory": "rnn_jax.data.synthetic.memory:SyntheticMemory",
     "synthetic_language": "rnn_jax.data.synthetic.language:SyntheticLanguage",
+    "synthetic_anomalies": "rnn_jax.data.synthetic.anomalies:SyntheticAnomalies",
     "synthetic_series": "rnn_jax.data.synthetic.series:SyntheticSeries",
     "synthetic_signals": "rnn_jax.data.synthetic.signals:SyntheticSignals",
     "synthetic_videos": "rnn_jax.data.synthetic.videos:SyntheticVideos",
