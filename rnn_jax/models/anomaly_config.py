@@ -5,7 +5,11 @@ import dataclasses
 from rnn_jax.config import NETWORK, knob, when
 from rnn_jax.models.recurrent_config import dropout_knob
 
-MODELS, SCORES, THRESHOLDS = ("forecaster", "autoencoder"), ("gaussian", "smoothed"), ("quantile", "dynamic")
+MODELS, SCORES, THRESHOLDS = (
+    ("forecaster", "autoencoder"),
+    ("gaussian", "smoothed", "likelihood"),
+    ("quantile", "dynamic"),
+)
 FORECASTER, DYNAMIC = when(model="forecaster"), when(threshold="dynamic")
 SPAN_OF_ERRORS = 105.0  # 0.05 · 2,100 rows, as in Hundman et al. 2018
 
@@ -48,12 +52,13 @@ class DetectorConfig:
     score: str = knob(
         "gaussian",
         "gaussian: how far out an error lies under the normal ones, Mahalanobis distance (Malhotra et al. 2015);"
-        " smoothed: mean absolute error, smoothed (Hundman et al. 2018)",
+        " smoothed: mean absolute error, smoothed (Hundman et al. 2018); likelihood: how far out that lies among those"
+        " before it, which forgets what is normal now (as Lavin & Ahmad 2015)",
         choices=SCORES,
         short=True,
     )
     smoothing_span: float | None = knob(
-        None, "rows of the exponential smoothing of scores, 1 for none (default: 1 of gaussian, 105 of smoothed)",
+        None, "rows of the exponential smoothing of scores, 1 for none (default: 105 of smoothed, 1 of others)",
         minimum=1.0,
     )  # fmt: skip
     errors_by: str = knob(
@@ -89,7 +94,7 @@ class DetectorConfig:
     @property
     def span(self) -> float:
         """--smoothing_span, or what it is by default."""
-        return self.smoothing_span or (1.0 if self.score == "gaussian" else SPAN_OF_ERRORS)
+        return self.smoothing_span or (SPAN_OF_ERRORS if self.score == "smoothed" else 1.0)
 
 
 @dataclasses.dataclass(frozen=True)

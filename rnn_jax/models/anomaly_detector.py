@@ -1,6 +1,6 @@
 """From errors to scores and flags: fitted to the errors on normal rows that the network was not trained on.
 
-    errors (T, D) → raw scores (T,) → smoothed → flagged where not below a threshold
+    errors (T, D) → raw scores (T,) → smoothed → for a likelihood: against those before → flagged from a threshold on
 
 A row of which nothing is known, or was forecast, has the score of the row before, the first ones 0.
 """
@@ -23,6 +23,7 @@ from rnn_jax.metrics.anomaly_thresholds import (
     push,
     quantile_threshold,
 )
+from rnn_jax.metrics.windowed_gaussian import WindowedGaussian
 from rnn_jax.models.anomaly_config import DetectorConfig
 
 _LEAST_OWN = 10  # normal error vectors of a series for a Gaussian of its own; and more than an error has entries
@@ -93,9 +94,9 @@ def fit_thresholds(normal: Sequence[np.ndarray], config: DetectorConfig) -> Thre
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detector(Codec):
-    """What the normal errors of a trained network say. kind: gaussian or smoothed. span: of the smoothing.
+    """What the normal errors of a trained network say. kind: gaussian, smoothed or likelihood. span: of the smoothing.
 
-    mean (n, D), axes (n, D, D), variances (n, D): of the Gaussian of each series; empty for smoothed scores.
+    mean (n, D), axes (n, D, D), variances (n, D): of the Gaussian of each series; empty for other kinds.
     """
 
     kind: str
@@ -110,7 +111,7 @@ class Detector(Codec):
 
         An entry that is not known counts as the mean of the normal ones.
         """
-        if self.kind == "smoothed":
+        if self.kind != "gaussian":
             return mean_size(errors)
         gaussian = ErrorGaussian(self.mean[number], self.axes[number], self.variances[number])
         distances = gaussian.distance(np.where(np.isnan(errors), gaussian.mean, errors))
@@ -118,14 +119,18 @@ class Detector(Codec):
 
     def scores(self, number: int, errors: np.ndarray) -> np.ndarray:
         """(T,), of all errors of a series from its first row on."""
-        return ScoreStream(self.span).push(self.raw(number, errors))
+        return self.stream().push(self.raw(number, errors))
+
+    def stream(self) -> "ScoreStream":
+        """Scores of raw scores, as they come."""
+        return ScoreStream(self.span, WindowedGaussian() if self.kind == "likelihood" else None)
 
 
 class ScoreStream:
-    """Raw scores → scores: smoothed, and without gaps."""
+    """Raw scores → scores: smoothed, and without gaps; with `before`, by how far out they are among those before."""
 
-    def __init__(self, span: float):
-        self._smoothing, self._last = Smoothing(span), 0.0
+    def __init__(self, span: float, before: WindowedGaussian | None = None):
+        self._smoothing, self._before, self._last = Smoothing(span), before, 0.0
 
     def push(self, raw: np.ndarray) -> np.ndarray:
         """Of the next rows."""
@@ -134,6 +139,8 @@ class ScoreStream:
             if value == value:
                 smoothed, self._smoothing = self._smoothing.next(float(value))
                 self._last = float(smoothed)
+                if self._before is not None:
+                    self._last, self._before = self._before.score(self._last)
             scores[row] = self._last
         return scores
 

@@ -18,7 +18,7 @@ from rnn_jax.data.series.table import DELIMITERS, STANDARD_INPUT, guess_delimite
 from rnn_jax.data.series.times import looks_like_times
 from rnn_jax.data.series_config import NO_TIMES
 from rnn_jax.errors import UserError
-from rnn_jax.models.anomaly_detector import Detector, ScoreStream
+from rnn_jax.models.anomaly_detector import Detector
 from rnn_jax.models.anomaly_errors import errors_of, stream_of
 from rnn_jax.models.apply import Apply
 from rnn_jax.models.make_watcher import Watcher
@@ -91,7 +91,7 @@ class _Watched:
 
     def __init__(self, apply: Apply, model: Watcher, detector: Detector, number: int, window: Window):
         self._errors, self._detector, self._number = stream_of(apply, model, window), detector, number
-        self._scores, self._flags = ScoreStream(detector.span), detector.thresholds.stream(number)
+        self._scores, self._flags = detector.stream(), detector.thresholds.stream(number)
         self._places: collections.deque[Row] = collections.deque()
         self._pending: collections.deque[float] = collections.deque()
 

@@ -44,6 +44,14 @@ def test_smoothing_goes_over_gaps():
     np.testing.assert_allclose(mean_size(np.array([[1, -3], [NAN, -3], [NAN, NAN]])), [2, 3, NAN])
 
 
+def test_a_likelihood_compares_with_the_errors_before():
+    """Of sizes 1, 3, 1, 3 the mean is 2, the deviation 1; 5 is three deviations out: 1 − 0.00135. Gaps are skipped."""
+    detector = fit_detector(normal_errors([1, 3] * 5), DetectorConfig(score="likelihood"))
+    scores = detector.scores(0, np.array([[-1.0], [3.0], [NAN], [1.0], [-3.0], [5.0]]))
+    assert scores[0] == 0 and scores[2] == scores[1]
+    assert scores[-1] == pytest.approx(0.99865, abs=1e-5)
+
+
 def test_thresholds_of_each_series_or_of_all():
     scores = [np.arange(10.0), np.arange(10.0) + 100, np.empty(0)]
     own = fit_thresholds(scores, DetectorConfig(quantile=0.5)).fixed

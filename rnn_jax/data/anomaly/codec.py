@@ -28,7 +28,8 @@ class Encoded(NamedTuple):
 class AnomalyCodec(Codec):
     """target, inputs: names of columns. mark: of the column of marks, "" without. ids: of the series of training.
 
-    scaler: of each column of each series; input_scaler: of each column. has_missing: may values be missing?
+    scaler: of each column of each series; input_scaler: of each column. varies: (K,), which inputs are read: of those
+    that are constant in training nothing was learned. has_missing: may values be missing?
     """
 
     target: tuple[str, ...]
@@ -37,6 +38,7 @@ class AnomalyCodec(Codec):
     ids: tuple[str, ...]
     scaler: Scaler
     input_scaler: Scaler
+    varies: np.ndarray
     has_missing: bool
 
     @property
@@ -69,7 +71,7 @@ class AnomalyCodec(Codec):
             location, scale = self.scaler.location[row], self.scaler.scale[row]
         scaled = self.scaler.scaled(values, location, scale)
         known = np.isfinite(scaled)
-        others = (inputs - self.input_scaler.location) / self.input_scaler.scale
+        others = np.where(self.varies, (inputs - self.input_scaler.location) / self.input_scaler.scale, 0.0)
         return Encoded(np.where(known, scaled, 0.0).astype(np.float32), known, np.nan_to_num(others).astype(np.float32))
 
     def encode_series(self, series: Series) -> Encoded:
@@ -87,7 +89,10 @@ def fit_anomaly_codec(
     scaler, notes = fit_scaler(normal, ids, kind, "series", data.columns.target)
     input_scaler, more = fit_scaler(inputs, (), "standard", "column", data.columns.future)
     mark = data.columns.past[0] if data.columns.past else ""
-    codec = AnomalyCodec(data.columns.target, data.columns.future, mark, ids, scaler, input_scaler, has_missing)
+    lowest, highest = (reduce(np.concatenate(inputs), axis=0) for reduce in (np.nanmin, np.nanmax))
+    codec = AnomalyCodec(
+        data.columns.target, data.columns.future, mark, ids, scaler, input_scaler, lowest < highest, has_missing
+    )
     return codec, (*notes, *more)
 
 

@@ -100,7 +100,7 @@ def _read(config: AnomalyConfig) -> tuple[_Cut, list[str]]:
     for dataset in config.dataset.split(",") if not config.train_file else ("",):
         splits = [name for part, name in names.items() if name and not files[part]]
         require_memory(filter(None, files.values()), dataset.strip(), splits, config.data_dir)
-    train = read_marked(names["train"], config)
+    train = read_marked(names["train"], config, needs_marks=not names["test"])
     like = dataclasses.replace(config, target=train.columns.target)
     if train.columns.past:
         like = dataclasses.replace(like, mark_column=train.columns.past[0])
