@@ -39,9 +39,9 @@ class Config:
     detector: DetectorConfig = group(DetectorConfig, "scoring")
     answers: WatchingConfig = group(WatchingConfig, "answers")
     optimizer: OptimizerConfig = group(
-        OptimizerConfig, "optimiser", learning_rate=4e-3, schedule="cosine", clip_global_norm=1.0
+        OptimizerConfig, "optimiser", learning_rate=1e-2, schedule="cosine", clip_global_norm=1.0
     )
-    run: RunConfig = group(RunConfig, "run", num_epochs=20)
+    run: RunConfig = group(RunConfig, "run", num_epochs=50)
 
 
 def task():

@@ -37,13 +37,19 @@ class WindowedGaussian(NamedTuple):
         Raises:
           UserError: the value is not finite.
         """
+        deviations, after = self.deviations(value)
+        return 1.0 - 0.5 * math.erfc(deviations / math.sqrt(2.0)) if len(self.values) else 0.0, after
+
+    def deviations(self, value: float) -> tuple[float, "WindowedGaussian"]:
+        """|value − mean| in standard deviations, which ranks as the score does, and nowhere comes to 1; 0 at first.
+
+        Raises:
+          UserError: as `score`.
+        """
         if not math.isfinite(value):
             raise UserError(f"the value {value} is no number: fill missing values or leave their rows out")
-        score = 0.0
-        if len(self.values):
-            deviations = abs(value - self.mean) / (math.sqrt(self.variance) or LEAST_SPREAD)
-            score = 1.0 - 0.5 * math.erfc(deviations / math.sqrt(2.0))
-        return score, self._after(value)
+        spread = math.sqrt(self.variance) or LEAST_SPREAD
+        return abs(value - self.mean) / spread if len(self.values) else 0.0, self._after(value)
 
     def _after(self, value: float) -> "WindowedGaussian":
         count = len(self.values) + 1

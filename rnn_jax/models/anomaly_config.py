@@ -52,8 +52,8 @@ class DetectorConfig:
     score: str = knob(
         "gaussian",
         "gaussian: how far out an error lies under the normal ones, Mahalanobis distance (Malhotra et al. 2015);"
-        " smoothed: mean absolute error, smoothed (Hundman et al. 2018); likelihood: how far out that lies among those"
-        " before it, which forgets what is normal now (as Lavin & Ahmad 2015)",
+        " smoothed: mean absolute error, smoothed (Hundman et al. 2018); likelihood: how many deviations that"
+        " lies from the mean of those before it, so that it adapts (as Lavin & Ahmad 2015)",
         choices=SCORES,
         short=True,
     )

@@ -140,7 +140,7 @@ class ScoreStream:
                 smoothed, self._smoothing = self._smoothing.next(float(value))
                 self._last = float(smoothed)
                 if self._before is not None:
-                    self._last, self._before = self._before.score(self._last)
+                    self._last, self._before = self._before.deviations(self._last)
             scores[row] = self._last
         return scores
 

@@ -61,4 +61,5 @@ def window_of(config: WatcherConfig, data: AnomalyConfig) -> Window:
     """The windows of these knobs."""
     if config.model == "autoencoder":
         return Window(data.window_length, data.stride or max(data.window_length // 4, 1), True)
-    return Window(data.bptt, data.stride or max(data.bptt // 2, 1), False)
+    first = max(data.warm_up, 1)  # of the first step there is no forecast
+    return Window(data.bptt, data.stride or max(data.bptt // 2, 1), False, first)

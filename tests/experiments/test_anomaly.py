@@ -109,7 +109,7 @@ def test_an_autoencoder_of_many_series_with_holes(tmp_path, capsys, monkeypatch)
     flags = (
         "--model=autoencoder", "--window_length=8", "--score=smoothed", "--smoothing_span=3", "--threshold=dynamic",
         "--dynamic_window=30", "--dynamic_batch=7", "--dynamic_buffer=2", "--id_column=pump", "--input_columns=speed",
-        "--hidden_size=4", "--batch_size=8", "--num_steps=2", "--train_share=0.5", "--bidirectional",
+        "--hidden_size=4", "--batch_size=8", "--num_steps=2", "--train_share=0.5",
     )  # fmt: skip
     runs.run_here(*flags, f"--train_file={table}", f"--workdir={tmp_path / 'run'}")
     assert AnomalyCodec.load(tmp_path / "run").has_missing
@@ -133,6 +133,7 @@ def test_an_autoencoder_of_many_series_with_holes(tmp_path, capsys, monkeypatch)
         (["--warm_up=20"], ["--bptt=20", "--warm_up=20"]),
         (["--target=lod"], ["lod", "load"]),
         (["--train_share=0.01"], ["3 normal rows", "too few", "--train_share"]),
+        (["--train_share=0.05", "--warm_up=15"], ["more than 15 (--warm_up)", "12 rows"]),
         (["--window_length=8"], ["--window_length needs --model=autoencoder"]),
         (["--threshold=dynamic", "--quantile=0.9"], ["--quantile needs --threshold=quantile"]),
         (["--stream"], ["--stream needs --mode=predict"]),

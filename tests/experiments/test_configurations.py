@@ -13,7 +13,17 @@ from rnn_jax.config.flags import config_from_flags
 from rnn_jax.errors import UserError
 from rnn_jax.training.run_config import Invocation
 
-EXPERIMENTS = ("sentiment", "tagging", "seq2seq", "language_model", "signals", "gradient_flow", "benchmark")
+EXPERIMENTS = (
+    "sentiment",
+    "tagging",
+    "seq2seq",
+    "language_model",
+    "forecasting",
+    "signals",
+    "anomaly",
+    "gradient_flow",
+    "benchmark",
+)
 LATER = {"nonmonotone_interval", "layer_rate_decay", "unfreeze_every"}  # knobs that all experiments got afterwards
 
 

@@ -19,7 +19,7 @@ from rnn_jax.data.series.spacing import counted
 from rnn_jax.errors import UserError
 
 _ROUNDING = 1e-9  # 0.15 of 20 rows are 3
-_LEAST_ROWS = 2  # of a part of a series: one to forecast from, one to be forecast
+_LEAST_ROWS = 2  # of a part: one to forecast from and one to be forecast, or two errors to fit a Gaussian to
 
 
 class AnomalyPart(NamedTuple):
@@ -126,7 +126,7 @@ def _read(config: AnomalyConfig) -> tuple[_Cut, list[str]]:
         )
     train_ends, validation = ends, others["validation"]
     if validation is None:
-        train_ends = ends - np.maximum(np.floor(ends * config.validation_fraction + _ROUNDING), 1).astype(int)
+        train_ends = ends - np.maximum(np.floor(ends * config.validation_fraction + _ROUNDING), _LEAST_ROWS).astype(int)
         _require_rows(train, train_ends, ends)
         chosen, chosen_bounds = train.series, np.stack([train_ends, ends], axis=1)
     else:
@@ -152,7 +152,7 @@ def _normal_rows(lengths: np.ndarray, config: AnomalyConfig) -> np.ndarray:
 
 
 def _require_rows(train: SeriesSet, train_ends: np.ndarray, ends: np.ndarray) -> None:
-    short = np.flatnonzero((train_ends < _LEAST_ROWS) | (ends - train_ends < 1))
+    short = np.flatnonzero(train_ends < _LEAST_ROWS)
     if len(short):
         one, rows = train.series[short[0]], int(ends[short[0]])
         raise UserError(

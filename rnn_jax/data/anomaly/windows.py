@@ -12,11 +12,15 @@ from rnn_jax.errors import UserError
 
 
 class Window(NamedTuple):
-    """Steps of a window, and from one to the next. whole: leave out windows that hold a marked row or lack one."""
+    """Steps of a window, and from one to the next. whole: leave out windows that hold a marked row or lack one.
+
+    first: the first step that counts; others are read alone.
+    """
 
     length: int
     stride: int
     whole: bool = False
+    first: int = 0
 
 
 class NormalWindows:
@@ -38,7 +42,7 @@ class NormalWindows:
         *,
         seed: int,
     ):
-        length, stride, whole = window
+        length, stride = window.length, window.stride
         self._length = length
         padding = Encoded(*(np.zeros((length, *array.shape[1:]), array.dtype) for array in encoded[0]))
         rows = [Encoded(*map(np.concatenate, zip(one, padding, strict=True))) for one in encoded]
@@ -48,15 +52,13 @@ class NormalWindows:
         begins = np.cumsum([0, *map(len, counts)])[:-1]
         starts = [begin + window_starts(len(own), length, stride) for begin, own in zip(begins, normal, strict=True)]
         self._starts = np.concatenate(starts)
-        if whole:
-            full = self._counts[self._starts[:, None] + np.arange(length)].all(axis=1)
-            self._starts = self._starts[full]
-        else:
-            self._starts = self._starts[self._counts[self._starts[:, None] + np.arange(length)].any(axis=1)]
+        counting = self._counts[self._starts[:, None] + np.arange(window.first, length)] > 0
+        self._starts = self._starts[counting.all(axis=1) if window.whole else counting.any(axis=1)]
         if not len(self._starts):
+            needed = f"{length} (--window_length)" if window.whole else f"more than {window.first} (--warm_up)"
             raise UserError(
-                f"There is nothing to train on: no series has {length} normal rows in a row in its training part (the"
-                f" longest has {max(map(len, normal)):,}). Lower --window_length, or give more rows."
+                f"There is nothing to train on: it takes {needed} normal rows in a row, and the longest series has"
+                f" {max(map(len, normal)):,} rows to train on. Lower it, or give more rows."
             )
         self._dealt = Dealt(len(self._starts), batch_size, seed=seed)
 

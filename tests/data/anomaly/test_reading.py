@@ -72,8 +72,10 @@ def test_windows_that_must_be_whole_hold_no_marked_row(tmp_path):
     path = long_table(tmp_path / "pumps.csv", marks=lambda machine, row: int(row == 3))
     data = read_anomalies(config(train_file=path, train_share=0.5, **LONG), WINDOW._replace(whole=True), 0, None)
     assert data.train().batch(0)["weights"].sum() == 2  # those at 4
-    with pytest.raises(UserError, match="no series has 30 normal rows in a row"):
-        read_anomalies(config(train_file=path, **LONG), Window(30, 2, True), 0, None).train()
+    with pytest.raises(
+        UserError, match=r"it takes 30 \(--window_length\) normal rows in a row, and the longest series has"
+    ):
+        read_anomalies(config(train_file=path, train_share=0.5, **LONG), Window(30, 2, True), 0, None).train()
 
 
 @pytest.mark.parametrize(("rows", "starts"), [(4, [0]), (3, [0]), (9, [0, 2, 4, 5]), (10, [0, 2, 4, 6])])
@@ -84,7 +86,8 @@ def test_the_last_window_ends_with_the_series(rows, starts):
 def test_a_short_series_is_padded_and_what_is_padded_does_not_count(tmp_path):
     path = table(tmp_path / "short.csv", "x\n1\n2\n4\n")
     (series,) = read_marked(path, config(train_file=path)).series
-    codec = read_anomalies(config(train_file=long_table(tmp_path / "p.csv"), **LONG), WINDOW, 0, None).codec
+    pumps = config(train_file=long_table(tmp_path / "p.csv"), train_share=0.5, **LONG)
+    codec = read_anomalies(pumps, WINDOW, 0, None).codec
     encoded = codec.encode("a", series.values, np.zeros((3, 1)))
     batch = NormalWindows([encoded], [np.ones(3, bool)], WINDOW, 2, seed=0).batch(0)
     assert batch["counts"][0].tolist() == [1, 1, 1, 0] and not batch["known"][0, 3].any()
