@@ -33,6 +33,11 @@ class WatcherConfig:
         "value", "of what comes: the values, or their changes from the last one that is known",
         choices=("value", "change"), only_if=FORECASTER, inherited=NETWORK,
     )  # fmt: skip
+    loss: str = knob(
+        "mse",
+        "of scaled values; mae: of series that stand still and jump now and then, as scores are of absolute errors",
+        choices=("mse", "mae"),
+    )
     clip_inputs: float = knob(
         5.0, "scaled values farther from 0 are read as this far; errors are of the values as they are", above=0.0,
         inherited=NETWORK,

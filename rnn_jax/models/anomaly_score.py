@@ -65,14 +65,23 @@ def mean_loss(model: Watcher, part: AnomalyPart, errors: Sequence[np.ndarray]) -
     """
     total, weight = 0.0, 0
     for one, bounds, own in zip(part.series, part.bounds, errors, strict=True):
-        values = part.codec.encode_series(one).values
         if isinstance(model, StepForecaster):
-            clipped = np.clip(values, -model.clip, model.clip) - values
-            own = own + np.tile(clipped, model.horizon)
+            own = own - _beyond(model, part, one)
         known = _counts(one, bounds)[:, None] & np.isfinite(own)
-        total += float(np.square(own[known]).sum())
+        total += float(np.abs(own[known]).sum() if model.error == "mae" else np.square(own[known]).sum())
         weight += int(known.sum())
     return total / max(weight, 1)
+
+
+def _beyond(model: StepForecaster, part: AnomalyPart, one: Series) -> np.ndarray:
+    """(T, H · C): what errors owe to values that training clips, those of a row and those that changes are from."""
+    values = filled(part, one)
+    beyond = values - np.clip(values, -model.clip, model.clip)
+    found = np.repeat(beyond[:, None], model.horizon, axis=1)
+    if model.forecasts_changes:
+        for h in range(1, model.horizon + 1):
+            found[h:, h - 1] -= beyond[:-h]
+    return found.reshape(len(values), -1)
 
 
 def score_part(

@@ -22,7 +22,7 @@ def make_watcher(
     if config.model == "autoencoder":
         stacks = make_stack(encoder), make_stack(encoder)
         return WindowAutoencoder(
-            *stacks, *sizes, has_missing=codec.has_missing, clip=config.clip_inputs,
+            *stacks, *sizes, has_missing=codec.has_missing, clip=config.clip_inputs, loss=config.loss,
             output_dropout=config.output_dropout, rngs=rngs,
         )  # fmt: skip
     return StepForecaster(
@@ -33,6 +33,7 @@ def make_watcher(
         has_missing=codec.has_missing,
         clip=config.clip_inputs,
         warm_up=data.warm_up,
+        loss=config.loss,
         output_dropout=config.output_dropout,
         rngs=rngs,
     )

@@ -12,18 +12,21 @@ from flax import nnx
 
 from rnn_jax.dropout import dropout
 from rnn_jax.layers import Stack
+from rnn_jax.losses.regression import absolute_error, squared_error
 from rnn_jax.models.forecast_windows import as_inputs
 from rnn_jax.modules import RNN, Linear
 from rnn_jax.types import Array, Float, Key
 
 Batch = Mapping[str, Array]
 Loss = tuple[Array, Array]
+ERRORS = {"mse": squared_error, "mae": absolute_error}
 
 
 class StepForecaster(nnx.Module):
     """x̂_{t+h} = W_h y_t + b_h for h = 1 … H, with y the outputs of a recurrence over (x, is x known?, inputs).
 
-    Where changes are forecast, x̂_{t+h} = x_t + W_h y_t + b_h, x_t the last known value of each column.
+    Where changes are forecast, x̂_{t+h} = x_t + W_h y_t + b_h, x_t the last known value of each column as it is: y reads
+    values clipped, but what is far from 0 is no error for as long as it stays there.
 
     A batch has values and known (B, T, C), inputs (B, T, K); counts (B, T), which rows are normal, and weights (B,) for
     the loss. Where `known` is False the values are 0.
@@ -44,14 +47,17 @@ class StepForecaster(nnx.Module):
         has_missing: bool,
         clip: float,
         warm_up: int,
+        loss: str = "mse",
         output_dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
         self.encoder = RNN(stack, num_columns * (1 + has_missing) + num_inputs, rngs=rngs)
         self.head = Linear(self.encoder.output_size, horizon * num_columns, rngs=rngs)
+        if forecasts_changes:  # begins as the forecast that nothing changes
+            self.head.w[...] = jnp.zeros_like(self.head.w[...])
         self.horizon, self.num_columns, self.has_missing = horizon, num_columns, has_missing
         self.forecasts_changes, self.clip, self.warm_up = forecasts_changes, clip, warm_up
-        self.output_dropout = output_dropout
+        self.error, self.output_dropout = loss, output_dropout
 
     def forecasts(self, batch: Batch, carry: Any = None, key: Key | None = None) -> tuple[Any, Float[Array, "B T H C"]]:
         """The state after the last row, and what is forecast after each row for the H rows that follow it."""
@@ -62,26 +68,26 @@ class StepForecaster(nnx.Module):
         out = self.encoder.apply(xs, mask=batch.get("mask"), carry=inner, key=keys[0])
         ys = out.ys if keys[1] is None else dropout(out.ys, self.output_dropout, keys[1])
         found = self.head(ys).reshape(*ys.shape[:2], self.horizon, self.num_columns)
-        lasts = last_known(values, batch["known"], last)
+        lasts = last_known(batch["values"], batch["known"], last)
         if self.forecasts_changes:
             found = found + lasts[:, :, None]
         return (out.carry, lasts[:, -1]), found
 
     def loss(self, batch: Batch, key: Key | None = None) -> Loss:
-        """(Σ squared error, number) of the known values of normal rows, from the warm-up on.
+        """(Σ error, number) of the known values of normal rows, from the warm-up on.
 
         Values are clipped here as well: one spike must not outweigh all.
         """
-        _, found = self.forecasts(batch, key=key)
         targets = jnp.clip(batch["values"], -self.clip, self.clip)
+        _, found = self.forecasts({**batch, "values": targets}, key=key)
         counts = _counts(batch)
         total, weight = jnp.float32(0), jnp.float32(0)
         for h in range(1, self.horizon + 1):
             first = max(self.warm_up, h)
             weights = counts[:, first:]
-            errors = found[:, first - h : targets.shape[1] - h, h - 1] - targets[:, first:]
-            total += (jnp.square(errors) * weights).sum()
-            weight += weights.sum()
+            forecasts = found[:, first - h : targets.shape[1] - h, h - 1]
+            own = ERRORS[self.error](forecasts, targets[:, first:], weights)
+            total, weight = total + own[0], weight + own[1]
         return total, weight
 
 
@@ -106,13 +112,14 @@ class WindowAutoencoder(nnx.Module):
         *,
         has_missing: bool,
         clip: float,
+        loss: str = "mse",
         output_dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
         self.encoder = RNN(encoder, num_columns * (1 + has_missing) + num_inputs, rngs=rngs)
         self.decoder = RNN(decoder, self.encoder.output_size + num_inputs, rngs=rngs)
         self.head = Linear(self.decoder.output_size, num_columns, rngs=rngs)
-        self.has_missing, self.clip, self.output_dropout = has_missing, clip, output_dropout
+        self.has_missing, self.clip, self.error, self.output_dropout = has_missing, clip, loss, output_dropout
 
     def reconstructions(self, batch: Batch, key: Key | None = None) -> Float[Array, "B T C"]:
         """The values of windows, as far as they went through the code."""
@@ -127,10 +134,9 @@ class WindowAutoencoder(nnx.Module):
         return self.head(ys)[:, ::-1]
 
     def loss(self, batch: Batch, key: Key | None = None) -> Loss:
-        """(Σ squared error, number) of the known values of normal rows."""
+        """(Σ error, number) of the known values of normal rows."""
         targets = jnp.clip(batch["values"], -self.clip, self.clip)
-        weights = _counts(batch)
-        return (jnp.square(self.reconstructions(batch, key) - targets) * weights).sum(), weights.sum()
+        return ERRORS[self.error](self.reconstructions(batch, key), targets, _counts(batch))
 
 
 def _counts(batch: Batch) -> Float[Array, "B T C"]:
