@@ -77,7 +77,7 @@ def _forecast_errors(apply: Apply, series: Sequence[Encoded], horizon: int) -> l
     at_once = min(_SERIES_AT_ONCE, len(series))
     for start in range(0, len(order), at_once):
         group = order[start : start + at_once]
-        rows = [series[i] for i in group] + [_head(series[group[0]], 0)] * (at_once - len(group))
+        rows = [series[i] for i in group] + [_slice(series[group[0]], 0, 0)] * (at_once - len(group))
         longest = max(len(one.values) for one in rows)
         state, found = None, []
         for first in range(0, longest, _ROWS_AT_ONCE):
@@ -124,10 +124,6 @@ def _padded(rows: Sequence[Encoded], length: int) -> dict[str, Any]:
 
 def _slice(rows: Encoded, first: int, last: int | None = None) -> Encoded:
     return Encoded(*(array[first:last] for array in rows))
-
-
-def _head(rows: Encoded, count: int) -> Encoded:
-    return _slice(rows, 0, count)
 
 
 def _joined(before: Encoded, after: Encoded) -> Encoded:

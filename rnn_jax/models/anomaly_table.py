@@ -3,13 +3,14 @@
 import collections
 import contextlib
 import csv
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from rnn_jax.data.anomaly.codec import AnomalyCodec, Encoded, like
+from rnn_jax.data.anomaly.codec import AnomalyCodec, Encoded, id_column_of, like
 from rnn_jax.data.anomaly.reading import series_in
 from rnn_jax.data.anomaly.windows import Window
 from rnn_jax.data.anomaly_config import AnomalyConfig
@@ -41,7 +42,8 @@ def watch_table(
       UserError: as `read_table` and `series_in`; a series that was not trained on, or is shorter than a window.
     """
     table = read_table(path, delimiter=config.delimiter, decimal=config.decimal)
-    found = series_in(table, like(codec, config))
+    identity = id_column_of(codec, config, {name: table.texts(name, 1)[0] for name in table.columns})
+    found = series_in(table, dataclasses.replace(like(codec, config), id_column=identity))
     for note in found.data.notes:
         print(note, file=sys.stderr, flush=True)
     errors = errors_of(apply, model, [codec.encode_series(one) for one in found.data.series], window)
@@ -126,6 +128,7 @@ def _read(
     delimiter = DELIMITERS.get(config.delimiter) or guess_delimiter(header, "")
     names = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter))]
     needed = [*codec.target, *codec.inputs, *filter(None, [config.id_column])]
+    id_column = config.id_column
     if lacking := [column for column in needed if column not in names]:
         raise UserError(f"{name}: the column {lacking[0]!r} is needed; the columns are {', '.join(names)}.")
     others = [column for column in names if column not in (*needed, codec.mark)]
@@ -137,10 +140,12 @@ def _read(
         if len(cells) != len(names):
             raise UserError(f"{name}, row {number}: {len(cells)} cells where the header has {len(names)}.")
         row = {column: cell.strip() for column, cell in zip(names, cells, strict=True)}
+        if number == 1:
+            id_column = id_column_of(codec, config, row)
         if number == 1 and not time and config.time_column != NO_TIMES:
             time = next((column for column in others if looks_like_times([row[column]])), "")
-        identity = row[config.id_column] if config.id_column else ""
-        at: Row = {"id": identity} if config.id_column else {}
+        identity = row[id_column] if id_column else ""
+        at: Row = {"id": identity} if id_column else {}
         at |= {"time": row[time]} if time else {"row": number}
         values, inputs = (_numbers(row, columns, has_comma, f"{name}, row {number}")
                           for columns in (codec.target, codec.inputs))  # fmt: skip

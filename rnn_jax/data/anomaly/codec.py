@@ -1,7 +1,7 @@
 """What watching series needs of the data besides weights: columns and scales, fitted on training rows."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -116,3 +116,14 @@ def like(codec: AnomalyCodec, config: AnomalyConfig) -> AnomalyConfig:
     """How to read a table with the columns that a codec was fitted to."""
     mark = config.mark_column or codec.mark
     return dataclasses.replace(config, target=codec.target, input_columns=codec.inputs, mark_column=mark)
+
+
+def id_column_of(codec: AnomalyCodec, config: AnomalyConfig, first_row: Mapping[str, str]) -> str:
+    """The column of a table that says which series a row is of, "" for none: --id_column, or the one that begins so.
+
+    A network that was trained on a dataset knows its series by their ids, and a table of them by no column's name.
+    """
+    if config.id_column or codec.ids == ("",):
+        return config.id_column
+    others = (name for name in first_row if name not in (*codec.target, *codec.inputs))
+    return next((name for name in others if first_row[name] in codec.ids), "")

@@ -7,6 +7,7 @@ import pytest
 import tensorflow_datasets as tfds
 from data.builders import prepare
 
+from rnn_jax.data.anomaly.codec import id_column_of
 from rnn_jax.data.anomaly.parts import read_anomalies
 from rnn_jax.data.anomaly.reading import marks_of, read_marked
 from rnn_jax.data.anomaly.windows import NormalWindows, Window, window_starts
@@ -158,6 +159,10 @@ def test_a_dataset_of_two_splits_with_commands(datasets):
     assert all(normal.series[data.codec.number_of(one.id)].id == one.id for one in part.series)
     inputs = data.codec.encode_series(part.series[0]).inputs
     np.testing.assert_allclose(inputs[:2], [[-1, 0], [1, 0]])  # the second is 1 in all training rows: not read
+    # Of a table of these channels nobody has named the column of ids.
+    row = {"telemetry": "P", "t": "1", "sensor": "Q"}
+    assert id_column_of(data.codec, wanted, row) == "sensor"
+    assert id_column_of(data.codec, dataclasses.replace(wanted, id_column="t"), row) == "t"
     with pytest.raises(UserError, match="--input_columns names 'comands'; the sequences of numbers are"):
         read_anomalies(dataclasses.replace(wanted, input_columns=("comands",)), WINDOW, 0, None)
 
