@@ -212,6 +212,6 @@ def test_loading_says_what_is_missing(tmp_path):
         load(tmp_path)
     (tmp_path / "config.json").write_text('{"experiment": "os.system"}')
     with pytest.raises(
-        UserError, match="is a run of 'os.system'; models are loaded of: forecasting, language_model, sentiment,"
+        UserError, match="is a run of 'os.system'; models are loaded of: anomaly, forecasting, language_model,"
     ):
         load(tmp_path)
